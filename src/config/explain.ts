@@ -1,0 +1,88 @@
+import type { z } from 'zod';
+import type { Finding, Path } from './rules.ts';
+import { jsonSchema } from './schema.ts';
+import { didYouMean } from './suggest.ts';
+
+/** Keys whose values are never repeated in a message. */
+const SECRET_KEYS = new Set(['token', 'shared', 'password']);
+
+/** A schema issue in the operator's words: what was expected, what stands there, what was perhaps meant. */
+export function explain(issue: z.core.$ZodIssue, raw: unknown): Finding[] {
+  const path = issue.path as Path;
+  switch (issue.code) {
+    case 'unrecognized_keys':
+      return issue.keys.map((key) => ({
+        path: [...path, key],
+        message: `unknown key.${didYouMean(key, knownKeys(path)) || ` Known here: ${knownKeys(path).join(', ')}`}`,
+      }));
+    case 'invalid_union':
+      return explainUnion(issue, raw);
+    case 'invalid_key':
+      return issue.issues.map(({ message }) => ({ path, message }));
+    default: {
+      const value = valueAt(raw, path);
+      const known = issue.code === 'invalid_value' ? issue.values.map(String) : [];
+      if (value === undefined && issue.code === 'invalid_type') return [{ path, message: `is missing` }];
+      const hint = typeof value === 'string' ? didYouMean(value, known) : '';
+      const message =
+        issue.code === 'invalid_type' && ['object', 'record', 'array'].includes(issue.expected)
+          ? `expected a ${issue.expected === 'array' ? 'list' : 'map'}`
+          : issue.message;
+      return [{ path, message: `${message}${show(value, path)}${hint && `.${hint}`}` }];
+    }
+  }
+}
+
+/** A union fails in each of its forms: the form that was meant is the one that got further than the value's own type. */
+function explainUnion(issue: z.core.$ZodIssueInvalidUnion, raw: unknown): Finding[] {
+  const path = issue.path as Path;
+  const wrongType = ({ path: inner, code }: z.core.$ZodIssue): boolean =>
+    inner.length === 0 && (code === 'invalid_type' || code === 'invalid_value');
+  const meant = issue.errors.find((form) => form.length > 0 && !form.some(wrongType));
+  if (meant) return meant.flatMap((inner) => explain({ ...inner, path: [...path, ...inner.path] }, raw));
+  const forms = issue.errors
+    .flatMap((form) => form.filter(wrongType))
+    .map((inner) => {
+      if (inner.code === 'invalid_value') return inner.values.map(String).join(' or ');
+      if (inner.code === 'invalid_type' && inner.expected === 'object') return 'a map';
+      if (inner.code === 'invalid_type' && inner.expected === 'array') return 'a list';
+      return inner.message.replace(/^expected /, '');
+    });
+  const value = valueAt(raw, path);
+  const message = issue.message.startsWith('expected') ? issue.message : `expected ${[...new Set(forms)].join(' or ')}`;
+  return [{ path, message: `${message}${show(value, path)}` }];
+}
+
+function show(value: unknown, path: Path): string {
+  if (value === undefined || path.some((key) => SECRET_KEYS.has(String(key)))) return '';
+  if (value === null) return ', got nothing';
+  if (typeof value === 'object') return Array.isArray(value) ? ', got a list' : ', got a map';
+  const text = JSON.stringify(value);
+  return `, got ${text.length > 80 ? `${text.slice(0, 77)}…"` : text}`;
+}
+
+function valueAt(raw: unknown, path: Path): unknown {
+  let value = raw;
+  for (const key of path) {
+    if (typeof value !== 'object' || value === null || !Object.hasOwn(value, key)) return undefined;
+    value = (value as Record<string | number, unknown>)[key];
+  }
+  return value;
+}
+
+type JsonSchema = {
+  properties?: Record<string, JsonSchema>;
+  additionalProperties?: JsonSchema | false;
+  items?: JsonSchema;
+  anyOf?: JsonSchema[];
+};
+
+/** The keys that the schema has at `path`. */
+function knownKeys(path: Path): string[] {
+  let forms: JsonSchema[] = [jsonSchema()];
+  const flat = (all: JsonSchema[]): JsonSchema[] => all.flatMap((form) => (form.anyOf ? flat(form.anyOf) : [form]));
+  for (const key of path) {
+    forms = flat(forms).flatMap((form) => form.properties?.[key] ?? (form.additionalProperties || form.items) ?? []);
+  }
+  return flat(forms).flatMap((form) => Object.keys(form.properties ?? {}));
+}

@@ -1,0 +1,107 @@
+import { isUtf8 } from 'node:buffer';
+import { X509Certificate } from 'node:crypto';
+import { readFileSync, statSync } from 'node:fs';
+import { dirname, resolve } from 'node:path';
+import { isMap, LineCounter, parseDocument } from 'yaml';
+import { explain } from './explain.ts';
+import { Locator, type Problem } from './locate.ts';
+import { crossCheck, type Finding } from './rules.ts';
+import { schema, type Config } from './schema.ts';
+
+export type Loaded =
+  | { readonly kind: 'config'; readonly config: Config }
+  | { readonly kind: 'problems'; readonly problems: readonly Problem[] };
+
+/** A balancer.yml is some kilobytes; past this it is another file. */
+const LARGEST_FILE_BYTES = 4 << 20;
+/** Reads and validates a balancer.yml: a frozen Config, or everything that is wrong with it. Never throws. */
+export function loadConfig(file: string): Loaded {
+  const fault = (message: string, line = 1, column = 1): Loaded => ({
+    kind: 'problems',
+    problems: [{ file, line, column, path: '', message }],
+  });
+  let text: string;
+  try {
+    text = readText(file);
+  } catch (error) {
+    return fault(`cannot read the file: ${reason(error)}`);
+  }
+  const lines = new LineCounter();
+  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false });
+  const locate = new Locator(file, document, lines);
+  if (document.errors.length > 0)
+    return { kind: 'problems', problems: document.errors.map((e) => locate.yamlError(e)) };
+  const strayAliases = locate.strayAliases();
+  if (strayAliases.length > 0) return { kind: 'problems', problems: strayAliases };
+  let raw: unknown;
+  try {
+    raw = document.toJS({ maxAliasCount: 100 });
+  } catch {
+    return fault('the aliases of the file expand to too much; write the values out');
+  }
+  if (raw === null || raw === undefined) return fault('the file is empty; it needs frontends and backends');
+  if (!isMap(document.contents)) return fault('expected a map with the keys frontends and backends');
+  return validate(raw, dirname(resolve(file)), locate);
+}
+
+function validate(raw: unknown, folder: string, locate: Locator): Loaded {
+  const parsed = schema.safeParse(raw);
+  const findings = [...(parsed.error?.issues ?? []).flatMap((issue) => explain(issue, raw)), ...crossCheck(raw)];
+  if (parsed.data) findings.push(...readNamedFiles(parsed.data, folder));
+  if (parsed.data && findings.length === 0) return { kind: 'config', config: deepFreeze(parsed.data) };
+  const problems = findings.map((finding) => locate.finding(finding));
+  problems.sort((a, b) => a.line - b.line || a.column - b.column);
+  return { kind: 'problems', problems };
+}
+
+/** Files that the configuration names are read here, once, so that a wrong name is a problem of the file, not of a check. */
+function* readNamedFiles(config: Config, folder: string): Generator<Finding> {
+  for (const [name, { healthCheck: check }] of Object.entries(config.backends)) {
+    if (check === false) continue;
+    const path = ['backends', name, 'healthCheck'];
+    const ca = check.tls === false ? undefined : check.tls.ca;
+    if (ca) {
+      try {
+        ca.content = readText(resolve(folder, ca.file));
+        void new X509Certificate(ca.content);
+      } catch (error) {
+        yield {
+          path: [...path, 'tls', 'ca'],
+          message: `cannot be used: ${reason(error, 'it holds no PEM certificate')}`,
+        };
+      }
+    }
+    const password = check.storage === false ? undefined : check.storage.passwordFile;
+    if (password) {
+      try {
+        password.content = readText(resolve(folder, password.file)).split(/\r?\n/, 1)[0] ?? '';
+      } catch (error) {
+        yield { path: [...path, 'storage', 'passwordFile'], message: `cannot be used: ${reason(error)}` };
+      }
+    }
+  }
+}
+
+/** Throws with a `code` where the file cannot be read, and a plain Error where it is too large or no UTF-8. */
+function readText(file: string): string {
+  const { size } = statSync(file);
+  if (size > LARGEST_FILE_BYTES) throw new Error(`it is larger than ${LARGEST_FILE_BYTES >> 20} MiB`);
+  const bytes = readFileSync(file);
+  if (!isUtf8(bytes)) throw new Error('it is not UTF-8 text');
+  return bytes.toString('utf8').replace(/^\uFEFF/, '');
+}
+
+function reason(error: unknown, otherwise?: string): string {
+  const { code, message } = error as NodeJS.ErrnoException;
+  const known: Record<string, string> = {
+    ENOENT: 'no such file',
+    EACCES: 'permission denied',
+    EISDIR: 'it is a directory',
+  };
+  return known[code ?? ''] ?? (code !== undefined && otherwise !== undefined ? otherwise : message);
+}
+
+function deepFreeze<T>(value: T): T {
+  if (typeof value === 'object' && value !== null) Object.values(Object.freeze(value)).forEach(deepFreeze);
+  return value;
+}

@@ -1,0 +1,87 @@
+import { bindsCollide, parseBind, type Bind } from './values.ts';
+import { didYouMean } from './suggest.ts';
+
+export type Path = readonly (string | number)[];
+/** What is wrong with the value at `path`. */
+export type Finding = { readonly path: Path; readonly message: string };
+
+type Tree = Readonly<Record<string, unknown>>;
+
+const isTree = (value: unknown): value is Tree => typeof value === 'object' && value !== null && !Array.isArray(value);
+const at = (value: unknown, key: string): unknown =>
+  isTree(value) && Object.hasOwn(value, key) ? value[key] : undefined;
+const entries = (value: unknown): [string, unknown][] => (isTree(value) ? Object.entries(value) : []);
+
+/**
+ * What the schema cannot say: rules between keys. They judge the raw file, so that they are reported together with
+ * what the schema finds; a value whose shape the schema complains of is passed over here.
+ */
+export function crossCheck(root: unknown): Finding[] {
+  return [...checkBackendNames(root), ...checkBinds(root), ...checkHealthChecks(root)];
+}
+
+function* checkBackendNames(root: unknown): Generator<Finding> {
+  const backends = entries(at(root, 'backends')).map(([name]) => name);
+  for (const [name, frontend] of entries(at(root, 'frontends'))) {
+    if (!isTree(frontend)) continue;
+    const backend = at(frontend, 'backend');
+    if (backend === undefined && at(frontend, 'sni') === undefined) {
+      yield { path: ['frontends', name], message: `names no backend; add "backend: ${backends[0] ?? 'NAME'}"` };
+    }
+    if (typeof backend === 'string' && !backends.includes(backend)) {
+      yield {
+        path: ['frontends', name, 'backend'],
+        message: `there is no backend ${JSON.stringify(backend)}.${didYouMean(backend, backends)}`,
+      };
+    }
+  }
+}
+
+function* checkBinds(root: unknown): Generator<Finding> {
+  const seen: { bind: Bind; owner: string }[] = [];
+  for (const { path, owner, value } of allBinds(root)) {
+    const bind = typeof value === 'string' ? parseBind(value) : undefined;
+    if (!bind) continue;
+    const other = seen.find((earlier) => bindsCollide(earlier.bind, bind));
+    if (other) yield { path, message: `${bind.text} collides with ${other.bind.text} of ${other.owner}` };
+    seen.push({ bind, owner });
+  }
+}
+
+function* allBinds(root: unknown): Generator<{ path: Path; owner: string; value: unknown }> {
+  for (const [name, frontend] of entries(at(root, 'frontends'))) {
+    const path = ['frontends', name, 'bind'];
+    const value = at(frontend, 'bind');
+    const owner = `frontend ${name}`;
+    if (!Array.isArray(value)) yield { path, owner, value };
+    else for (const [i, one] of value.entries()) yield { path: [...path, i], owner, value: one };
+  }
+  const metrics = at(at(root, 'metrics'), 'bind');
+  // The address that is used where the file names none collides like any other; the frontend is the one to blame then.
+  yield {
+    path: metrics === undefined ? ['frontends'] : ['metrics', 'bind'],
+    owner: 'metrics',
+    value: metrics ?? '*:9180',
+  };
+}
+
+function* checkHealthChecks(root: unknown): Generator<Finding> {
+  for (const [name, backend] of entries(at(root, 'backends'))) {
+    const check = at(backend, 'healthCheck');
+    const type = at(check, 'type') ?? 'tcp';
+    const only = (key: string, owner: string): Finding[] =>
+      at(check, key) === undefined || at(check, key) === false || type === owner
+        ? []
+        : [
+            {
+              path: ['backends', name, 'healthCheck', key],
+              message: `belongs to "type: ${owner}"; this check has type ${JSON.stringify(type)}`,
+            },
+          ];
+    yield* [...only('storage', 'registry'), ...only('path', 'http'), ...only('expect', 'http')];
+    const storage = at(check, 'storage');
+    if (isTree(storage) && 'user' in storage !== 'passwordFile' in storage) {
+      yield { path: ['backends', name, 'healthCheck', 'storage'], message: 'user and passwordFile go together' };
+    }
+  }
+}

@@ -1,0 +1,294 @@
+import { isDeepStrictEqual } from 'node:util';
+import { z } from 'zod';
+import { isCidr, parseBind, parseDuration, parseEndpoint, parseSize } from './values.ts';
+
+/** A timer longer than this fires at once in Node (a signed 32-bit count of milliseconds), so nothing longer is taken. */
+const LONGEST_TIMER = '24d';
+const LONGEST_EXPIRY = '365d';
+/** A Map holds 2^24 entries. */
+const LARGEST_TABLE = '16m';
+
+/** A scalar with a spelling of its own: `parse` gives undefined where the text is none, and `expected` says what would be. */
+function spelled<T>(expected: string, parse: (text: string) => T | undefined) {
+  return z.string({ error: `expected ${expected}` }).transform((text, context): T => {
+    const value = parse(text);
+    if (value !== undefined) return value;
+    context.issues.push({ code: 'custom', message: `expected ${expected}`, input: text });
+    return z.NEVER;
+  });
+}
+
+const NOT_ZERO = { min: '1ms', max: LONGEST_TIMER };
+
+function duration({ min, max }: { min: string; max: string }) {
+  const [least, most] = [parseDuration(min) ?? 0, parseDuration(max) ?? 0];
+  return spelled(`a duration from ${min} to ${max}, such as 500ms, 2s, 30m or 7d`, (text) => {
+    const ms = parseDuration(text);
+    return ms !== undefined && ms >= least && ms <= most ? ms : undefined;
+  });
+}
+
+const positive = () => duration(NOT_ZERO);
+const zeroOr = () => duration({ min: '0s', max: LONGEST_TIMER });
+const whole = (min: number, max: number) => {
+  const error = `expected a whole number from ${min} to ${max}`;
+  return z.int({ error }).min(min, { error }).max(max, { error });
+};
+const yesNo = () => z.boolean({ error: 'expected true or false' });
+const text = () => z.string({ error: 'expected text' });
+/** A file that the configuration names, relative to its own folder; load.ts reads the content. */
+const namedFile = () => text().transform((file) => ({ file, content: '' }));
+const oneOf = <const T extends readonly string[]>(...values: T) =>
+  z.enum(values, { error: `expected ${values.length > 1 ? 'one of ' : ''}${values.join(', ')}` });
+const falseOr = <T extends z.ZodType>(schema: T) => z.union([z.literal(false), schema]);
+
+/** In the schema so that files can be written for it, and refused while this version does not do it: never ignored. */
+function notYet<T extends z.ZodType>(schema: T, standard: z.output<T>) {
+  return schema.refine((value) => isDeepStrictEqual(value, standard), { error: 'is not available in this version' });
+}
+
+const bind = () => spelled('"*:PORT", "ADDRESS:PORT", "[IPv6]:PORT" or "unix:/PATH"', parseBind);
+const cidr = () =>
+  spelled('an address or a network such as 10.0.0.0/8', (value) => (isCidr(value) ? value : undefined));
+const backendName = () => z.string({ error: 'expected the name of a backend' });
+
+/** HAProxy's characters for names; they stand in metric labels, URLs and Redis keys. */
+const name = () =>
+  z.string().regex(/^[A-Za-z0-9][A-Za-z0-9_.:-]{0,127}$/, {
+    error: 'a name starts with a letter or digit and goes on with letters, digits and _ . : -',
+  });
+
+const proxyVersion = () =>
+  notYet(oneOf('none', 'v1', 'v2'), 'none').describe(
+    'Send a PROXY protocol header to servers; registries do not understand it',
+  );
+
+const frontend = z.strictObject({
+  bind: z
+    .union([bind(), z.array(bind()).min(1, { error: 'expected at least one address' })])
+    .transform((value) => (Array.isArray(value) ? value : [value]))
+    .describe('Where clients arrive: one address or a list; "*:443" is IPv4 and IPv6, "unix:/run/berth.sock" a socket'),
+  backend: backendName().optional().describe('Where connections go; required unless every connection is routed by sni'),
+  sni: notYet(z.record(z.string(), backendName()).prefault({}), {}).describe(
+    'Route by the TLS server name, read without decrypting: name or *.name to backend',
+  ),
+  prefaceTimeout: notYet(positive().prefault('5s'), 5_000).describe(
+    'How long a client may take to send a PROXY header or ClientHello where one is awaited',
+  ),
+  maxConnections: whole(0, 10_000_000)
+    .prefault(0)
+    .describe('Connections at one time; 0 = as many as the open-file limit allows'),
+  acceptProxy: notYet(z.array(cidr()).prefault([]), []).describe(
+    'Networks whose connections must start with a PROXY v1 or v2 header; others may not send one',
+  ),
+  allow: notYet(z.array(cidr()).prefault([]), []).describe('Networks that may connect; empty = everyone'),
+  deny: notYet(z.array(cidr()).prefault([]), []).describe('Networks that may not connect; deny wins'),
+  perSource: notYet(
+    z
+      .strictObject({
+        connections: whole(0, 10_000_000).prefault(0).describe('Connections at one time; 0 = no limit'),
+        rate: text()
+          .regex(/^\d{1,9}\/\d{1,9}(ms|s|m|h|d)$/, {
+            error: 'expected COUNT/DURATION, such as 20/10s; 0/10s = no limit',
+          })
+          .prefault('0/10s')
+          .describe('New connections per window; 0/10s = no limit'),
+      })
+      .prefault({}),
+    { connections: 0, rate: '0/10s' },
+  ).describe('Limits for each source address'),
+});
+
+const stickTable = z.strictObject({
+  key: oneOf('src').prefault('src').describe('What binds a client to a server: its source address'),
+  prefix: z
+    .strictObject({
+      ipv4: whole(1, 32).prefault(32).describe('Bits of an IPv4 address that make one client'),
+      ipv6: whole(1, 128).prefault(64).describe('Bits of an IPv6 address that make one client'),
+    })
+    .prefault({})
+    .describe('How much of the address counts'),
+  size: z
+    .union([z.string(), z.number()], { error: 'expected a number of entries, such as 200k' })
+    .transform((value, context): number => {
+      const size = parseSize(value);
+      if (size !== undefined && size >= 1 && size <= (parseSize(LARGEST_TABLE) ?? 0)) return size;
+      context.issues.push({
+        code: 'custom',
+        message: `expected a number of entries from 1 to ${LARGEST_TABLE}, such as 200k`,
+        input: value,
+      });
+      return z.NEVER;
+    })
+    .prefault('200k')
+    .describe('Most entries; 200k = 200 000 and 1m = 1 000 000 (HAProxy counts a k as 1024)'),
+  expire: duration({ min: '1ms', max: LONGEST_EXPIRY })
+    .prefault('30m')
+    .describe("How long a binding outlives the client's last match or last closed connection"),
+  failback: notYet(oneOf('stay', 'return').prefault('stay'), 'stay').describe(
+    'stay with the server a client was moved to, or return to its first once that is up again',
+  ),
+  shared: notYet(text().prefault(''), '').describe(
+    'redis:// or rediss:// address of a table shared by several balancers',
+  ),
+});
+
+const healthCheckTls = z
+  .union([
+    yesNo(),
+    z.strictObject({
+      ca: namedFile().optional().describe('PEM file of the authorities that sign the nodes'),
+      serverName: text().optional().describe('Name sent as SNI and looked for in the certificate'),
+      verify: yesNo().optional().describe('Refuse a certificate that does not verify; true where ca is given'),
+    }),
+  ])
+  .transform((value) => {
+    if (value === false) return false;
+    const options = value === true ? {} : value;
+    return { ...options, verify: options.verify ?? options.ca !== undefined };
+  });
+
+const healthCheck = z.strictObject({
+  type: oneOf('tcp', 'http', 'registry')
+    .prefault('tcp')
+    .describe('tcp connects; http asks for path; registry asks GET /v2/, where 200 and 401 are up'),
+  storage: z
+    .union([
+      z.literal(false),
+      z.strictObject({
+        repository: text()
+          .regex(/^[a-z0-9]+(?:[._/-]+[a-z0-9]+)*$/, { error: 'expected a repository name such as library/probe' })
+          .describe('Repository whose tag list is asked for; it need not exist'),
+        user: text().optional().describe('User for basic authentication'),
+        passwordFile: namedFile().optional().describe('File whose first line is the password'),
+      }),
+    ])
+    .prefault(false)
+    .describe('registry only: also GET /v2/REPOSITORY/tags/list, which sees a hung or failing storage; /v2/ does not'),
+  tls: healthCheckTls.prefault(false).describe('Check over TLS: true, or ca, serverName and verify'),
+  path: text()
+    .startsWith('/', { error: 'expected a path that starts with /' })
+    .optional()
+    .describe('http only; default /'),
+  expect: z
+    .array(
+      spelled('a status or a range such as 200-399', (value) => {
+        const [, from, to] = /^([1-5]\d\d)(?:-([1-5]\d\d))?$/.exec(value) ?? [];
+        const range = { from: Number(from), to: Number(to ?? from) };
+        return from !== undefined && range.from <= range.to ? range : undefined;
+      }).or(whole(100, 599).transform((status) => ({ from: status, to: status }))),
+    )
+    .min(1, { error: 'expected at least one status' })
+    .optional()
+    .describe('http only: statuses that are up; default [200-399]'),
+  interval: positive().prefault('2s').describe('Between checks while nothing changes'),
+  fastInterval: positive().prefault('500ms').describe('Between checks while a server is changing'),
+  timeout: positive().prefault('2s').describe('A check that takes longer has failed'),
+  rise: whole(1, 1_000).prefault(2).describe('Good checks in a row that bring a server up'),
+  fall: whole(1, 1_000).prefault(3).describe('Failed checks in a row that take a server down'),
+  port: z
+    .union([z.literal('same'), whole(1, 65_535)], { error: 'expected same or a port' })
+    .prefault('same')
+    .describe('Another port to check'),
+});
+
+const resolveInterval = () => duration({ min: '100ms', max: LONGEST_TIMER });
+const endpoint = () =>
+  spelled('HOST:PORT or [IPv6]:PORT; srv: and dns: addresses are not available in this version', parseEndpoint);
+
+const serverOptions = z.strictObject({
+  weight: whole(0, 256).prefault(1).describe('Share of new clients against the other servers; 0 = none'),
+  backup: notYet(yesNo().prefault(false), false).describe('Used only when no other server is usable'),
+  maxConnections: notYet(whole(0, 10_000_000).prefault(0), 0).describe(
+    'Connections at one time; further ones wait, at most timeouts.queue; 0 = no limit',
+  ),
+  slowStart: notYet(zeroOr().prefault('0s'), 0).describe('How long a recovered server takes to its full share'),
+  sendProxy: proxyVersion().optional(),
+  resolveInterval: resolveInterval().optional().describe("The backend's resolveInterval for this server"),
+});
+const standardOptions = serverOptions.parse({});
+const server = z.union([
+  endpoint().transform((address) => ({ ...standardOptions, address })),
+  serverOptions.extend({ address: endpoint().describe('HOST:PORT; a name is resolved at start and again') }),
+]);
+
+const backend = z.strictObject({
+  balance: notYet(oneOf('roundrobin', 'leastconn', 'random', 'source').prefault('roundrobin'), 'roundrobin').describe(
+    'How a client without a binding is given a server',
+  ),
+  stickTable: falseOr(stickTable).prefault({}).describe('Which server a client keeps; false = no stickiness'),
+  healthCheck: falseOr(healthCheck).prefault({}).describe('How servers are checked; false = not at all'),
+  onServerDown: notYet(oneOf('keep', 'close').prefault('keep'), 'keep').describe(
+    'What becomes of the established connections of a server that goes down',
+  ),
+  retries: whole(0, 100)
+    .prefault(3)
+    .describe('Connect attempts beyond the first, each on another usable server where there is one'),
+  sendProxy: proxyVersion().prefault('none'),
+  resolveInterval: resolveInterval().prefault('30s').describe('How often the names of servers are resolved again'),
+  servers: z
+    .record(name(), server)
+    .refine((servers) => Object.keys(servers).length > 0, { error: 'expected at least one server' })
+    .describe('NAME: HOST:PORT, or NAME: and a map'),
+});
+
+const timeouts = z.strictObject({
+  connect: positive().prefault('5s').describe('To a server'),
+  idle: positive().prefault('10m').describe('No byte in either direction'),
+  halfClosed: positive().prefault('1m').describe('No byte after one side has finished'),
+  queue: notYet(zeroOr().prefault('5s'), 5_000).describe('Waiting for a server with maxConnections'),
+  drain: zeroOr().prefault('30s').describe('On SIGTERM: how long established connections may go on'),
+});
+
+/** balancer.yml: every key, default and description. Types, checks, JSON Schema and the reference come from here. */
+export const schema = z.strictObject({
+  frontends: z
+    .record(name(), frontend)
+    .refine((all) => Object.keys(all).length > 0, { error: 'expected at least one frontend' })
+    .describe('Where clients arrive'),
+  backends: z
+    .record(name(), backend)
+    .refine((all) => Object.keys(all).length > 0, { error: 'expected at least one backend' })
+    .describe('Groups of servers, each with a balancing policy and a stick table'),
+  timeouts: timeouts.prefault({}).describe('How long each phase of a connection may take'),
+  metrics: z
+    .strictObject({ bind: bind().prefault('*:9180').describe('Address') })
+    .prefault({})
+    .describe('GET /metrics, /healthz and /readyz'),
+  admin: z
+    .strictObject({ bind: text().optional(), token: text().optional(), tokenFile: text().optional() })
+    .optional()
+    .refine((value) => value === undefined, { error: 'is not available in this version' })
+    .describe("The operator's address"),
+  state: notYet(
+    z
+      .strictObject({
+        file: text().prefault('').describe('Where bindings and admin states survive a restart; empty = they do not'),
+        interval: positive().prefault('30s').describe('Between two writes of the file'),
+      })
+      .prefault({}),
+    { file: '', interval: 30_000 },
+  ).describe('What survives a restart'),
+  log: z
+    .strictObject({
+      level: oneOf('trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent')
+        .prefault('info')
+        .describe('Least level'),
+      connections: yesNo().prefault(true).describe('One line a connection, at its end'),
+    })
+    .prefault({})
+    .describe('JSON lines on standard output'),
+});
+
+export type Config = z.output<typeof schema>;
+export type FrontendConfig = Config['frontends'][string];
+export type BackendConfig = Config['backends'][string];
+export type ServerConfig = BackendConfig['servers'][string];
+export type StickTableConfig = Exclude<BackendConfig['stickTable'], false>;
+export type HealthCheckConfig = Exclude<BackendConfig['healthCheck'], false>;
+export type Timeouts = Config['timeouts'];
+
+/** The JSON Schema of balancer.yml (draft 2020-12), for editors. */
+export function jsonSchema(): Record<string, unknown> {
+  return { title: 'balancer.yml', ...z.toJSONSchema(schema, { io: 'input' }) };
+}

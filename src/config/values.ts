@@ -1,0 +1,98 @@
+import { isIP } from 'node:net';
+
+/** Where a listener binds: a TCP address (`*` is dual stack) or a unix socket. `text` is as the operator wrote it. */
+export type Bind =
+  | { readonly kind: 'tcp'; readonly host: string; readonly port: number; readonly text: string }
+  | { readonly kind: 'unix'; readonly path: string; readonly text: string };
+
+/** Where a server is: an IP literal or a name that is resolved while Berth runs. */
+export type Endpoint = { readonly host: string; readonly port: number };
+
+const UNIT_MS = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
+
+/** `500ms`, `2s`, `30m`, `1h`, `7d` in milliseconds; undefined where it is not a duration. */
+export function parseDuration(text: string): number | undefined {
+  const [, amount, unit] = /^(\d{1,9}(?:\.\d{1,3})?)(ms|s|m|h|d)$/.exec(text) ?? [];
+  if (amount === undefined || unit === undefined) return undefined;
+  return Math.round(Number(amount) * UNIT_MS[unit as keyof typeof UNIT_MS]);
+}
+
+/** The shortest spelling of a duration: 2000 is `2s`, 1500 is `1500ms`. */
+export function formatDuration(ms: number): string {
+  const units = Object.entries(UNIT_MS).toReversed();
+  const [unit, size] = units.find(([, each]) => ms >= each && ms % each === 0) ?? ['ms', 1];
+  return `${ms / size}${unit}`;
+}
+
+/** `1000`, `200k` = 200 000, `1m` = 1 000 000 (decimal, where HAProxy's k is 1024). */
+export function parseSize(value: string | number): number | undefined {
+  const [, amount, unit] = /^(\d{1,9})([km]?)$/.exec(String(value)) ?? [];
+  if (amount === undefined) return undefined;
+  return Number(amount) * { '': 1, k: 1_000, m: 1_000_000 }[unit as '' | 'k' | 'm'];
+}
+
+const HOST_NAME = /^(?=.{1,253}$)[a-z0-9_](?:[a-z0-9_-]{0,62})(?:\.[a-z0-9_](?:[a-z0-9_-]{0,62}))*\.?$/i;
+
+function parsePort(text: string): number | undefined {
+  const port = /^\d{1,5}$/.test(text) ? Number(text) : NaN;
+  return port <= 65_535 ? port : undefined;
+}
+
+/** Splits `HOST:PORT` and `[IPv6]:PORT`; the host comes back without brackets. */
+function splitHostPort(text: string): Endpoint | undefined {
+  const [, bracketed, plain, portText] = /^(?:\[([^\]]*)\]|([^:[\]]*)):([^:]*)$/.exec(text) ?? [];
+  const port = parsePort(portText ?? '');
+  if (port === undefined) return undefined;
+  if (bracketed !== undefined) return isIP(bracketed) === 6 ? { host: bracketed, port } : undefined;
+  return { host: plain ?? '', port };
+}
+
+/** True for `10.0.0.1` and for names, false for `10.0.0.256`, which is meant as an address and is none. */
+function isHost(host: string): boolean {
+  return isIP(host) !== 0 || (HOST_NAME.test(host) && !/^[\d.]+$/.test(host));
+}
+
+/** `*:443`, `:443`, `10.0.0.1:443`, `[::]:443`, `localhost:443`, `unix:/run/berth.sock`. */
+export function parseBind(text: string): Bind | undefined {
+  // A unix socket's path must fit sun_path: 108 bytes with the closing zero.
+  const path = /^unix:(\/.*)$/s.exec(text)?.[1];
+  if (path !== undefined) return Buffer.byteLength(path) < 108 ? { kind: 'unix', path, text } : undefined;
+  const split = splitHostPort(text);
+  if (!split) return undefined;
+  const host = split.host === '' ? '*' : split.host;
+  return host === '*' || isHost(host) ? { kind: 'tcp', host, port: split.port, text } : undefined;
+}
+
+/** `registry1:5000`, `10.0.0.1:5000`, `[2001:db8::1]:5000`. */
+export function parseEndpoint(text: string): Endpoint | undefined {
+  const split = splitHostPort(text);
+  return split && split.port > 0 && isHost(split.host) ? split : undefined;
+}
+
+/** `HOST:PORT`, an IPv6 address in brackets. */
+export function formatEndpoint({ host, port }: Endpoint): string {
+  return isIP(host) === 6 ? `[${host}]:${port}` : `${host}:${port}`;
+}
+
+/** `10.0.0.0/8`, `2001:db8::/32`, or a single address. */
+export function isCidr(text: string): boolean {
+  const [address = '', prefix, more] = text.split('/');
+  const family = isIP(address);
+  if (family === 0 || more !== undefined) return false;
+  return prefix === undefined || (/^\d{1,3}$/.test(prefix) && Number(prefix) <= (family === 4 ? 32 : 128));
+}
+
+/**
+ * Whether two listeners cannot stand side by side: one unix path, or one port on the same address or on an address
+ * that covers the other. Port 0 never collides. `*` covers both families, `0.0.0.0` and `::` their own.
+ */
+export function bindsCollide(a: Bind, b: Bind): boolean {
+  if (a.kind === 'unix' || b.kind === 'unix') return a.kind === 'unix' && b.kind === 'unix' && a.path === b.path;
+  if (a.port !== b.port || a.port === 0) return false;
+  return a.host === b.host || covers(a.host, b.host) || covers(b.host, a.host);
+}
+
+function covers(wildcard: string, host: string): boolean {
+  if (wildcard === '*') return true;
+  return (wildcard === '0.0.0.0' && isIP(host) === 4) || (wildcard === '::' && isIP(host) === 6);
+}

@@ -1,0 +1,79 @@
+import { unlinkSync } from 'node:fs';
+import { connect, type ListenOptions, type Server } from 'node:net';
+import type { Bind } from './config/values.ts';
+import { StartError } from './errors.ts';
+
+/** The kernel cuts it to net.core.somaxconn. */
+const BACKLOG = 4096;
+
+/**
+ * Listens on `bind`; `owner` is named in what goes wrong. `*` is one dual-stack socket, or IPv4 alone where the machine has
+ * no IPv6. A unix socket's path that nobody answers at any more is taken over. Rejects with a StartError.
+ */
+export async function listen(server: Server, bind: Bind, owner: string): Promise<void> {
+  try {
+    await tryListen(server, optionsFor(bind));
+  } catch (error) {
+    const { code = '' } = error as NodeJS.ErrnoException;
+    const noIPv6 = bind.kind === 'tcp' && bind.host === '*' && ['EAFNOSUPPORT', 'EADDRNOTAVAIL'].includes(code);
+    const stale = bind.kind === 'unix' && code === 'EADDRINUSE' && (await nobodyAnswers(bind.path));
+    try {
+      if (noIPv6) return await tryListen(server, { host: '0.0.0.0', port: bind.port, backlog: BACKLOG });
+      if (stale) {
+        unlinkSync(bind.path);
+        return await tryListen(server, optionsFor(bind));
+      }
+    } catch (second) {
+      throw fault(second as NodeJS.ErrnoException, bind, owner);
+    }
+    throw fault(error as NodeJS.ErrnoException, bind, owner);
+  }
+}
+
+/** Where it listens: the port that a bind to port 0 was given, too. */
+export function listeningAddress(server: Server): string {
+  const address = server.address();
+  if (address === null || typeof address === 'string') return `unix:${address ?? ''}`;
+  return address.family === 'IPv6' ? `[${address.address}]:${address.port}` : `${address.address}:${address.port}`;
+}
+
+function optionsFor(bind: Bind): ListenOptions {
+  if (bind.kind === 'unix') return { path: bind.path, backlog: BACKLOG };
+  const host = bind.host === '*' ? '::' : bind.host;
+  return { host, port: bind.port, ipv6Only: bind.host === '::', backlog: BACKLOG };
+}
+
+function tryListen(server: Server, options: ListenOptions): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(options, () => {
+      server.off('error', reject);
+      resolve();
+    });
+  });
+}
+
+function nobodyAnswers(path: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(path, () => resolve(false));
+    socket.on('connect', () => socket.destroy());
+    socket.on('error', ({ code }: NodeJS.ErrnoException) => resolve(code === 'ECONNREFUSED'));
+  });
+}
+
+function fault(error: NodeJS.ErrnoException, bind: Bind, owner: string): StartError {
+  const { code = 'UNKNOWN' } = error;
+  const port = bind.kind === 'tcp' ? bind.port : 0;
+  const known: Record<string, string> = {
+    EADDRINUSE: 'another process listens there. Stop it, or bind another address',
+    EACCES:
+      port > 0 && port < 1024
+        ? 'permission denied. Ports below 1024 need CAP_NET_BIND_SERVICE (setcap cap_net_bind_service=+ep on the node binary, or AmbientCapabilities in a systemd unit) or root'
+        : 'permission denied',
+    EADDRNOTAVAIL: 'this machine does not have that address',
+    ENOENT: 'the folder of the socket does not exist',
+    ENOTFOUND: 'that name does not resolve',
+  };
+  const what = known[code] ?? error.message;
+  return new StartError(code, `cannot listen on ${bind.text} (${owner}): ${what}`, error);
+}

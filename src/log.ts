@@ -1,0 +1,32 @@
+import { destination, pino, stdTimeFunctions, type Logger } from 'pino';
+import type { Config } from './config/schema.ts';
+
+export type Log = Logger & { close(): Promise<void> };
+
+/** Lines gather until there are this many bytes, or until the next flush. */
+const BATCH_BYTES = 4096;
+const FLUSH_MS = 100;
+/** A reader of standard output that has stopped reading costs lines, not memory and not connections. */
+const MOST_WAITING_BYTES = 16 << 20;
+
+/** JSON lines on standard output, written in batches beside the event loop. `close` writes what is left. */
+export function openLog({ level }: Config['log']): Log {
+  const out = destination({ fd: 1, sync: false, minLength: BATCH_BYTES, maxLength: MOST_WAITING_BYTES });
+  // Nobody reads standard output any more: there is nowhere to say so, and connections must go on.
+  out.on('error', () => {});
+  const flush = setInterval(() => out.flush(), FLUSH_MS).unref();
+  const logger = pino(
+    { level, base: null, timestamp: stdTimeFunctions.isoTime, formatters: { level: (label) => ({ level: label }) } },
+    out,
+  );
+  return Object.assign(logger, {
+    close: () => {
+      clearInterval(flush);
+      return new Promise<void>((resolve) => {
+        out.once('close', resolve);
+        out.once('error', () => resolve());
+        out.end();
+      });
+    },
+  });
+}

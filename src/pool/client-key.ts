@@ -1,0 +1,54 @@
+import { isIPv4 } from 'node:net';
+
+/** Bits of an address that make one client. */
+export type Prefix = { readonly ipv4: number; readonly ipv6: number };
+
+/** `::ffff:10.0.0.1` is 10.0.0.1: what a dual-stack socket calls an IPv4 client. */
+export function normaliseAddress(address: string): string {
+  return address.startsWith('::ffff:') && isIPv4(address.slice(7)) ? address.slice(7) : address;
+}
+
+/**
+ * What one client is in a stick table: the normalised address, or its network where the prefix is shorter.
+ * `address` is an IP literal as the kernel gives it, without a zone.
+ */
+export function clientKey(address: string, prefix: Prefix): string {
+  if (isIPv4(address)) return prefix.ipv4 === 32 ? address : `${maskIPv4(address, prefix.ipv4)}/${prefix.ipv4}`;
+  return prefix.ipv6 === 128 ? address : `${maskIPv6(address, prefix.ipv6)}/${prefix.ipv6}`;
+}
+
+function maskIPv4(address: string, bits: number): string {
+  return address
+    .split('.')
+    .map((octet, i) => Number(octet) & mask(bits - i * 8, 8))
+    .join('.');
+}
+
+function maskIPv6(address: string, bits: number): string {
+  const kept = ipv6Groups(address)
+    .map((group, i) => group & mask(bits - i * 16, 16))
+    .slice(0, Math.ceil(bits / 16))
+    .map((group) => group.toString(16));
+  return kept.length === 8 ? kept.join(':') : `${kept.join(':')}::`;
+}
+
+/** `width` bits of which the first `bits` are set; none where `bits` is negative. */
+function mask(bits: number, width: number): number {
+  const set = Math.min(Math.max(bits, 0), width);
+  return ((1 << width) - 1) & ~((1 << (width - set)) - 1);
+}
+
+function ipv6Groups(address: string): number[] {
+  const [left = '', right] = address.split('::');
+  const parse = (half: string): number[] =>
+    half === ''
+      ? []
+      : half.split(':').flatMap((group) => (isIPv4(group) ? ipv4Groups(group) : [Number.parseInt(group, 16)]));
+  const [head, tail] = [parse(left), right === undefined ? [] : parse(right)];
+  return [...head, ...Array.from({ length: 8 - head.length - tail.length }, () => 0), ...tail];
+}
+
+function ipv4Groups(address: string): number[] {
+  const [a = 0, b = 0, c = 0, d = 0] = address.split('.').map(Number);
+  return [(a << 8) | b, (c << 8) | d];
+}

@@ -1,0 +1,9 @@
+import type { Health } from './health.ts';
+import type { Server } from './server.ts';
+
+/** What the pool tells the rest of the house. */
+export type PoolObserver = {
+  /** The server went up or down; `before` is what was true until now. */
+  serverChanged(server: Server, before: Health): void;
+  serverChecked(server: Server, ok: boolean, seconds: number): void;
+};

@@ -1,0 +1,178 @@
+import { once } from 'node:events';
+import { request, type IncomingMessage } from 'node:http';
+import { connect as connectTcp, isIP, type Socket } from 'node:net';
+import { checkServerIdentity, connect as connectTls, type TLSSocket } from 'node:tls';
+import type { HealthCheckConfig } from '../config/schema.ts';
+import { formatDuration, type Endpoint } from '../config/values.ts';
+import { connectFailure } from './failures.ts';
+import type { Observation } from './health.ts';
+
+/** What a check saw; `certificateExpiry` in seconds since 1970, where it saw a certificate. */
+export type ProbeResult = Observation & { readonly certificateExpiry?: number };
+
+/** Checks the node at `endpoint`, which `name` resolved to. Ends within the check's timeout and never rejects. */
+export type Probe = (endpoint: Endpoint, name: string, check: HealthCheckConfig) => Promise<ProbeResult>;
+
+/** A registry's answer to a tag list that does not exist is some hundred bytes. */
+const LARGEST_BODY_BYTES = 64 << 10;
+const LARGEST_HEADER_BYTES = 16 << 10;
+
+/** A failure that the operator reads as the reason for a server's being down. */
+class CheckFailed extends Error {}
+
+export const probe: Probe = async (endpoint, name, check) => {
+  const signal = AbortSignal.timeout(check.timeout);
+  const seen: { certificateExpiry?: number } = {};
+  const node = { endpoint, name: serverName(check) ?? name, check, signal, seen };
+  let step = '';
+  try {
+    if (check.type === 'tcp') (await open(node)).destroy();
+    if (check.type === 'http') await expectStatus(node, check.path ?? '/', check.expect ?? [{ from: 200, to: 399 }]);
+    if (check.type === 'registry') await expectStatus(node, '/v2/', V2_STATUSES);
+    if (check.type === 'registry' && check.storage !== false) {
+      const path = `/v2/${check.storage.repository}/tags/list`;
+      step = `GET ${path}: `;
+      await expectStorage(node, path, check.storage);
+    }
+    return { ok: true, ...seen };
+  } catch (error) {
+    if (signal.aborted)
+      return { ok: false, reason: `${step}no answer within ${formatDuration(check.timeout)}`, ...seen };
+    const reason = error instanceof CheckFailed ? error.message : connectFailure(error as NodeJS.ErrnoException).text;
+    return { ok: false, reason, ...seen };
+  }
+};
+
+type Node = {
+  readonly endpoint: Endpoint;
+  readonly name: string;
+  readonly check: HealthCheckConfig;
+  readonly signal: AbortSignal;
+  readonly seen: { certificateExpiry?: number };
+};
+type Statuses = readonly { readonly from: number; readonly to: number }[];
+type Storage = Exclude<HealthCheckConfig['storage'], false>;
+
+/** Anonymous clients of a registry with users get 401, and that is well. */
+const V2_STATUSES: Statuses = [
+  { from: 200, to: 200 },
+  { from: 401, to: 401 },
+];
+
+function serverName({ tls }: HealthCheckConfig): string | undefined {
+  return tls === false ? undefined : tls.serverName;
+}
+
+async function expectStatus(node: Node, path: string, expected: Statuses): Promise<void> {
+  const { status } = await get(node, path);
+  if (!expected.some(({ from, to }) => status >= from && status <= to))
+    throw new CheckFailed(`GET ${path} answered ${status}`);
+}
+
+/** A repository that does not exist is a good answer: the storage was asked and said so. */
+async function expectStorage(node: Node, path: string, { user, passwordFile }: Storage): Promise<void> {
+  const credentials = user === undefined ? undefined : `${user}:${passwordFile?.content ?? ''}`;
+  const { status, body } = await get(node, path, credentials);
+  if (status === 200 || (status === 404 && body.includes('NAME_UNKNOWN'))) return;
+  throw new CheckFailed(`GET ${path} answered ${status}`);
+}
+
+async function get(node: Node, path: string, credentials?: string): Promise<{ status: number; body: string }> {
+  const socket = await open(node);
+  try {
+    const call = request({
+      createConnection: () => socket,
+      agent: false,
+      path,
+      maxHeaderSize: LARGEST_HEADER_BYTES,
+      signal: node.signal,
+      headers: {
+        host: node.name,
+        'user-agent': 'berth',
+        connection: 'close',
+        ...(credentials === undefined ? {} : { authorization: `Basic ${Buffer.from(credentials).toString('base64')}` }),
+      },
+    });
+    call.end();
+    const [response] = (await once(call, 'response')) as [IncomingMessage];
+    // Only the answer to a storage check is judged by its body.
+    const body = response.statusCode === 404 ? await readCapped(response) : '';
+    return { status: response.statusCode ?? 0, body };
+  } catch (error) {
+    const { code = '' } = error as NodeJS.ErrnoException;
+    if (code.startsWith('HPE_')) throw new CheckFailed(`GET ${path}: the answer is not HTTP`, { cause: error });
+    if (code === 'ECONNRESET') throw new CheckFailed(`GET ${path}: closed without an answer`, { cause: error });
+    throw error;
+  } finally {
+    socket.destroy();
+  }
+}
+
+async function readCapped(response: IncomingMessage): Promise<string> {
+  let body = '';
+  for await (const chunk of response as AsyncIterable<Buffer>) {
+    body += chunk.toString('latin1');
+    if (body.length > LARGEST_BODY_BYTES) break;
+  }
+  return body;
+}
+
+/** A connected socket, over TLS where the check asks for it. The caller destroys it. */
+async function open({ endpoint, name, check, signal, seen }: Node): Promise<Socket> {
+  const socket = connectTcp({ ...endpoint, autoSelectFamily: false, signal });
+  await once(socket, 'connect');
+  // From here on errors reach whoever reads; a late one after that must not be an uncaught one.
+  socket.on('error', () => {});
+  if (check.tls === false) return socket;
+  const { tls } = check;
+  const secure = connectTls({
+    socket,
+    ALPNProtocols: ['http/1.1'],
+    // Judged below instead: the expiry of a bad certificate is worth knowing too.
+    rejectUnauthorized: false,
+    ...(tls.ca ? { ca: tls.ca.content } : {}),
+    ...(isIP(name) === 0 ? { servername: name } : {}),
+  });
+  const stop = (): void => void secure.destroy(new Error('aborted'));
+  signal.addEventListener('abort', stop, { once: true });
+  secure.once('close', () => signal.removeEventListener('abort', stop));
+  try {
+    await once(secure, 'secureConnect');
+  } catch (error) {
+    socket.destroy();
+    throw new CheckFailed(`TLS: ${tlsReason(error as Error & { reason?: string })}`, { cause: error });
+  }
+  secure.on('error', () => {});
+  judgeCertificate(secure, name, tls.verify, seen);
+  return secure;
+}
+
+function judgeCertificate(secure: TLSSocket, name: string, verify: boolean, seen: Node['seen']): void {
+  const certificate = secure.getPeerCertificate();
+  const expiryMs = Date.parse(certificate.valid_to);
+  if (!Number.isNaN(expiryMs)) seen.certificateExpiry = expiryMs / 1_000;
+  if (!verify) return;
+  // Node types it as an Error; it is the code that OpenSSL gave.
+  const code = secure.authorizationError as unknown as string | undefined;
+  const fault = code ? (CERTIFICATE_FAULTS[code] ?? code) : checkServerIdentity(name, certificate)?.message;
+  if (fault === undefined) return;
+  secure.destroy();
+  throw new CheckFailed(`TLS: ${fault}`);
+}
+
+/** OpenSSL's own words for its codes, which Node hands out without them. */
+const CERTIFICATE_FAULTS: Record<string, string> = {
+  CERT_HAS_EXPIRED: 'certificate has expired',
+  CERT_NOT_YET_VALID: 'certificate is not yet valid',
+  DEPTH_ZERO_SELF_SIGNED_CERT: 'self-signed certificate',
+  SELF_SIGNED_CERT_IN_CHAIN: 'self-signed certificate in the chain',
+  UNABLE_TO_VERIFY_LEAF_SIGNATURE: 'certificate is signed by an unknown authority',
+  UNABLE_TO_GET_ISSUER_CERT_LOCALLY: 'certificate is signed by an unknown authority',
+  UNABLE_TO_GET_ISSUER_CERT: 'certificate is signed by an unknown authority',
+};
+
+function tlsReason({ message, reason, ...error }: Error & { reason?: string; code?: string }): string {
+  if (reason === 'wrong version number' || reason === 'packet length too long') return 'the server does not speak TLS';
+  if (error.code === 'ECONNRESET') return 'closed during the handshake';
+  return reason ?? message;
+}

@@ -1,0 +1,115 @@
+import { LRUCache } from 'lru-cache';
+
+export type StickTableOptions = {
+  /** Most entries. */
+  readonly size: number;
+  /** How long a binding outlives the client's last match or last closed connection. */
+  readonly expireMs: number;
+  /** A monotonic clock in milliseconds that never reads 0 (lru-cache takes 0 for "no time to live"). */
+  readonly now?: () => number;
+};
+
+type Held<S> = { server: S | undefined; connections: number };
+
+/**
+ * Which server each client keeps.
+ *
+ * A client with open connections needs no clock and must not be evicted: it stands in a plain map with a count. One
+ * that is away needs both: it stands in an LRU cache whose size, age and eviction are the library's business. Clients
+ * with open connections may outnumber `size`; their bindings then live as long as the connections.
+ */
+export class StickTable<S extends object> {
+  readonly size: number;
+  hits = 0;
+  misses = 0;
+  evictions = 0;
+  expirations = 0;
+  moves = 0;
+  readonly #held = new Map<string, Held<S>>();
+  readonly #away: LRUCache<string, S>;
+  readonly #entriesOf = new Map<S, number>();
+
+  constructor({ size, expireMs, now = () => performance.now() }: StickTableOptions) {
+    this.size = size;
+    this.#away = new LRUCache<string, S>({
+      max: size,
+      ttl: expireMs,
+      ttlResolution: 0,
+      perf: { now },
+      // For `expire`, which must see the stale ones; every `get` refuses them.
+      allowStale: true,
+      dispose: (server, _client, reason) => {
+        if (reason === 'expire') this.expirations++;
+        else if (reason === 'evict') this.evictions++;
+        else return;
+        this.#count(server, -1);
+      },
+    });
+  }
+
+  /** Bindings that stand, those of clients with open connections included. */
+  get entries(): number {
+    return this.#held.size + this.#away.size;
+  }
+
+  entriesOf(server: S): number {
+    return this.#entriesOf.get(server) ?? 0;
+  }
+
+  /** A connection of `client` begins. From here to `close` its binding neither expires nor is evicted. */
+  open(client: string): void {
+    const held = this.#held.get(client);
+    const server = held ? held.server : this.#away.get(client, { allowStale: false });
+    if (server) this.hits++;
+    else this.misses++;
+    if (held) held.connections++;
+    else {
+      this.#away.delete(client);
+      this.#held.set(client, { server, connections: 1 });
+    }
+  }
+
+  /** The server that an open client is bound to. */
+  match(client: string): S | undefined {
+    return this.#held.get(client)?.server;
+  }
+
+  /** Binds an open client, or moves its binding. */
+  bind(client: string, server: S): void {
+    const held = this.#held.get(client);
+    if (!held || held.server === server) return;
+    if (held.server) {
+      this.moves++;
+      this.#count(held.server, -1);
+    }
+    held.server = server;
+    this.#count(server, 1);
+    // The least recently used client that is away makes room.
+    while (this.entries > this.size && this.#away.size > 0) this.#away.pop();
+  }
+
+  /** A connection of `client` has ended; with the last one the binding's time begins to run. */
+  close(client: string): void {
+    const held = this.#held.get(client);
+    if (!held || --held.connections > 0) return;
+    this.#held.delete(client);
+    if (!held.server) return;
+    this.#away.set(client, held.server);
+    while (this.entries > this.size && this.#away.size > 0) this.#away.pop();
+  }
+
+  /** Drops what has expired. All entries live equally long, so the least recently used one is the oldest. */
+  expire(): void {
+    for (;;) {
+      const oldest = this.#away.rkeys().next();
+      if (oldest.done === true || this.#away.getRemainingTTL(oldest.value) >= 0) return;
+      this.#away.get(oldest.value, { allowStale: false });
+    }
+  }
+
+  #count(server: S, by: 1 | -1): void {
+    const entries = this.entriesOf(server) + by;
+    if (entries > 0) this.#entriesOf.set(server, entries);
+    else this.#entriesOf.delete(server);
+  }
+}

@@ -1,0 +1,108 @@
+import type { Socket } from 'node:net';
+import type { RelayBuffers } from './buffers.ts';
+import type { Reader } from './sockets.ts';
+
+/** A direction that was quiet for this long gives its large buffer back. */
+const QUIET_MS = 1_000;
+/** What a client may send before its server is there. A ClientHello and the first request fit many times. */
+const MOST_EARLY_BYTES = 64 << 10;
+
+/** Bytes from one socket to another, with backpressure. Before the target is there, the first ones are kept. */
+export class Direction implements Reader {
+  bytes = 0;
+  /** When the last bytes came, on the clock of `performance.now`. */
+  lastMs = performance.now();
+  /** The source has said that nothing more will come. */
+  ended = false;
+  readonly #buffers: RelayBuffers;
+  #own: Buffer | undefined;
+  #source: Socket | undefined;
+  #target: Socket | undefined;
+  #early: Buffer[] = [];
+  #blocked = false;
+  #queuedBytes = 0;
+
+  constructor(buffers: RelayBuffers) {
+    this.#buffers = buffers;
+  }
+
+  from(source: Socket): void {
+    this.#source = source;
+    source.on('end', () => {
+      this.ended = true;
+      this.lastMs = performance.now();
+      this.#target?.end();
+    });
+  }
+
+  /** Writes what has come so far, and from now on all that comes. */
+  to(target: Socket): void {
+    this.#target = target;
+    target.on('drain', () => this.#unblock());
+    let taken = true;
+    for (const chunk of this.#early) taken = target.write(chunk);
+    this.#early = [];
+    if (this.ended) target.end();
+    this.#blocked = !taken;
+    if (taken) this.#source?.resume();
+  }
+
+  buffer(): Uint8Array {
+    return this.#own ?? this.#buffers.landing;
+  }
+
+  landed(count: number): boolean {
+    const own = this.#own;
+    if (own) {
+      const quiet = this.lastMs;
+      const goOn = this.#pass(own.subarray(0, count));
+      // Not after a few short reads: a bulk transfer has those too, and changing buffers then costs twice its CPU.
+      if (goOn && count < this.#buffers.landing.length && this.lastMs - quiet > QUIET_MS) this.release();
+      return goOn;
+    }
+    const { landing } = this.#buffers;
+    // Other sockets' next reads are aimed at the landing buffer already: what is written must be a copy.
+    const chunk = Buffer.from(landing.subarray(0, count));
+    if (count === landing.length) this.#own = this.#buffers.lend();
+    return this.#pass(chunk);
+  }
+
+  received(chunk: Buffer): boolean {
+    return this.#pass(chunk);
+  }
+
+  /** Whether bytes that wait for the target have moved since the last call: a slow reader is not an idle one. */
+  progressed(): boolean {
+    if (!this.#blocked) return false;
+    const handle = (this.#target as unknown as { _handle?: { writeQueueSize?: number } | null } | undefined)?._handle;
+    const queuedBytes = handle?.writeQueueSize ?? 0;
+    const moved = queuedBytes !== this.#queuedBytes;
+    this.#queuedBytes = queuedBytes;
+    return moved;
+  }
+
+  /** Gives the large buffer back; no read and no write may be under way in it. */
+  release(): void {
+    if (this.#own) this.#buffers.giveBack(this.#own);
+    this.#own = undefined;
+  }
+
+  #pass(chunk: Buffer): boolean {
+    this.bytes += chunk.length;
+    this.lastMs = performance.now();
+    if (!this.#target) {
+      // A chunk of our own buffer cannot come here: that takes a full landing buffer, and reading stops with the first.
+      this.#early.push(chunk);
+      return this.bytes < MOST_EARLY_BYTES;
+    }
+    const taken = this.#target.write(chunk);
+    this.#blocked = !taken;
+    return taken;
+  }
+
+  #unblock(): void {
+    if (!this.#blocked) return;
+    this.#blocked = false;
+    this.#source?.resume();
+  }
+}

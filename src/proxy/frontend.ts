@@ -1,0 +1,126 @@
+import { createServer, type Server as Listener, type Socket } from 'node:net';
+import type { FrontendConfig } from '../config/schema.ts';
+import { listen, listeningAddress } from '../listen.ts';
+import { normaliseAddress } from '../pool/client-key.ts';
+import { Connection, type Client, type Surroundings } from './connection.ts';
+
+/** Connections that may stand at one time, in all frontends together. */
+export type Capacity = { most: number; open: number };
+
+export type FrontendParts = Omit<Surroundings, 'frontend'> & {
+  readonly name: string;
+  readonly config: FrontendConfig;
+  readonly capacity: Capacity;
+};
+
+/** Where clients arrive: the listening sockets, what is admitted, and the connections that stand. */
+export class Frontend {
+  readonly name: string;
+  readonly #config: FrontendConfig;
+  readonly #capacity: Capacity;
+  readonly #around: Surroundings;
+  readonly #connections = new Set<Connection>();
+  #listeners: Listener[] = [];
+  #accepts = 0;
+  #onEmpty: (() => void) | undefined;
+
+  constructor({ name, config, capacity, ...around }: FrontendParts) {
+    this.name = name;
+    this.#config = config;
+    this.#capacity = capacity;
+    this.#around = { ...around, frontend: name };
+  }
+
+  get connections(): number {
+    return this.#connections.size;
+  }
+
+  /** Opens every bind; resolves to where it listens. Rejects with a StartError, and then listens nowhere. */
+  async listen(): Promise<string[]> {
+    for (const bind of this.#config.bind) {
+      const listener = createServer({ pauseOnConnect: true, allowHalfOpen: true, noDelay: true });
+      listener.on('connection', (socket) => this.#accept(socket, bind.kind === 'unix'));
+      try {
+        await listen(listener, bind, `frontend ${this.name}`);
+      } catch (error) {
+        this.#closeListeners();
+        throw error;
+      }
+      this.#listeners.push(listener);
+    }
+    return this.#listeners.map(listeningAddress);
+  }
+
+  /** Takes what the kernel has accepted already, then listens no more. */
+  async stopAccepting(): Promise<void> {
+    // Closing a listener resets what is still in its backlog. One connection is taken a turn of the loop, so the backlog
+    // is empty when turns pass without one; the bound is for a client that never stops.
+    const deadlineMs = performance.now() + 1_000;
+    let seen = -1;
+    while (seen !== this.#accepts && performance.now() < deadlineMs) {
+      seen = this.#accepts;
+      for (let turn = 0; turn < 3; turn++) await new Promise((resolve) => setImmediate(resolve));
+    }
+    this.#closeListeners();
+  }
+
+  /** Resolves when no connection stands any more. */
+  async empty(): Promise<void> {
+    if (this.#connections.size > 0) await new Promise<void>((resolve) => (this.#onEmpty = resolve));
+  }
+
+  killAll(): void {
+    for (const connection of this.#connections) connection.kill();
+  }
+
+  sweep(nowMs: number): void {
+    for (const connection of this.#connections) connection.sweep(nowMs);
+  }
+
+  #closeListeners(): void {
+    for (const listener of this.#listeners) listener.close();
+    this.#listeners = [];
+  }
+
+  #accept(socket: Socket, unix: boolean): void {
+    this.#accepts++;
+    const address = socket.remoteAddress;
+    if (address === undefined && !unix) {
+      // Reset before it was accepted: nobody is there, and nothing may be keyed by its address.
+      socket.on('error', () => {}).destroy();
+      return;
+    }
+    const client = unix ? { address: undefined, text: 'unix' } : tcpClient(address ?? '', socket.remotePort ?? 0);
+    const refusal = this.#refusal();
+    if (refusal) {
+      this.#around.observer.refused(this.name, refusal, client.text);
+      socket.on('error', () => {}).resetAndDestroy();
+      return;
+    }
+    this.#around.observer.accepted(this.name);
+    void this.#serve(new Connection(socket, client, this.#around));
+  }
+
+  #refusal(): 'open_files' | 'max_connections' | undefined {
+    if (this.#capacity.open >= this.#capacity.most) return 'open_files';
+    const most = this.#config.maxConnections;
+    return most > 0 && this.#connections.size >= most ? 'max_connections' : undefined;
+  }
+
+  async #serve(connection: Connection): Promise<void> {
+    this.#connections.add(connection);
+    this.#capacity.open++;
+    try {
+      await connection.run();
+    } finally {
+      this.#capacity.open--;
+      this.#connections.delete(connection);
+      if (this.#connections.size === 0) this.#onEmpty?.();
+    }
+  }
+}
+
+function tcpClient(remoteAddress: string, port: number): Client {
+  const address = normaliseAddress(remoteAddress);
+  return { address, text: address.includes(':') ? `[${address}]:${port}` : `${address}:${port}` };
+}

@@ -1,0 +1,137 @@
+import type { Socket } from 'node:net';
+import type { Endpoint } from '../config/values.ts';
+import type { RelayBuffers } from './buffers.ts';
+import { Direction } from './direction.ts';
+import type { Sockets } from './sockets.ts';
+
+/**
+ * How a connection ended, as HAProxy writes it: who (`C` client, `S` server, `R` resources, `K` the operator, `c` and `s`
+ * their timeouts, `-` nobody), then when (`C` connect, `D` data, `L` last bytes to the client, `-` at its end).
+ */
+export type End = `${'C' | 'S' | 'R' | 'K' | 'c' | 's'}${'C' | 'D' | 'L'}` | '--';
+
+export type RelayTimeouts = { readonly idle: number; readonly halfClosed: number };
+type Side = 'client' | 'server';
+
+/**
+ * The bytes of one connection, both ways: in order, once, unchanged. Each direction ends on its own; a reset on one side
+ * resets the other; a slow reader stops the sender.
+ */
+export class Relay {
+  readonly #sockets: Sockets;
+  readonly #client: Socket;
+  readonly #up: Direction;
+  readonly #down: Direction;
+  #server: Socket | undefined;
+  #end: End | undefined;
+  #onClientLost: (() => void) | undefined;
+
+  constructor(accepted: Socket, sockets: Sockets, buffers: RelayBuffers) {
+    this.#sockets = sockets;
+    this.#up = new Direction(buffers);
+    this.#down = new Direction(buffers);
+    this.#client = sockets.adopt(accepted, this.#up);
+    this.#client.on('error', () => this.#lost('client'));
+    this.#up.from(this.#client);
+    this.#down.to(this.#client);
+    this.#client.resume();
+  }
+
+  get bytesIn(): number {
+    return this.#up.bytes;
+  }
+
+  get bytesOut(): number {
+    return this.#down.bytes;
+  }
+
+  /** Why it was ended, or is to be recorded as having ended; undefined while it goes on. */
+  get end(): End | undefined {
+    return this.#end;
+  }
+
+  /** A socket on its way to a server. Only one that has connected may be joined. */
+  connect(endpoint: Endpoint): Socket {
+    return this.#sockets.connect(endpoint, this.#down);
+  }
+
+  /** Calls back once if the client resets, or is ended, before a server is joined. */
+  onClientLost(callback: (() => void) | undefined): void {
+    this.#onClientLost = callback;
+  }
+
+  /** Relays until both sockets are closed. */
+  async join(server: Socket): Promise<End> {
+    if (this.#end !== undefined) {
+      server.destroy();
+      return this.#end;
+    }
+    this.#server = server;
+    this.#onClientLost = undefined;
+    server.on('error', () => this.#lost('server'));
+    this.#down.from(server);
+    const closed = Promise.all([closeOf(this.#client), closeOf(server)]);
+    this.#up.to(server);
+    await closed;
+    this.#up.release();
+    this.#down.release();
+    return this.#end ?? '--';
+  }
+
+  /** Ends it from outside: what the kernel has taken is still delivered. */
+  close(end: End): void {
+    if (this.#end !== undefined) return;
+    this.#end = end;
+    this.#client.destroy();
+    this.#server?.destroy();
+    this.#onClientLost?.();
+  }
+
+  /** Turns the client away with a reset: there is no server for it. */
+  refuse(end: End): void {
+    this.#end ??= end;
+    reset(this.#client);
+    this.#up.release();
+  }
+
+  /** Ends it where nothing has moved for too long. To be called about once a second. */
+  checkIdle(nowMs: number, { idle, halfClosed }: RelayTimeouts): void {
+    if (!this.#server) return;
+    if (this.#up.progressed()) this.#up.lastMs = nowMs;
+    if (this.#down.progressed()) this.#down.lastMs = nowMs;
+    const half = this.#up.ended || this.#down.ended;
+    const quietMs = nowMs - Math.max(this.#up.lastMs, this.#down.lastMs);
+    if (quietMs < (half ? halfClosed : idle)) return;
+    // The side that is waited for: the one that has not finished, else the one that did not speak last.
+    const serverSilent = half ? this.#up.ended : this.#up.lastMs > this.#down.lastMs;
+    this.close(`${serverSilent ? 's' : 'c'}${this.#phase}`);
+  }
+
+  /** HAProxy's L: the server has finished, its last bytes are on their way to the client. */
+  get #phase(): 'D' | 'L' {
+    return this.#down.ended ? 'L' : 'D';
+  }
+
+  /** A socket has failed: the other end is told in the same way. */
+  #lost(side: Side): void {
+    const first = this.#end === undefined;
+    if (!this.#server) {
+      this.#end ??= 'CC';
+      this.#onClientLost?.();
+      return;
+    }
+    this.#end ??= `${side === 'client' ? 'C' : 'S'}${this.#phase}`;
+    if (first) reset(side === 'client' ? this.#server : this.#client);
+  }
+}
+
+function closeOf(socket: Socket): Promise<void> {
+  if (socket.closed) return Promise.resolve();
+  return new Promise((resolve) => socket.once('close', () => resolve()));
+}
+
+/** A reset after `end()` that has not finished fails in Node with EINVAL and leaves the descriptor open for ever. */
+function reset(socket: Socket): void {
+  if (!socket.writableEnded || socket.writableFinished) socket.resetAndDestroy();
+  else socket.destroy();
+}

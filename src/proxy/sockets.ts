@@ -1,0 +1,115 @@
+import { connect, createServer, Socket, type AddressInfo, type NetConnectOpts } from 'node:net';
+import type { Endpoint } from '../config/values.ts';
+
+/** Receives the bytes of one socket. Each call returns whether to go on reading; after false, `socket.resume()` does. */
+export type Reader = {
+  /** Where the next read may land; asked anew after each read. */
+  buffer(): Uint8Array;
+  /** `count` bytes have landed in what `buffer` last gave. They are the reader's only until it returns. */
+  landed(count: number): boolean;
+  /** Bytes that the reader may keep. */
+  received(chunk: Buffer): boolean;
+};
+
+/** A way to read sockets. Both ways give paused, half-open sockets that do not delay small writes. */
+export type Sockets = {
+  readonly name: 'onread' | 'events';
+  /** Takes over a socket that a server accepted with `pauseOnConnect`; the given one is not to be used any more. */
+  adopt(accepted: Socket, reader: Reader): Socket;
+  connect(endpoint: Endpoint, reader: Reader): Socket;
+};
+
+/**
+ * With a high-water mark of 0 `write()` returns true exactly when the kernel took everything, and 'drain' always follows
+ * when it did not; with the usual one a small asynchronous write returns true while it still points into our buffer.
+ */
+const COMMON = { allowHalfOpen: true, writableHighWaterMark: 0 } as const;
+const CONNECT = { ...COMMON, noDelay: true, autoSelectFamily: false } as const;
+
+type WithHandle = { _handle: { reading: boolean } | null };
+
+/**
+ * Reads into buffers of ours: no allocation and no event for each read. Accepted sockets have no such option, so their
+ * handle moves to a new socket, as it does when Node passes a socket to a child process. The handle is not documented,
+ * hence `probeOnread`.
+ */
+export const onreadSockets: Sockets = {
+  name: 'onread',
+  adopt(accepted, reader) {
+    const holder = accepted as unknown as WithHandle;
+    const handle = holder._handle;
+    holder._handle = null;
+    const options = { ...COMMON, handle, pauseOnCreate: true, onread: onread(reader) };
+    return new Socket(options);
+  },
+  connect(endpoint, reader) {
+    return connect({ ...CONNECT, ...endpoint, onread: onread(reader) } as NetConnectOpts);
+  },
+};
+
+function onread(reader: Reader): { buffer: () => Uint8Array; callback: (count: number) => boolean } {
+  return { buffer: () => reader.buffer(), callback: (count) => reader.landed(count) };
+}
+
+/** Node's documented way: 'data' events, a new buffer for each read. */
+export const eventSockets: Sockets = {
+  name: 'events',
+  adopt(accepted, reader) {
+    return listenForData(accepted, reader);
+  },
+  connect(endpoint, reader) {
+    return listenForData(connect({ ...CONNECT, ...endpoint }), reader);
+  },
+};
+
+function listenForData(socket: Socket, reader: Reader): Socket {
+  socket.on('data', (chunk: Buffer) => {
+    if (!reader.received(chunk)) socket.pause();
+  });
+  return socket;
+}
+
+const PROBE_MS = 2_000;
+
+/** Whether this Node can do what `onreadSockets` needs: a few bytes go there and back over loopback, and are compared. */
+export async function probeOnread(): Promise<boolean> {
+  const sent = Buffer.from('berth probes onread');
+  const opened: Socket[] = [];
+  const server = createServer({ pauseOnConnect: true, allowHalfOpen: true });
+  try {
+    return await new Promise<boolean>((resolve, reject) => {
+      setTimeout(resolve, PROBE_MS, false).unref();
+      server.on('error', reject);
+      server.on('connection', (accepted) => {
+        const landing = Buffer.alloc(64);
+        const echo = onreadSockets.adopt(
+          accepted,
+          readerInto(landing, (count) => echo.write(landing.subarray(0, count))),
+        );
+        opened.push(echo.on('error', reject));
+        echo.on('end', () => echo.end()).resume();
+      });
+      server.listen(0, '127.0.0.1', () => {
+        const landing = Buffer.alloc(64);
+        let got = '';
+        const { port } = server.address() as AddressInfo;
+        const client = onreadSockets.connect(
+          { host: '127.0.0.1', port },
+          readerInto(landing, (count) => (got += landing.toString('latin1', 0, count))),
+        );
+        opened.push(client.on('error', reject));
+        client.on('end', () => resolve(got === sent.toString('latin1'))).end(sent);
+      });
+    });
+  } catch {
+    return false;
+  } finally {
+    for (const socket of opened) socket.destroy();
+    server.close();
+  }
+}
+
+function readerInto(buffer: Buffer, landed: (count: number) => unknown): Reader {
+  const received = (): boolean => true;
+  return { buffer: () => buffer, received, landed: (count) => landed(count) !== false };
+}

@@ -1,0 +1,49 @@
+import type { Log } from './log.ts';
+import type { Metrics } from './metrics.ts';
+import type { PoolObserver } from './pool/observer.ts';
+import type { ProxyObserver } from './proxy/observer.ts';
+
+/** Refusals are logged at most this often for each frontend; the metrics count them all. */
+const REFUSAL_LOG_MS = 1_000;
+
+/** Turns what happens into log lines and counters. `metrics` is asked for when something happens, not before. */
+export function reports(log: Log, logConnections: boolean, metrics: () => Metrics): PoolObserver & ProxyObserver {
+  const refusals = new Map<string, { loggedMs: number; since: number }>();
+  return {
+    serverChanged({ backend, name: server, config, health }, before) {
+      const where = { backend, server, address: `${config.address.host}:${config.address.port}` };
+      if (health.up) log.info({ ...where, downMs: health.since - before.since }, 'server up');
+      else log.warn({ ...where, reason: health.reason }, 'server down');
+    },
+    serverChecked({ backend, name: server }, ok) {
+      metrics().serverChecks.inc({ backend, server, result: ok ? 'passed' : 'failed' });
+    },
+    accepted(frontend) {
+      metrics().frontendConnections.inc({ frontend });
+    },
+    refused(frontend, reason, client) {
+      metrics().frontendRefused.inc({ frontend, reason });
+      const seen = refusals.get(frontend) ?? { loggedMs: -Infinity, since: 0 };
+      refusals.set(frontend, seen);
+      seen.since++;
+      if (performance.now() - seen.loggedMs < REFUSAL_LOG_MS) return;
+      log.warn({ frontend, reason, client, count: seen.since }, 'connection refused');
+      Object.assign(seen, { loggedMs: performance.now(), since: 0 });
+    },
+    connected({ backend, name: server }, seconds) {
+      metrics().serverConnections.inc({ backend, server });
+      metrics().connectSeconds.observe({ backend, server }, seconds);
+    },
+    connectFailed({ backend, name: server }, reason) {
+      metrics().serverConnectErrors.inc({ backend, server, reason });
+    },
+    retried(backend, redispatched) {
+      metrics().backendRetries.inc({ backend });
+      if (redispatched) metrics().backendRedispatches.inc({ backend });
+    },
+    ended(record) {
+      metrics().ended(record);
+      if (logConnections) log.info(record, 'connection');
+    },
+  };
+}
