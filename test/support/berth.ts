@@ -1,0 +1,140 @@
+/** The built program, run as an operator runs it: a balancer.yml in, JSON lines and metrics out. */
+import { spawn, type ChildProcess } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+export const CLI = join(process.cwd(), 'dist', 'cli.js');
+
+export type LogLine = { readonly msg: string; readonly level: string; readonly [key: string]: unknown };
+
+export type BerthOptions = {
+  /** Run it through another program, such as `['prlimit', '--nofile=64']`. */
+  readonly through?: readonly string[];
+  readonly env?: Readonly<Record<string, string>>;
+};
+
+/** No test waits longer than this for something that should happen. */
+const PATIENCE_MS = 30_000;
+
+/** A running `berth start`. Its log is kept whole; what is waited for may be in it already. */
+export class Berth {
+  readonly lines: LogLine[] = [];
+  stderr = '';
+  /** The exit code, or the signal that ended it. */
+  readonly exited: Promise<number | NodeJS.Signals>;
+  readonly folder: string;
+  readonly file: string;
+  readonly #child: ChildProcess;
+  readonly #waiting = new Set<() => void>();
+  #ended = false;
+
+  constructor(config: string, { through = [], env = {} }: BerthOptions = {}) {
+    this.folder = mkdtempSync(join(tmpdir(), 'berth-test-'));
+    this.file = join(this.folder, 'balancer.yml');
+    writeFileSync(this.file, config);
+    const [command = '', ...args] = [...through, process.execPath, CLI, 'start', '-c', this.file];
+    this.#child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...env } });
+    let rest = '';
+    this.#child.stdout?.setEncoding('utf8').on('data', (text: string) => {
+      const lines = (rest + text).split('\n');
+      rest = lines.pop() ?? '';
+      for (const line of lines) this.lines.push(JSON.parse(line) as LogLine);
+      this.#wake();
+    });
+    this.#child.stderr?.setEncoding('utf8').on('data', (text: string) => (this.stderr += text));
+    this.exited = new Promise((resolve, reject) => {
+      this.#child.once('error', reject);
+      this.#child.once('close', (code, signal) => {
+        this.#ended = true;
+        rmSync(this.folder, { recursive: true, force: true });
+        this.#wake();
+        resolve(code ?? signal ?? 'SIGKILL');
+      });
+    });
+  }
+
+  get pid(): number {
+    return this.#child.pid ?? 0;
+  }
+
+  /** The port of the first `listening` line of a frontend. */
+  async port(frontend = 'f'): Promise<number> {
+    const { address } = await this.line((line) => line.msg === 'listening' && line['frontend'] === frontend);
+    return Number(/(\d+)$/.exec(String(address))?.[1]);
+  }
+
+  /** The first line, past or to come, that is `wanted`; `from` skips the first lines of the log. */
+  async line(wanted: (line: LogLine) => boolean, from = 0): Promise<LogLine> {
+    return this.until(() => this.lines.slice(from).find(wanted));
+  }
+
+  /** The `count` first connection lines, as soon as there are as many. */
+  async connections(count: number): Promise<LogLine[]> {
+    return this.until(() => {
+      const lines = this.lines.filter(({ msg }) => msg === 'connection');
+      return lines.length >= count ? lines : undefined;
+    });
+  }
+
+  /** Looks again with each new line of the log until there is something to see. */
+  async until<T>(look: () => T | undefined): Promise<T> {
+    const deadline = Date.now() + PATIENCE_MS;
+    for (;;) {
+      const found = look();
+      if (found !== undefined) return found;
+      if (this.#ended || Date.now() > deadline) {
+        const log = this.lines.slice(-20).map((line) => JSON.stringify(line));
+        throw new Error(`waited in vain; standard error: ${this.stderr}\nlog:\n${log.join('\n')}`);
+      }
+      await new Promise<void>((resolve) => {
+        const timer = setTimeout(done, 1_000);
+        const waiting = this.#waiting;
+        waiting.add(done);
+        function done(): void {
+          clearTimeout(timer);
+          waiting.delete(done);
+          resolve();
+        }
+      });
+    }
+  }
+
+  /** GET on the metrics address. */
+  async get(path: string): Promise<{ status: number; text: string }> {
+    const { address } = await this.line(({ msg }) => msg === 'metrics listening');
+    const response = await fetch(`http://${String(address)}${path}`);
+    return { status: response.status, text: await response.text() };
+  }
+
+  /** One sample, such as `berth_server_up{backend="b",server="s1"}`. */
+  async metric(sample: string): Promise<number | undefined> {
+    const { text } = await this.get('/metrics');
+    const line = text.split('\n').find((one) => one.startsWith(`${sample} `));
+    return line === undefined ? undefined : Number(line.slice(sample.length + 1));
+  }
+
+  signal(signal: NodeJS.Signals): void {
+    this.#child.kill(signal);
+  }
+
+  /** Ends it for good, however it is doing. */
+  async stop(): Promise<void> {
+    this.#child.kill('SIGKILL');
+    await this.exited.catch(() => {});
+  }
+
+  #wake(): void {
+    for (const wake of this.#waiting) wake();
+  }
+}
+
+/** A balancer in front of `servers`, one frontend `f` and one backend `b`, on free ports of 127.0.0.1. */
+export function oneBackend(servers: readonly number[], backend = '', rest = ''): string {
+  const list = servers.map((port, i) => `      s${i + 1}: 127.0.0.1:${port}\n`).join('');
+  return (
+    `frontends:\n  f:\n    bind: 127.0.0.1:0\n    backend: b\n` +
+    `backends:\n  b:\n    servers:\n${list}${backend.replaceAll(/^/gm, '    ')}\n` +
+    `metrics: { bind: "127.0.0.1:0" }\n${rest}`
+  );
+}
