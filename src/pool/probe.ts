@@ -81,8 +81,8 @@ async function get(node: Node, path: string, credentials?: string): Promise<{ st
   const socket = await open(node);
   try {
     const call = request({
+      // Without an agent: one, even `false`, would connect by itself.
       createConnection: () => socket,
-      agent: false,
       path,
       maxHeaderSize: LARGEST_HEADER_BYTES,
       signal: node.signal,
