@@ -40,11 +40,17 @@ export class Balancer {
       sockets,
       observer,
     };
+    // That every name is there was checked with the configuration.
+    const named = (name: string | undefined): Backend | undefined =>
+      name === undefined ? undefined : backends.get(name);
     this.#frontends = Object.entries(config.frontends).map(([name, frontend]) => {
-      const backend = backends.get(frontend.backend ?? '');
-      // The configuration was checked for it.
-      if (!backend) throw new TypeError(`frontend ${name} names no backend`);
-      return new Frontend({ ...shared, name, config: frontend, backend });
+      const sni = new Map(
+        Object.entries(frontend.sni).flatMap(([pattern, target]) => {
+          const backend = named(target);
+          return backend ? [[pattern.toLowerCase(), backend] as const] : [];
+        }),
+      );
+      return new Frontend({ ...shared, name, config: frontend, routes: { backend: named(frontend.backend), sni } });
     });
     this.#backends = [...backends.values()];
     const metrics: Metrics = new Metrics({

@@ -115,7 +115,7 @@ export class Metrics {
       });
     gauge('server_up', 'Whether checks say that the server is up', (server) => (server.health.up ? 1 : 0));
     gauge('server_connections', 'Connections open now', (server) => server.connections);
-    gauge('server_queue', 'Connections that wait for the server', () => 0);
+    gauge('server_queue', 'Connections that wait for the server', (server) => server.slots.waiting);
     gauge('server_weight', 'Its share of new clients', (server) => server.weight);
     gauge('server_check_seconds', 'How long the last health check took', (server) => server.lastCheckSeconds);
     gauge('server_stick_entries', 'Clients that are bound to the server', (server, { table }) =>

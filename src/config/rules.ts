@@ -25,14 +25,14 @@ function* checkBackendNames(root: unknown): Generator<Finding> {
   for (const [name, frontend] of entries(at(root, 'frontends'))) {
     if (!isTree(frontend)) continue;
     const backend = at(frontend, 'backend');
-    if (backend === undefined && at(frontend, 'sni') === undefined) {
+    if (backend === undefined && entries(at(frontend, 'sni')).length === 0) {
       yield { path: ['frontends', name], message: `names no backend; add "backend: ${backends[0] ?? 'NAME'}"` };
     }
-    if (typeof backend === 'string' && !backends.includes(backend)) {
-      yield {
-        path: ['frontends', name, 'backend'],
-        message: `there is no backend ${JSON.stringify(backend)}.${didYouMean(backend, backends)}`,
-      };
+    const routes = entries(at(frontend, 'sni')).map(([key, route]) => ({ path: ['sni', key], route }));
+    for (const { path, route } of [{ path: ['backend'], route: backend }, ...routes]) {
+      if (typeof route !== 'string' || backends.includes(route)) continue;
+      const message = `there is no backend ${JSON.stringify(route)}.${didYouMean(route, backends)}`;
+      yield { path: ['frontends', name, ...path], message };
     }
   }
 }

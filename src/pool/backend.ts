@@ -2,7 +2,7 @@ import type { BackendConfig } from '../config/schema.ts';
 import { choose, type Choice } from './choose.ts';
 import { clientKey, type Prefix } from './client-key.ts';
 import type { PoolObserver } from './observer.ts';
-import { POLICIES, roundRobin, type Policy } from './policies.ts';
+import { POLICIES, type Policy } from './policies.ts';
 import { Server } from './server.ts';
 import { StickTable } from './stick-table.ts';
 
@@ -17,14 +17,18 @@ export class Backend {
   readonly table: StickTable<Server> | undefined;
   readonly #policy: Policy;
   readonly #prefix: Prefix | undefined;
+  readonly #failback: boolean = false;
   #sweep: NodeJS.Timeout | undefined;
 
   constructor(name: string, config: BackendConfig, observer: PoolObserver) {
     this.name = name;
     this.config = config;
-    this.#policy = (POLICIES[config.balance] ?? roundRobin)();
+    this.#policy = POLICIES[config.balance]();
     if (config.stickTable !== false) {
-      this.table = new StickTable({ size: config.stickTable.size, expireMs: config.stickTable.expire });
+      const { size, expire, failback } = config.stickTable;
+      this.#failback = failback === 'return';
+      const backups = Object.values(config.servers).some(({ backup }) => backup);
+      this.table = new StickTable({ size, expireMs: expire, homes: this.#failback || backups });
       this.#prefix = config.stickTable.prefix;
     }
     this.servers = Object.entries(config.servers).map(
@@ -63,6 +67,7 @@ export class Backend {
 
   /** @see choose */
   choose(client: string | undefined, tried: ReadonlySet<Server>): Choice {
-    return choose({ servers: this.servers, policy: this.#policy, table: this.table }, client, tried);
+    const { servers, table } = this;
+    return choose({ servers, policy: this.#policy, table, failback: this.#failback }, client, tried);
   }
 }

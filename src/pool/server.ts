@@ -3,10 +3,14 @@ import type { Endpoint } from '../config/values.ts';
 import { freshHealth, HealthMonitor, observe, type Health, type Observation } from './health.ts';
 import type { PoolObserver } from './observer.ts';
 import { probe, type Probe } from './probe.ts';
+import { Slots } from './slots.ts';
 import { NameWatch, type Answer, type Lookup } from './resolve.ts';
 
 /** What the operator wants: drain takes no new client, maint takes none at all. */
 export type AdminState = 'ready' | 'drain' | 'maint';
+
+/** A server that has just recovered gets some clients, however slowly it starts. */
+const SLOWEST_START = 0.01;
 
 export type ServerParts = {
   readonly backend: string;
@@ -24,10 +28,9 @@ export class Server {
   readonly backend: string;
   readonly name: string;
   readonly config: ServerConfig;
-  readonly admin: AdminState = 'ready';
   health: Health = freshHealth(Date.now());
-  /** Open connections. */
-  connections = 0;
+  /** Places for connections: those that stand or are being made, and those that wait. */
+  readonly slots = new Slots();
   /** Bytes relayed since the start: `in` is client to server. */
   readonly traffic = { in: 0, out: 0 };
   /** Seconds since 1970, of the certificate that the last TLS check saw. */
@@ -40,6 +43,9 @@ export class Server {
   readonly #monitor: HealthMonitor | undefined;
   #addresses: readonly string[] = [];
   #address: string | undefined;
+  #admin: AdminState = 'ready';
+  /** When it came up again, on the clock of `performance.now`; undefined where it has been up since the start. */
+  #recoveredMs: number | undefined;
 
   constructor({ backend, name, config, healthCheck, resolveIntervalMs, observer, ...parts }: ServerParts) {
     this.backend = backend;
@@ -57,12 +63,40 @@ export class Server {
     if (healthCheck !== false) this.#monitor = new HealthMonitor(healthCheck, () => this.#check(healthCheck));
   }
 
+  get admin(): AdminState {
+    return this.#admin;
+  }
+
+  /** Its share of new clients; after a recovery it grows to the configured one over `slowStart`. */
   get weight(): number {
-    return this.config.weight;
+    const { weight, slowStart } = this.config;
+    if (this.#recoveredMs === undefined || slowStart === 0) return weight;
+    const share = (performance.now() - this.#recoveredMs) / slowStart;
+    return share >= 1 ? weight : weight * Math.max(share, SLOWEST_START);
+  }
+
+  get connections(): number {
+    return this.slots.taken;
   }
 
   get usable(): boolean {
-    return this.health.up && this.admin !== 'maint' && this.#address !== undefined;
+    return this.health.up && this.#admin !== 'maint' && this.#address !== undefined;
+  }
+
+  /** Whether a new connection would not have to wait. */
+  get hasRoom(): boolean {
+    return this.slots.free(this.config.maxConnections);
+  }
+
+  /** What the operator wants; connections that stand go on in each state. */
+  setAdmin(state: AdminState): void {
+    this.#admin = state;
+    if (state === 'maint') this.slots.move();
+  }
+
+  /** A connection that had a place has ended. */
+  releaseSlot(): void {
+    this.slots.release(this.config.maxConnections);
   }
 
   /** The IP literal and port to connect to now; undefined until the name has resolved. */
@@ -111,7 +145,10 @@ export class Server {
   #become(health: Health): void {
     const before = this.health;
     this.health = health;
-    if (before.up !== health.up) this.#observer.serverChanged(this, before);
+    if (before.up === health.up) return;
+    if (health.up) this.#recoveredMs = performance.now();
+    else this.slots.move();
+    this.#observer.serverChanged(this, before);
   }
 
   /** A name with several addresses goes on to the next where one fails. */

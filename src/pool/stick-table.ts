@@ -7,6 +7,8 @@ export type StickTableOptions = {
   readonly expireMs: number;
   /** A monotonic clock in milliseconds that never reads 0 (lru-cache takes 0 for "no time to live"). */
   readonly now?: () => number;
+  /** Remember the first server of a client that was moved: `home`. */
+  readonly homes?: boolean;
 };
 
 type Held<S> = { server: S | undefined; connections: number };
@@ -28,9 +30,12 @@ export class StickTable<S extends object> {
   readonly #held = new Map<string, Held<S>>();
   readonly #away: LRUCache<string, S>;
   readonly #entriesOf = new Map<S, number>();
+  /** Only the clients that are not where they began. */
+  readonly #homes: Map<string, S> | undefined;
 
-  constructor({ size, expireMs, now = () => performance.now() }: StickTableOptions) {
+  constructor({ size, expireMs, now = () => performance.now(), homes = false }: StickTableOptions) {
     this.size = size;
+    if (homes) this.#homes = new Map();
     this.#away = new LRUCache<string, S>({
       max: size,
       ttl: expireMs,
@@ -38,11 +43,12 @@ export class StickTable<S extends object> {
       perf: { now },
       // For `expire`, which must see the stale ones; every `get` refuses them.
       allowStale: true,
-      dispose: (server, _client, reason) => {
+      dispose: (server, client, reason) => {
         if (reason === 'expire') this.expirations++;
         else if (reason === 'evict') this.evictions++;
         else return;
         this.#count(server, -1);
+        this.#homes?.delete(client);
       },
     });
   }
@@ -74,6 +80,11 @@ export class StickTable<S extends object> {
     return this.#held.get(client)?.server;
   }
 
+  /** The first server of an open client that was moved from it. */
+  home(client: string): S | undefined {
+    return this.#homes?.get(client);
+  }
+
   /** Binds an open client, or moves its binding. */
   bind(client: string, server: S): void {
     const held = this.#held.get(client);
@@ -81,6 +92,8 @@ export class StickTable<S extends object> {
     if (held.server) {
       this.moves++;
       this.#count(held.server, -1);
+      if (server === this.#homes?.get(client)) this.#homes.delete(client);
+      else if (!this.#homes?.has(client)) this.#homes?.set(client, held.server);
     }
     held.server = server;
     this.#count(server, 1);

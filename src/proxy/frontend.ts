@@ -2,13 +2,16 @@ import { createServer, type Server as Listener, type Socket } from 'node:net';
 import type { FrontendConfig } from '../config/schema.ts';
 import { listen, listeningAddress } from '../listen.ts';
 import { normaliseAddress } from '../pool/client-key.ts';
-import { Connection, type Client, type Surroundings } from './connection.ts';
+import { Admission, type Refusal, type Routes } from './admission.ts';
+import { Connection, formatAddress, type Surroundings } from './connection.ts';
+import type { Server } from '../pool/server.ts';
 
 /** Connections that may stand at one time, in all frontends together. */
 export type Capacity = { most: number; open: number };
 
-export type FrontendParts = Omit<Surroundings, 'frontend'> & {
+export type FrontendParts = Omit<Surroundings, 'frontend' | 'admission'> & {
   readonly name: string;
+  readonly routes: Routes;
   readonly config: FrontendConfig;
   readonly capacity: Capacity;
 };
@@ -24,11 +27,11 @@ export class Frontend {
   #accepts = 0;
   #onEmpty: (() => void) | undefined;
 
-  constructor({ name, config, capacity, ...around }: FrontendParts) {
+  constructor({ name, config, capacity, routes, ...around }: FrontendParts) {
     this.name = name;
     this.#config = config;
     this.#capacity = capacity;
-    this.#around = { ...around, frontend: name };
+    this.#around = { ...around, frontend: name, admission: new Admission(config, routes) };
   }
 
   get connections(): number {
@@ -70,7 +73,12 @@ export class Frontend {
   }
 
   killAll(): void {
-    for (const connection of this.#connections) connection.kill();
+    for (const connection of this.#connections) connection.kill('K');
+  }
+
+  /** Ends the connections of a server that was marked down. */
+  killOf(server: Server): void {
+    for (const connection of this.#connections) if (connection.server === server) connection.kill('D');
   }
 
   sweep(nowMs: number): void {
@@ -90,18 +98,18 @@ export class Frontend {
       socket.on('error', () => {}).destroy();
       return;
     }
-    const client = unix ? { address: undefined, text: 'unix' } : tcpClient(address ?? '', socket.remotePort ?? 0);
+    const peer = unix ? undefined : { address: normaliseAddress(address ?? ''), port: socket.remotePort ?? 0 };
     const refusal = this.#refusal();
     if (refusal) {
-      this.#around.observer.refused(this.name, refusal, client.text);
+      this.#around.observer.refused(this.name, refusal, formatAddress(peer));
       socket.on('error', () => {}).resetAndDestroy();
       return;
     }
     this.#around.observer.accepted(this.name);
-    void this.#serve(new Connection(socket, client, this.#around));
+    void this.#serve(new Connection(socket, peer, this.#around));
   }
 
-  #refusal(): 'open_files' | 'max_connections' | undefined {
+  #refusal(): Refusal | undefined {
     if (this.#capacity.open >= this.#capacity.most) return 'open_files';
     const most = this.#config.maxConnections;
     return most > 0 && this.#connections.size >= most ? 'max_connections' : undefined;
@@ -118,9 +126,4 @@ export class Frontend {
       if (this.#connections.size === 0) this.#onEmpty?.();
     }
   }
-}
-
-function tcpClient(remoteAddress: string, port: number): Client {
-  const address = normaliseAddress(remoteAddress);
-  return { address, text: address.includes(':') ? `[${address}]:${port}` : `${address}:${port}` };
 }
