@@ -1,3 +1,4 @@
+import { isIPv4 } from 'node:net';
 import { bindsCollide, parseBind, type Bind } from './values.ts';
 import { didYouMean } from './suggest.ts';
 
@@ -17,7 +18,7 @@ const entries = (value: unknown): [string, unknown][] => (isTree(value) ? Object
  * what the schema finds; a value whose shape the schema complains of is passed over here.
  */
 export function crossCheck(root: unknown): Finding[] {
-  return [...checkBackendNames(root), ...checkBinds(root), ...checkHealthChecks(root)];
+  return [...checkBackendNames(root), ...checkBinds(root), ...checkHealthChecks(root), ...checkAdmin(root)];
 }
 
 function* checkBackendNames(root: unknown): Generator<Finding> {
@@ -56,6 +57,8 @@ function* allBinds(root: unknown): Generator<{ path: Path; owner: string; value:
     if (!Array.isArray(value)) yield { path, owner, value };
     else for (const [i, one] of value.entries()) yield { path: [...path, i], owner, value: one };
   }
+  const admin = at(at(root, 'admin'), 'bind');
+  if (admin !== undefined) yield { path: ['admin', 'bind'], owner: 'admin', value: admin };
   const metrics = at(at(root, 'metrics'), 'bind');
   // The address that is used where the file names none collides like any other; the frontend is the one to blame then.
   yield {
@@ -84,4 +87,20 @@ function* checkHealthChecks(root: unknown): Generator<Finding> {
       yield { path: ['backends', name, 'healthCheck', 'storage'], message: 'user and passwordFile go together' };
     }
   }
+}
+
+function* checkAdmin(root: unknown): Generator<Finding> {
+  const admin = at(root, 'admin');
+  const text = at(admin, 'bind');
+  const bind = typeof text === 'string' ? parseBind(text) : undefined;
+  const secret = at(admin, 'token') ?? at(admin, 'tokenFile');
+  if (bind?.kind !== 'tcp' || secret !== undefined || isLoopback(bind.host)) return;
+  yield {
+    path: ['admin', 'bind'],
+    message: `${bind.text} is open to others; add tokenFile, or bind a loopback address`,
+  };
+}
+
+function isLoopback(host: string): boolean {
+  return host === 'localhost' || host === '::1' || (isIPv4(host) && host.startsWith('127.'));
 }

@@ -222,9 +222,9 @@ const backend = z.strictObject({
     ),
   stickTable: falseOr(stickTable).prefault({}).describe('Which server a client keeps; false = no stickiness'),
   healthCheck: falseOr(healthCheck).prefault({}).describe('How servers are checked; false = not at all'),
-  onServerDown: notYet(oneOf('keep', 'close').prefault('keep'), 'keep').describe(
-    'What becomes of the established connections of a server that goes down',
-  ),
+  onServerDown: oneOf('keep', 'close')
+    .prefault('keep')
+    .describe('What becomes of the established connections of a server that goes down'),
   retries: whole(0, 100)
     .prefault(3)
     .describe('Connect attempts beyond the first, each on another usable server where there is one'),
@@ -244,6 +244,18 @@ const timeouts = z.strictObject({
   drain: zeroOr().prefault('30s').describe('On SIGTERM: how long established connections may go on'),
 });
 
+const admin = z.strictObject({
+  bind: bind().prefault('127.0.0.1:9181').describe('Address; one that is not loopback needs token or tokenFile'),
+  token: text().min(16, { error: 'expected at least 16 characters' }).optional().describe('Secret that callers send'),
+  tokenFile: namedFile().optional().describe('File that holds it'),
+});
+
+/** What the admin address is where the file does not say: taken by another process, it is done without. */
+export const STANDARD_ADMIN = admin.parse({});
+
+/** The `admin` key alone, which commands read even from a file that is wrong elsewhere. */
+export const adminSchema = z.object({ admin: admin.optional() });
+
 /** balancer.yml: every key, default and description. Types, checks, JSON Schema and the reference come from here. */
 export const schema = z.strictObject({
   frontends: z
@@ -259,11 +271,9 @@ export const schema = z.strictObject({
     .strictObject({ bind: bind().prefault('*:9180').describe('Address') })
     .prefault({})
     .describe('GET /metrics, /healthz and /readyz'),
-  admin: z
-    .strictObject({ bind: text().optional(), token: text().optional(), tokenFile: text().optional() })
+  admin: admin
     .optional()
-    .refine((value) => value === undefined, { error: 'is not available in this version' })
-    .describe("The operator's address"),
+    .describe('The API that berth status, drain, maint, ready, explain and reload talk to; left out: 127.0.0.1:9181'),
   state: notYet(
     z
       .strictObject({
@@ -290,6 +300,7 @@ export type BackendConfig = Config['backends'][string];
 export type ServerConfig = BackendConfig['servers'][string];
 export type StickTableConfig = Exclude<BackendConfig['stickTable'], false>;
 export type HealthCheckConfig = Exclude<BackendConfig['healthCheck'], false>;
+export type AdminConfig = z.output<typeof admin>;
 export type Timeouts = Config['timeouts'];
 
 /** The JSON Schema of balancer.yml (draft 2020-12), for editors. */

@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import type { HealthCheckConfig, ServerConfig } from '../config/schema.ts';
 import type { Endpoint } from '../config/values.ts';
 import { freshHealth, HealthMonitor, observe, type Health, type Observation } from './health.ts';
@@ -27,7 +28,8 @@ export type ServerParts = {
 export class Server {
   readonly backend: string;
   readonly name: string;
-  readonly config: ServerConfig;
+  readonly resolveIntervalMs: number;
+  config: ServerConfig;
   health: Health = freshHealth(Date.now());
   /** Places for connections: those that stand or are being made, and those that wait. */
   readonly slots = new Slots();
@@ -36,11 +38,12 @@ export class Server {
   /** Seconds since 1970, of the certificate that the last TLS check saw. */
   certificateExpiry: number | undefined;
   lastCheckSeconds: number | undefined;
-  readonly #healthCheck: HealthCheckConfig | false;
+  #healthCheck: HealthCheckConfig | false;
   readonly #observer: PoolObserver;
   readonly #probe: Probe;
   readonly #names: NameWatch;
-  readonly #monitor: HealthMonitor | undefined;
+  #monitor: HealthMonitor | undefined;
+  #retired = false;
   #addresses: readonly string[] = [];
   #address: string | undefined;
   #admin: AdminState = 'ready';
@@ -50,6 +53,7 @@ export class Server {
   constructor({ backend, name, config, healthCheck, resolveIntervalMs, observer, ...parts }: ServerParts) {
     this.backend = backend;
     this.name = name;
+    this.resolveIntervalMs = resolveIntervalMs;
     this.config = config;
     this.#healthCheck = healthCheck;
     this.#observer = observer;
@@ -60,7 +64,7 @@ export class Server {
       (answer) => this.#resolved(answer),
       parts.lookup,
     );
-    if (healthCheck !== false) this.#monitor = new HealthMonitor(healthCheck, () => this.#check(healthCheck));
+    this.#monitor = this.#newMonitor();
   }
 
   get admin(): AdminState {
@@ -80,7 +84,7 @@ export class Server {
   }
 
   get usable(): boolean {
-    return this.health.up && this.#admin !== 'maint' && this.#address !== undefined;
+    return this.health.up && this.#admin !== 'maint' && this.#address !== undefined && !this.#retired;
   }
 
   /** Whether a new connection would not have to wait. */
@@ -90,8 +94,11 @@ export class Server {
 
   /** What the operator wants; connections that stand go on in each state. */
   setAdmin(state: AdminState): void {
+    const before = this.#admin;
+    if (state === before) return;
     this.#admin = state;
     if (state === 'maint') this.slots.move();
+    this.#observer.adminChanged(this, before);
   }
 
   /** A connection that had a place has ended. */
@@ -114,6 +121,31 @@ export class Server {
     this.#monitor?.close();
   }
 
+  /** It is no longer configured: its connections go on, new ones go elsewhere. */
+  retire(): void {
+    this.#retired = true;
+    this.close();
+    this.slots.move();
+  }
+
+  /** Whether a server of this configuration is this one: what else may change is applied. */
+  isAt({ address }: ServerConfig): boolean {
+    return isDeepStrictEqual(address, this.config.address);
+  }
+
+  /** Goes on under another configuration of the same address; health and connections stay. */
+  apply(config: ServerConfig, healthCheck: HealthCheckConfig | false): void {
+    this.config = config;
+    this.slots.grant(config.maxConnections);
+    if (isDeepStrictEqual(healthCheck, this.#healthCheck)) return;
+    this.#monitor?.close();
+    this.#healthCheck = healthCheck;
+    this.#monitor = this.#newMonitor();
+    if (this.#address === undefined) return;
+    if (this.#monitor) this.#monitor.start();
+    else if (!this.health.up) this.#become(freshHealth(Date.now()));
+  }
+
   /**
    * A client's connection to `host` failed: as good as a failed check, and the next check comes forward. Without checks
    * nothing could bring the server up again, so there it counts for nothing.
@@ -124,6 +156,11 @@ export class Server {
     this.#monitor?.wake();
   }
 
+  #newMonitor(): HealthMonitor | undefined {
+    const config = this.#healthCheck;
+    return config === false ? undefined : new HealthMonitor(config, () => this.#check(config));
+  }
+
   async #check(config: HealthCheckConfig): Promise<Health> {
     const host = this.#address;
     if (host === undefined) return this.health;
@@ -132,6 +169,8 @@ export class Server {
     const result = await this.#probe({ host, port }, this.config.address.host, config);
     this.lastCheckSeconds = (performance.now() - startedMs) / 1_000;
     if (result.certificateExpiry !== undefined) this.certificateExpiry = result.certificateExpiry;
+    // A check that was under way when the configuration changed says nothing any more.
+    if (this.#retired || config !== this.#healthCheck) return this.health;
     this.#observer.serverChecked(this, result.ok, this.lastCheckSeconds);
     this.#observe(config, host, result);
     return this.health;

@@ -15,18 +15,24 @@ type Bucket = { tokens: number; atMs: number };
 
 /** Who may connect, and how often: allow, deny, and limits for each source address. */
 export class Access {
-  readonly #allow: BlockList | undefined;
-  readonly #deny: BlockList | undefined;
-  readonly #limits: AccessRules['perSource'];
+  #allow: BlockList | undefined;
+  #deny: BlockList | undefined;
+  #limits: AccessRules['perSource'];
   readonly #now: () => number;
   readonly #open = new Map<string, number>();
   readonly #buckets = new LRUCache<string, Bucket>({ max: MOST_SOURCES });
 
-  constructor({ allow, deny, perSource }: AccessRules, now: () => number = () => performance.now()) {
+  constructor(rules: AccessRules, now: () => number = () => performance.now()) {
+    this.#limits = rules.perSource;
+    this.#now = now;
+    this.apply(rules);
+  }
+
+  /** Other rules; who is connected and how often a source came is remembered. */
+  apply({ allow, deny, perSource }: AccessRules): void {
     this.#allow = allow.length > 0 ? networks(allow) : undefined;
     this.#deny = deny.length > 0 ? networks(deny) : undefined;
     this.#limits = perSource;
-    this.#now = now;
   }
 
   /** Admits a connection from `address`, an IP literal, and counts it until `leave`; or says why not. */
@@ -35,7 +41,6 @@ export class Access {
     if (this.#deny && contains(this.#deny, address)) return 'denied';
     if (this.#allow && !contains(this.#allow, address)) return 'not_allowed';
     const { connections, rate } = this.#limits;
-    if (connections === 0 && rate.count === 0) return undefined;
     const source = clientKey(address, SOURCE);
     const open = this.#open.get(source) ?? 0;
     if (connections > 0 && open >= connections) return 'source_connections';

@@ -41,14 +41,21 @@ export type Routes = {
 /** The rules of a frontend: who may connect, who must say who it is, and where each connection goes. */
 export class Admission {
   readonly access: Access;
-  readonly #config: FrontendConfig;
-  readonly #routes: Routes;
-  readonly #proxies: BlockList;
+  #config: FrontendConfig;
+  #routes: Routes;
+  #proxies: BlockList;
 
   constructor(config: FrontendConfig, routes: Routes) {
     this.#config = config;
     this.#routes = routes;
     this.access = new Access(config);
+    this.#proxies = networks(config.acceptProxy);
+  }
+
+  apply(config: FrontendConfig, routes: Routes): void {
+    this.#config = config;
+    this.#routes = routes;
+    this.access.apply(config);
     this.#proxies = networks(config.acceptProxy);
   }
 

@@ -66,9 +66,11 @@ export class Connection {
     }
     const { client, backend } = admitted;
     const key = backend.clientKey(client?.address);
-    if (key !== undefined) backend.table?.open(key);
+    // A reload may give the backend another table while this connection stands.
+    const { table } = backend;
+    if (key !== undefined) table?.open(key);
     const end = await this.#serve(admitted, key);
-    if (key !== undefined) backend.table?.close(key);
+    if (key !== undefined) table?.close(key);
     if (client) admission.access.leave(client.address);
     this.#record(admitted, end);
   }
