@@ -274,15 +274,13 @@ export const schema = z.strictObject({
   admin: admin
     .optional()
     .describe('The API that berth status, drain, maint, ready, explain and reload talk to; left out: 127.0.0.1:9181'),
-  state: notYet(
-    z
-      .strictObject({
-        file: text().prefault('').describe('Where bindings and admin states survive a restart; empty = they do not'),
-        interval: positive().prefault('30s').describe('Between two writes of the file'),
-      })
-      .prefault({}),
-    { file: '', interval: 30_000 },
-  ).describe('What survives a restart'),
+  state: z
+    .strictObject({
+      file: text().prefault('').describe('Where bindings and admin states survive a restart; empty = they do not'),
+      interval: positive().prefault('30s').describe('Between two writes of the file'),
+    })
+    .prefault({})
+    .describe('What survives a restart'),
   log: z
     .strictObject({
       level: oneOf('trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent')
