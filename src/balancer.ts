@@ -128,8 +128,9 @@ export class Balancer implements Running {
     try {
       await this.#openAddresses(config);
       if (config.state.file !== '') await checkStateFile(config.state.file);
-      if (this.#stage === 'starting') await this.#restore(config, fresh);
       await Promise.all(fresh.map((backend) => backend.start()));
+      // After the first answers of DNS: bindings to servers that it names come back too.
+      if (this.#stage === 'starting') await this.#restore(config, fresh);
       this.#capacity.most = this.#connectionCapacity(config);
       for (const [name, { bind }] of Object.entries(config.frontends)) {
         const frontend = frontends.get(name);

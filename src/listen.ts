@@ -69,7 +69,7 @@ function optionsFor(bind: Bind): ListenOptions {
   return { host, port: bind.port, ipv6Only: bind.host === '::', backlog: BACKLOG };
 }
 
-function tryListen(server: Server, options: ListenOptions): Promise<void> {
+function tryListen(server: Server, options: ListenOptions & { fd?: number }): Promise<void> {
   return new Promise((resolve, reject) => {
     server.once('error', reject);
     server.listen(options, () => {

@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 import { z } from 'zod';
-import { isCidr, parseBind, parseDuration, parseEndpoint, parseRate, parseSize } from './values.ts';
+import { type Endpoint, isCidr, parseBind, parseDuration, parseRate, parseServerAddress, parseSize } from './values.ts';
 
 /** A timer longer than this fires at once in Node (a signed 32-bit count of milliseconds), so nothing longer is taken. */
 const LONGEST_TIMER = '24d';
@@ -195,8 +195,7 @@ const healthCheck = z.strictObject({
 });
 
 const resolveInterval = () => duration({ min: '100ms', max: LONGEST_TIMER });
-const endpoint = () =>
-  spelled('HOST:PORT or [IPv6]:PORT; srv: and dns: addresses are not available in this version', parseEndpoint);
+const serverAddress = () => spelled('HOST:PORT, [IPv6]:PORT, dns:NAME:PORT or srv:NAME', parseServerAddress);
 
 const serverOptions = z.strictObject({
   weight: whole(0, 256).prefault(1).describe('Share of new clients against the other servers; 0 = none'),
@@ -210,8 +209,12 @@ const serverOptions = z.strictObject({
 });
 const standardOptions = serverOptions.parse({});
 const server = z.union([
-  endpoint().transform((address) => ({ ...standardOptions, address })),
-  serverOptions.extend({ address: endpoint().describe('HOST:PORT; a name is resolved at start and again') }),
+  serverAddress().transform((address) => ({ ...standardOptions, address })),
+  serverOptions.extend({
+    address: serverAddress().describe(
+      'HOST:PORT, whose name is resolved at start and again; dns:NAME:PORT or srv:NAME for one server for each address found',
+    ),
+  }),
 ]);
 
 const backend = z.strictObject({
@@ -296,6 +299,8 @@ export type Config = z.output<typeof schema>;
 export type FrontendConfig = Config['frontends'][string];
 export type BackendConfig = Config['backends'][string];
 export type ServerConfig = BackendConfig['servers'][string];
+/** Of a server whose address is known, if only by name. */
+export type StaticServerConfig = Omit<ServerConfig, 'address'> & { readonly address: Endpoint };
 export type StickTableConfig = Exclude<BackendConfig['stickTable'], false>;
 export type HealthCheckConfig = Exclude<BackendConfig['healthCheck'], false>;
 export type AdminConfig = z.output<typeof admin>;
