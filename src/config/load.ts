@@ -27,10 +27,14 @@ export function loadConfig(file: string): Loaded {
     return fault(`cannot read the file: ${reason(error)}`);
   }
   const lines = new LineCounter();
-  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false });
+  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, logLevel: 'error' });
   const locate = new Locator(file, document, lines);
-  if (document.errors.length > 0)
-    return { kind: 'problems', problems: document.errors.map((e) => locate.yamlError(e)) };
+  // The parser catches its own stack overflow, hundreds of levels down, and reports it like a fault of syntax.
+  if (document.errors.some(({ message }) => message.startsWith('Maximum call stack')))
+    return fault('it is nested too deeply');
+  const faults = document.errors.map((error) => locate.yamlError(error));
+  // A name that stands twice leaves a tree that can be judged further; other faults do not.
+  if (document.errors.some(({ code }) => code !== 'DUPLICATE_KEY')) return { kind: 'problems', problems: faults };
   const strayAliases = locate.strayAliases();
   if (strayAliases.length > 0) return { kind: 'problems', problems: strayAliases };
   let raw: unknown;
@@ -41,15 +45,15 @@ export function loadConfig(file: string): Loaded {
   }
   if (raw === null || raw === undefined) return fault('the file is empty; it needs frontends and backends');
   if (!isMap(document.contents)) return fault('expected a map with the keys frontends and backends');
-  return validate(raw, dirname(resolve(file)), locate);
+  return validate(raw, dirname(resolve(file)), locate, faults);
 }
 
-function validate(raw: unknown, folder: string, locate: Locator): Loaded {
+function validate(raw: unknown, folder: string, locate: Locator, faults: readonly Problem[]): Loaded {
   const parsed = schema.safeParse(raw);
   const findings = [...(parsed.error?.issues ?? []).flatMap((issue) => explain(issue, raw)), ...crossCheck(raw)];
   if (parsed.data) findings.push(...readNamedFiles(parsed.data, folder));
-  if (parsed.data && findings.length === 0) return { kind: 'config', config: deepFreeze(parsed.data) };
-  const problems = findings.map((finding) => locate.finding(finding));
+  if (parsed.data && findings.length + faults.length === 0) return { kind: 'config', config: deepFreeze(parsed.data) };
+  const problems = [...faults, ...findings.map((finding) => locate.finding(finding))];
   problems.sort((a, b) => a.line - b.line || a.column - b.column);
   return { kind: 'problems', problems };
 }

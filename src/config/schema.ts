@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 import { z } from 'zod';
-import { isCidr, parseBind, parseDuration, parseEndpoint, parseSize } from './values.ts';
+import { isCidr, NAME_RULE, parseBind, parseDuration, parseEndpoint, parseSize } from './values.ts';
 
 /** A timer longer than this fires at once in Node (a signed 32-bit count of milliseconds), so nothing longer is taken. */
 const LONGEST_TIMER = '24d';
@@ -55,7 +55,7 @@ const backendName = () => z.string({ error: 'expected the name of a backend' });
 /** HAProxy's characters for names; they stand in metric labels, URLs and Redis keys. */
 const name = () =>
   z.string().regex(/^[A-Za-z0-9][A-Za-z0-9_.:-]{0,127}$/, {
-    error: 'a name starts with a letter or digit and goes on with letters, digits and _ . : -',
+    error: NAME_RULE,
   });
 
 const proxyVersion = () =>
