@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 import { z } from 'zod';
-import { isCidr, NAME_RULE, parseBind, parseDuration, parseEndpoint, parseSize } from './values.ts';
+import { isCidr, isHost, NAME_RULE, parseBind, parseDuration, parseEndpoint, parseSize } from './values.ts';
 
 /** A timer longer than this fires at once in Node (a signed 32-bit count of milliseconds), so nothing longer is taken. */
 const LONGEST_TIMER = '24d';
@@ -138,7 +138,9 @@ const healthCheckTls = z
     yesNo(),
     z.strictObject({
       ca: namedFile().optional().describe('PEM file of the authorities that sign the nodes'),
-      serverName: text().optional().describe('Name sent as SNI and looked for in the certificate'),
+      serverName: spelled('a host name', (value) => (isHost(value) ? value : undefined))
+        .optional()
+        .describe('Name sent as SNI and looked for in the certificate'),
       verify: yesNo().optional().describe('Refuse a certificate that does not verify; true where ca is given'),
     }),
   ])
@@ -159,7 +161,10 @@ const healthCheck = z.strictObject({
         repository: text()
           .regex(/^[a-z0-9]+(?:[._/-]+[a-z0-9]+)*$/, { error: 'expected a repository name such as library/probe' })
           .describe('Repository whose tag list is asked for; it need not exist'),
-        user: text().optional().describe('User for basic authentication'),
+        user: text()
+          .regex(/^[^:]+$/, { error: 'expected a user name, without a colon' })
+          .optional()
+          .describe('User for basic authentication'),
         passwordFile: namedFile().optional().describe('File whose first line is the password'),
       }),
     ])
@@ -167,7 +172,9 @@ const healthCheck = z.strictObject({
     .describe('registry only: also GET /v2/REPOSITORY/tags/list, which sees a hung or failing storage; /v2/ does not'),
   tls: healthCheckTls.prefault(false).describe('Check over TLS: true, or ca, serverName and verify'),
   path: text()
-    .startsWith('/', { error: 'expected a path that starts with /' })
+    .regex(/^\/[\x21-\x7e]*$/, {
+      error: 'expected a path that starts with /, its spaces and letters beyond ASCII as %XX',
+    })
     .optional()
     .describe('http only; default /'),
   expect: z

@@ -50,7 +50,7 @@ function splitHostPort(text: string): Endpoint | undefined {
 }
 
 /** True for `10.0.0.1` and for names, false for `10.0.0.256`, which is meant as an address and is none. */
-function isHost(host: string): boolean {
+export function isHost(host: string): boolean {
   return isIP(host) !== 0 || (HOST_NAME.test(host) && !/^[\d.]+$/.test(host));
 }
 
