@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 import { parseArgs } from 'node:util';
 import { loadConfig, type Loaded } from './config/load.ts';
-import { formatProblem } from './config/locate.ts';
+import { formatProblem, printable } from './config/locate.ts';
 import { jsonSchema, type Config } from './config/schema.ts';
 import { didYouMean } from './config/suggest.ts';
 import { version } from './version.ts';
@@ -72,7 +72,7 @@ function help(name?: string): string {
 /** The exit code: 2 where the call itself is wrong. */
 async function main(args: string[]): Promise<number> {
   const complain = (message: string): number => {
-    process.stderr.write(`berth: ${message}\n`);
+    process.stderr.write(`berth: ${printable(message)}\n`);
     return 2;
   };
   const options = {
@@ -88,7 +88,10 @@ async function main(args: string[]): Promise<number> {
     tokens: true,
   });
   for (const token of tokens) {
-    if (token.kind !== 'option' || token.name in options) continue;
+    if (token.kind !== 'option') continue;
+    const known = Object.hasOwn(options, token.name) ? options[token.name as keyof typeof options] : undefined;
+    if (known?.type === 'boolean' && token.value !== undefined) return complain(`${token.rawName} takes no value`);
+    if (known) continue;
     const long = Object.keys(options).map((name) => `--${name}`);
     return complain(`unknown option ${token.rawName}.${didYouMean(token.rawName, long) || ' See berth --help'}`);
   }
@@ -114,4 +117,8 @@ async function main(args: string[]): Promise<number> {
   return command.run(typeof values.config === 'string' ? values.config : 'balancer.yml');
 }
 
+// `berth schema | head`: a reader that has seen enough is no fault.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code !== 'EPIPE') throw error;
+});
 process.exitCode = await main(process.argv.slice(2));
