@@ -2,7 +2,7 @@ import { isUtf8 } from 'node:buffer';
 import { X509Certificate } from 'node:crypto';
 import { readFileSync, statSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
-import { isMap, LineCounter, parseDocument } from 'yaml';
+import { isMap, LineCounter, parseDocument, Parser } from 'yaml';
 import { explain } from './explain.ts';
 import { Locator, type Problem } from './locate.ts';
 import { crossCheck, type Finding } from './rules.ts';
@@ -14,6 +14,9 @@ export type Loaded =
 
 /** A balancer.yml is some kilobytes; past this it is another file. */
 const LARGEST_FILE_BYTES = 4 << 20;
+/** A balancer.yml has some seven levels; hundreds exhaust the stack of a parser, which V8 does not always survive. */
+const DEEPEST_LEVEL = 50;
+
 /** Reads and validates a balancer.yml: a frozen Config, or everything that is wrong with it. Never throws. */
 export function loadConfig(file: string): Loaded {
   const fault = (message: string, line = 1, column = 1): Loaded => ({
@@ -26,12 +29,10 @@ export function loadConfig(file: string): Loaded {
   } catch (error) {
     return fault(`cannot read the file: ${reason(error)}`);
   }
+  if (nestedTooDeeply(text)) return fault('it is nested too deeply');
   const lines = new LineCounter();
   const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, logLevel: 'error' });
   const locate = new Locator(file, document, lines);
-  // The parser catches its own stack overflow, hundreds of levels down, and reports it like a fault of syntax.
-  if (document.errors.some(({ message }) => message.startsWith('Maximum call stack')))
-    return fault('it is nested too deeply');
   const faults = document.errors.map((error) => locate.yamlError(error));
   // A name that stands twice leaves a tree that can be judged further; other faults do not.
   if (document.errors.some(({ code }) => code !== 'DUPLICATE_KEY')) return { kind: 'problems', problems: faults };
@@ -84,6 +85,18 @@ function* readNamedFiles(config: Config, folder: string): Generator<Finding> {
       }
     }
   }
+}
+
+/** Walks the tokens, which are made without recursion, before what is made of them with it. */
+function nestedTooDeeply(text: string): boolean {
+  type Part = { items?: Part[]; key?: Part | null; value?: Part };
+  let level: Part[] = [...new Parser().parse(text)] as Part[];
+  for (let depth = 0; level.length > 0; depth++) {
+    // A collection and its items take turns.
+    if (depth > 2 * DEEPEST_LEVEL) return true;
+    level = level.flatMap(({ items, key, value }) => items ?? [key ?? [], value ?? []].flat());
+  }
+  return false;
 }
 
 /** Throws with a `code` where the file cannot be read, and a plain Error where it is too large or no UTF-8. */

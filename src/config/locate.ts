@@ -21,7 +21,10 @@ const LONGEST_TEXT = 400;
 /** One line that is safe to print, whatever `text` holds. */
 export function printable(text: string): string {
   // oxlint-disable-next-line no-control-regex -- these are what it is about
-  const line = text.replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]/g, (c) => JSON.stringify(c).slice(1, -1));
+  const line = text.replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]/g, (c) => {
+    const escape = JSON.stringify(c).slice(1, -1);
+    return escape === c ? `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}` : escape;
+  });
   return line.length > LONGEST_TEXT ? `${line.slice(0, LONGEST_TEXT - 1)}…` : line;
 }
 
@@ -42,12 +45,12 @@ export class Locator {
   }
 
   yamlError({ code, message, pos }: { code: string; message: string; pos: [number, number] }): Problem {
-    const path = this.#pathOfKey(pos[0]);
-    if (code === 'DUPLICATE_KEY') return this.#problem(pos[0], path, 'this name stands here twice');
+    if (code === 'DUPLICATE_KEY') return this.#problem(pos[0], this.#pathOfKey(pos[0]), 'this name stands here twice');
     if (code === 'MULTIPLE_DOCS')
       return this.#problem(pos[0], '', 'a second YAML document starts here; there can be one');
     const text = message.split('\n', 1)[0] ?? '';
-    return this.#problem(pos[0], path, `not valid YAML: ${text.charAt(0).toLowerCase()}${text.slice(1)}`);
+    // What looks like a key to a parser that is lost may be a secret.
+    return this.#problem(pos[0], '', `not valid YAML: ${text.charAt(0).toLowerCase()}${text.slice(1)}`);
   }
 
   /** HAProxy's `bind *:443` is an alias in YAML, and one that nothing stands behind. */
