@@ -5,8 +5,8 @@ import { dirname, resolve } from 'node:path';
 import { isMap, LineCounter, parseDocument, Parser } from 'yaml';
 import { explain } from './explain.ts';
 import { Locator, type Problem } from './locate.ts';
-import { crossCheck, type Finding } from './rules.ts';
-import { schema, type Config } from './schema.ts';
+import { crossCheck, type Finding, type Path } from './rules.ts';
+import { adminSchema, schema, STANDARD_ADMIN, type AdminConfig, type Config } from './schema.ts';
 
 export type Loaded =
   | { readonly kind: 'config'; readonly config: Config }
@@ -65,25 +65,45 @@ function* readNamedFiles(config: Config, folder: string): Generator<Finding> {
     if (check === false) continue;
     const path = ['backends', name, 'healthCheck'];
     const ca = check.tls === false ? undefined : check.tls.ca;
-    if (ca) {
-      try {
-        ca.content = readText(resolve(folder, ca.file));
-        void new X509Certificate(ca.content);
-      } catch (error) {
-        yield {
-          path: [...path, 'tls', 'ca'],
-          message: `cannot be used: ${reason(error, 'it holds no PEM certificate')}`,
-        };
-      }
-    }
     const password = check.storage === false ? undefined : check.storage.passwordFile;
-    if (password) {
-      try {
-        password.content = readText(resolve(folder, password.file)).split(/\r?\n/, 1)[0] ?? '';
-      } catch (error) {
-        yield { path: [...path, 'storage', 'passwordFile'], message: `cannot be used: ${reason(error)}` };
-      }
-    }
+    yield* readNamed(ca, folder, [...path, 'tls', 'ca'], (text) => {
+      void new X509Certificate(text);
+      return text;
+    });
+    yield* readNamed(password, folder, [...path, 'storage', 'passwordFile'], firstLine);
+  }
+  yield* readNamed(config.admin?.tokenFile, folder, ['admin', 'tokenFile'], firstLine);
+}
+
+type NamedFile = { readonly file: string; content: string };
+
+function* readNamed(
+  named: NamedFile | undefined,
+  folder: string,
+  path: Path,
+  use: (text: string) => string,
+): Generator<Finding> {
+  if (!named) return;
+  try {
+    named.content = use(readText(resolve(folder, named.file)));
+  } catch (error) {
+    yield { path, message: `cannot be used: ${reason(error, 'it holds no PEM certificate')}` };
+  }
+}
+
+function firstLine(text: string): string {
+  return text.split(/\r?\n/, 1)[0] ?? '';
+}
+
+/** The `admin` key, even of a file that is wrong elsewhere; undefined where that cannot be told. */
+export function loadAdmin(file: string): AdminConfig | undefined {
+  try {
+    const { admin = STANDARD_ADMIN } = adminSchema.parse(parseDocument(readText(file)).toJS({ maxAliasCount: 100 }));
+    const { tokenFile } = admin;
+    if (tokenFile) tokenFile.content = firstLine(readText(resolve(dirname(resolve(file)), tokenFile.file)));
+    return admin;
+  } catch {
+    return undefined;
   }
 }
 

@@ -1,3 +1,4 @@
+import { isIPv4 } from 'node:net';
 import { bindsCollide, NAME_RULE, parseBind, type Bind } from './values.ts';
 import { didYouMean } from './suggest.ts';
 
@@ -20,12 +21,19 @@ const entries = (value: unknown): [string, unknown][] => (isTree(value) ? Object
  * what the schema finds; a value whose shape the schema complains of is passed over here.
  */
 export function crossCheck(root: unknown): Finding[] {
-  return [...checkNames(root), ...checkBackendNames(root), ...checkBinds(root), ...checkHealthChecks(root)];
+  return [
+    ...checkNames(root),
+    ...checkBackendNames(root),
+    ...checkBinds(root),
+    ...checkHealthChecks(root),
+    ...checkAdmin(root),
+  ];
 }
 
 /** A name that zod's records pass over in silence. */
 function* checkNames(root: unknown): Generator<Finding> {
   const groups: Path[] = [['frontends'], ['backends']];
+  for (const [name] of entries(at(root, 'frontends'))) groups.push(['frontends', name, 'sni']);
   for (const [name] of entries(at(root, 'backends'))) groups.push(['backends', name, 'servers']);
   for (const group of groups) {
     if (at(group.reduce(at, root), '__proto__') === undefined) continue;
@@ -41,11 +49,11 @@ function* checkBackendNames(root: unknown): Generator<Finding> {
     if (backend === undefined && entries(at(frontend, 'sni')).length === 0) {
       yield { path: ['frontends', name], message: `names no backend; add "backend: ${backends[0] ?? 'NAME'}"` };
     }
-    if (typeof backend === 'string' && !backends.includes(backend)) {
-      yield {
-        path: ['frontends', name, 'backend'],
-        message: `there is no backend ${JSON.stringify(backend)}.${didYouMean(backend, backends)}`,
-      };
+    const routes = entries(at(frontend, 'sni')).map(([key, route]) => ({ path: ['sni', key], route }));
+    for (const { path, route } of [{ path: ['backend'], route: backend }, ...routes]) {
+      if (typeof route !== 'string' || backends.includes(route)) continue;
+      const message = `there is no backend ${JSON.stringify(route)}.${didYouMean(route, backends)}`;
+      yield { path: ['frontends', name, ...path], message };
     }
   }
 }
@@ -72,6 +80,8 @@ function* allBinds(root: unknown): Generator<{ path: Path; owner: string; value:
     if (!Array.isArray(value)) yield { path, owner, value };
     else for (const [i, one] of value.entries()) yield { path: [...path, i], owner, value: one };
   }
+  const admin = at(at(root, 'admin'), 'bind');
+  if (admin !== undefined) yield { path: ['admin', 'bind'], owner: 'admin', value: admin };
   if (metrics !== undefined) yield { path: ['metrics', 'bind'], owner: 'metrics', value: metrics };
 }
 
@@ -94,4 +104,20 @@ function* checkHealthChecks(root: unknown): Generator<Finding> {
       yield { path: ['backends', name, 'healthCheck', 'storage'], message: 'user and passwordFile go together' };
     }
   }
+}
+
+function* checkAdmin(root: unknown): Generator<Finding> {
+  const admin = at(root, 'admin');
+  const text = at(admin, 'bind');
+  const bind = typeof text === 'string' ? parseBind(text) : undefined;
+  const secret = at(admin, 'token') ?? at(admin, 'tokenFile');
+  if (bind?.kind !== 'tcp' || secret !== undefined || isLoopback(bind.host)) return;
+  yield {
+    path: ['admin', 'bind'],
+    message: `${bind.text} is open to others; add tokenFile, or bind a loopback address`,
+  };
+}
+
+function isLoopback(host: string): boolean {
+  return host === 'localhost' || host === '::1' || (isIPv4(host) && host.startsWith('127.'));
 }

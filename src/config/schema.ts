@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 import { z } from 'zod';
-import { isCidr, isHost, NAME_RULE, parseBind, parseDuration, parseEndpoint, parseSize } from './values.ts';
+import { isCidr, isHost, NAME_RULE, parseBind, parseDuration, parseEndpoint, parseRate, parseSize } from './values.ts';
 
 /** A timer longer than this fires at once in Node (a signed 32-bit count of milliseconds), so nothing longer is taken. */
 const LONGEST_TIMER = '24d';
@@ -58,10 +58,13 @@ const name = () =>
     error: NAME_RULE,
   });
 
+const serverNamePattern = () =>
+  z.string().regex(/^(\*\.)?[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*$/i, {
+    error: 'expected a name such as registry.example.com or *.example.com',
+  });
+
 const proxyVersion = () =>
-  notYet(oneOf('none', 'v1', 'v2'), 'none').describe(
-    'Send a PROXY protocol header to servers; registries do not understand it',
-  );
+  oneOf('none', 'v1', 'v2').describe('Begin with a PROXY protocol header; registries do not understand it');
 
 const frontend = z.strictObject({
   bind: z
@@ -69,34 +72,33 @@ const frontend = z.strictObject({
     .transform((value) => (Array.isArray(value) ? value : [value]))
     .describe('Where clients arrive: one address or a list; "*:443" is IPv4 and IPv6, "unix:/run/berth.sock" a socket'),
   backend: backendName().optional().describe('Where connections go; required unless every connection is routed by sni'),
-  sni: notYet(z.record(z.string(), backendName()).prefault({}), {}).describe(
-    'Route by the TLS server name, read without decrypting: name or *.name to backend',
-  ),
-  prefaceTimeout: notYet(positive().prefault('5s'), 5_000).describe(
-    'How long a client may take to send a PROXY header or ClientHello where one is awaited',
-  ),
+  sni: z
+    .record(serverNamePattern(), backendName())
+    .prefault({})
+    .describe(
+      'Route by the TLS server name, read without decrypting: a name, or *.name for one label more, to a backend',
+    ),
+  prefaceTimeout: positive()
+    .prefault('5s')
+    .describe('How long a client may take to send a PROXY header or ClientHello where one is awaited'),
   maxConnections: whole(0, 10_000_000)
     .prefault(0)
     .describe('Connections at one time; 0 = as many as the open-file limit allows'),
-  acceptProxy: notYet(z.array(cidr()).prefault([]), []).describe(
-    'Networks whose connections must start with a PROXY v1 or v2 header; others may not send one',
-  ),
-  allow: notYet(z.array(cidr()).prefault([]), []).describe('Networks that may connect; empty = everyone'),
-  deny: notYet(z.array(cidr()).prefault([]), []).describe('Networks that may not connect; deny wins'),
-  perSource: notYet(
-    z
-      .strictObject({
-        connections: whole(0, 10_000_000).prefault(0).describe('Connections at one time; 0 = no limit'),
-        rate: text()
-          .regex(/^\d{1,9}\/\d{1,9}(ms|s|m|h|d)$/, {
-            error: 'expected COUNT/DURATION, such as 20/10s; 0/10s = no limit',
-          })
-          .prefault('0/10s')
-          .describe('New connections per window; 0/10s = no limit'),
-      })
-      .prefault({}),
-    { connections: 0, rate: '0/10s' },
-  ).describe('Limits for each source address'),
+  acceptProxy: z
+    .array(cidr())
+    .prefault([])
+    .describe('Networks whose connections must start with a PROXY v1 or v2 header; others may not send one'),
+  allow: z.array(cidr()).prefault([]).describe('Networks that may connect; empty = everyone'),
+  deny: z.array(cidr()).prefault([]).describe('Networks that may not connect; deny wins'),
+  perSource: z
+    .strictObject({
+      connections: whole(0, 10_000_000).prefault(0).describe('Connections at one time; 0 = no limit'),
+      rate: spelled('COUNT/DURATION, such as 20/10s; 0/10s = no limit', parseRate)
+        .prefault('0/10s')
+        .describe('New connections per window, any of them at once; 0/10s = no limit'),
+    })
+    .prefault({})
+    .describe('Limits for each source: an IPv4 address, or an IPv6 /64'),
 });
 
 const stickTable = z.strictObject({
@@ -125,9 +127,9 @@ const stickTable = z.strictObject({
   expire: duration({ min: '1ms', max: LONGEST_EXPIRY })
     .prefault('30m')
     .describe("How long a binding outlives the client's last match or last closed connection"),
-  failback: notYet(oneOf('stay', 'return').prefault('stay'), 'stay').describe(
-    'stay with the server a client was moved to, or return to its first once that is up again',
-  ),
+  failback: oneOf('stay', 'return')
+    .prefault('stay')
+    .describe('stay with the server a client was moved to, or return to its first once that is up again'),
   shared: notYet(text().prefault(''), '').describe(
     'redis:// or rediss:// address of a table shared by several balancers',
   ),
@@ -205,11 +207,11 @@ const endpoint = () =>
 
 const serverOptions = z.strictObject({
   weight: whole(0, 256).prefault(1).describe('Share of new clients against the other servers; 0 = none'),
-  backup: notYet(yesNo().prefault(false), false).describe('Used only when no other server is usable'),
-  maxConnections: notYet(whole(0, 10_000_000).prefault(0), 0).describe(
-    'Connections at one time; further ones wait, at most timeouts.queue; 0 = no limit',
-  ),
-  slowStart: notYet(zeroOr().prefault('0s'), 0).describe('How long a recovered server takes to its full share'),
+  backup: yesNo().prefault(false).describe('Used only when no other server is usable'),
+  maxConnections: whole(0, 10_000_000)
+    .prefault(0)
+    .describe('Connections at one time; further ones wait, at most timeouts.queue; 0 = no limit'),
+  slowStart: zeroOr().prefault('0s').describe('How long a recovered server takes to its full share'),
   sendProxy: proxyVersion().optional(),
   resolveInterval: resolveInterval().optional().describe("The backend's resolveInterval for this server"),
 });
@@ -220,14 +222,16 @@ const server = z.union([
 ]);
 
 const backend = z.strictObject({
-  balance: notYet(oneOf('roundrobin', 'leastconn', 'random', 'source').prefault('roundrobin'), 'roundrobin').describe(
-    'How a client without a binding is given a server',
-  ),
+  balance: oneOf('roundrobin', 'leastconn', 'random', 'source')
+    .prefault('roundrobin')
+    .describe(
+      'How a client without a binding is given a server: in turn, fewest connections, best of two drawn, or by a hash of its address',
+    ),
   stickTable: falseOr(stickTable).prefault({}).describe('Which server a client keeps; false = no stickiness'),
   healthCheck: falseOr(healthCheck).prefault({}).describe('How servers are checked; false = not at all'),
-  onServerDown: notYet(oneOf('keep', 'close').prefault('keep'), 'keep').describe(
-    'What becomes of the established connections of a server that goes down',
-  ),
+  onServerDown: oneOf('keep', 'close')
+    .prefault('keep')
+    .describe('What becomes of the established connections of a server that goes down'),
   retries: whole(0, 100)
     .prefault(3)
     .describe('Connect attempts beyond the first, each on another usable server where there is one'),
@@ -243,9 +247,21 @@ const timeouts = z.strictObject({
   connect: positive().prefault('5s').describe('To a server'),
   idle: positive().prefault('10m').describe('No byte in either direction'),
   halfClosed: positive().prefault('1m').describe('No byte after one side has finished'),
-  queue: notYet(zeroOr().prefault('5s'), 5_000).describe('Waiting for a server with maxConnections'),
+  queue: zeroOr().prefault('5s').describe('Waiting for a server with maxConnections'),
   drain: zeroOr().prefault('30s').describe('On SIGTERM: how long established connections may go on'),
 });
+
+const admin = z.strictObject({
+  bind: bind().prefault('127.0.0.1:9181').describe('Address; one that is not loopback needs token or tokenFile'),
+  token: text().min(16, { error: 'expected at least 16 characters' }).optional().describe('Secret that callers send'),
+  tokenFile: namedFile().optional().describe('File that holds it'),
+});
+
+/** What the admin address is where the file does not say: taken by another process, it is done without. */
+export const STANDARD_ADMIN = admin.parse({});
+
+/** The `admin` key alone, which commands read even from a file that is wrong elsewhere. */
+export const adminSchema = z.object({ admin: admin.optional() });
 
 /** balancer.yml: every key, default and description. Types, checks, JSON Schema and the reference come from here. */
 export const schema = z.strictObject({
@@ -262,11 +278,9 @@ export const schema = z.strictObject({
     .strictObject({ bind: bind().prefault('*:9180').describe('Address') })
     .prefault({})
     .describe('GET /metrics, /healthz and /readyz'),
-  admin: z
-    .strictObject({ bind: text().optional(), token: text().optional(), tokenFile: text().optional() })
+  admin: admin
     .optional()
-    .refine((value) => value === undefined, { error: 'is not available in this version' })
-    .describe("The operator's address"),
+    .describe('The API that berth status, drain, maint, ready, explain and reload talk to; left out: 127.0.0.1:9181'),
   state: notYet(
     z
       .strictObject({
@@ -293,6 +307,7 @@ export type BackendConfig = Config['backends'][string];
 export type ServerConfig = BackendConfig['servers'][string];
 export type StickTableConfig = Exclude<BackendConfig['stickTable'], false>;
 export type HealthCheckConfig = Exclude<BackendConfig['healthCheck'], false>;
+export type AdminConfig = z.output<typeof admin>;
 export type Timeouts = Config['timeouts'];
 
 /** The JSON Schema of balancer.yml (draft 2020-12), for editors. */

@@ -33,6 +33,13 @@ export function parseSize(value: string | number): number | undefined {
   return Number(amount) * { '': 1, k: 1_000, m: 1_000_000 }[unit as '' | 'k' | 'm'];
 }
 
+/** `20/10s`: 20 in any ten seconds, all of them at once if need be. */
+export function parseRate(text: string): { count: number; windowMs: number } | undefined {
+  const [, count, window] = /^(\d{1,9})\/(\w+)$/.exec(text) ?? [];
+  const windowMs = parseDuration(window ?? '');
+  return count !== undefined && windowMs ? { count: Number(count), windowMs } : undefined;
+}
+
 const HOST_NAME = /^(?=.{1,253}$)[a-z0-9_](?:[a-z0-9_-]{0,62})(?:\.[a-z0-9_](?:[a-z0-9_-]{0,62}))*\.?$/i;
 
 function parsePort(text: string): number | undefined {

@@ -45,7 +45,7 @@ function mask(bits: number, width: number): number {
   return ((1 << width) - 1) & ~((1 << (width - set)) - 1);
 }
 
-function ipv6Groups(address: string): number[] {
+export function ipv6Groups(address: string): number[] {
   const [left = '', right] = address.split('::');
   const parse = (half: string): number[] =>
     half === ''
