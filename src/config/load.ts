@@ -6,7 +6,7 @@ import { isMap, LineCounter, parseDocument, Parser } from 'yaml';
 import { explain } from './explain.ts';
 import { Locator, type Problem } from './locate.ts';
 import { crossCheck, type Finding, type Path } from './rules.ts';
-import { adminSchema, schema, STANDARD_ADMIN, type AdminConfig, type Config } from './schema.ts';
+import { adminSchema, LEAST_SECRET, schema, STANDARD_ADMIN, type AdminConfig, type Config } from './schema.ts';
 
 export type Loaded =
   | { readonly kind: 'config'; readonly config: Config }
@@ -66,13 +66,10 @@ function* readNamedFiles(config: Config, folder: string): Generator<Finding> {
     const path = ['backends', name, 'healthCheck'];
     const ca = check.tls === false ? undefined : check.tls.ca;
     const password = check.storage === false ? undefined : check.storage.passwordFile;
-    yield* readNamed(ca, folder, [...path, 'tls', 'ca'], (text) => {
-      void new X509Certificate(text);
-      return text;
-    });
+    yield* readNamed(ca, folder, [...path, 'tls', 'ca'], certificates);
     yield* readNamed(password, folder, [...path, 'storage', 'passwordFile'], firstLine);
   }
-  yield* readNamed(config.admin?.tokenFile, folder, ['admin', 'tokenFile'], firstLine);
+  yield* readNamed(config.admin?.tokenFile, folder, ['admin', 'tokenFile'], secret);
 }
 
 type NamedFile = { readonly file: string; content: string };
@@ -87,8 +84,24 @@ function* readNamed(
   try {
     named.content = use(readText(resolve(folder, named.file)));
   } catch (error) {
-    yield { path, message: `cannot be used: ${reason(error, 'it holds no PEM certificate')}` };
+    yield { path, message: `cannot be used: ${reason(error)}` };
   }
+}
+
+function certificates(text: string): string {
+  try {
+    void new X509Certificate(text);
+    return text;
+  } catch (cause) {
+    throw new Error('it holds no PEM certificate', { cause });
+  }
+}
+
+/** An empty file must not leave the door open. */
+function secret(text: string): string {
+  const line = firstLine(text).trim();
+  if (line.length < LEAST_SECRET) throw new Error(`its first line has less than ${LEAST_SECRET} characters`);
+  return line;
 }
 
 function firstLine(text: string): string {
@@ -100,7 +113,7 @@ export function loadAdmin(file: string): AdminConfig | undefined {
   try {
     const { admin = STANDARD_ADMIN } = adminSchema.parse(parseDocument(readText(file)).toJS({ maxAliasCount: 100 }));
     const { tokenFile } = admin;
-    if (tokenFile) tokenFile.content = firstLine(readText(resolve(dirname(resolve(file)), tokenFile.file)));
+    if (tokenFile) tokenFile.content = secret(readText(resolve(dirname(resolve(file)), tokenFile.file)));
     return admin;
   } catch {
     return undefined;
@@ -128,14 +141,14 @@ function readText(file: string): string {
   return bytes.toString('utf8').replace(/^\uFEFF/, '');
 }
 
-function reason(error: unknown, otherwise?: string): string {
+function reason(error: unknown): string {
   const { code, message } = error as NodeJS.ErrnoException;
   const known: Record<string, string> = {
     ENOENT: 'no such file',
     EACCES: 'permission denied',
     EISDIR: 'it is a directory',
   };
-  return known[code ?? ''] ?? (code !== undefined && otherwise !== undefined ? otherwise : message);
+  return known[code ?? ''] ?? message;
 }
 
 function deepFreeze<T>(value: T): T {

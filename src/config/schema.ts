@@ -7,6 +7,8 @@ const LONGEST_TIMER = '24d';
 const LONGEST_EXPIRY = '365d';
 /** A Map holds 2^24 entries. */
 const LARGEST_TABLE = '16m';
+/** Characters of a token; a shorter one can be guessed. */
+export const LEAST_SECRET = 16;
 
 /** A scalar with a spelling of its own: `parse` gives undefined where the text is none, and `expected` says what would be. */
 function spelled<T>(expected: string, parse: (text: string) => T | undefined) {
@@ -253,7 +255,10 @@ const timeouts = z.strictObject({
 
 const admin = z.strictObject({
   bind: bind().prefault('127.0.0.1:9181').describe('Address; one that is not loopback needs token or tokenFile'),
-  token: text().min(16, { error: 'expected at least 16 characters' }).optional().describe('Secret that callers send'),
+  token: text()
+    .min(LEAST_SECRET, { error: `expected at least ${LEAST_SECRET} characters` })
+    .optional()
+    .describe('Secret that callers send'),
   tokenFile: namedFile().optional().describe('File that holds it'),
 });
 
