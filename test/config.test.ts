@@ -20,7 +20,7 @@ test('the shortest useful file has every default', () => {
         acceptProxy: [],
         allow: [],
         deny: [],
-        perSource: { connections: 0, rate: '0/10s' },
+        perSource: { connections: 0, rate: { count: 0, windowMs: 10_000 } },
       },
     },
     backends: {
