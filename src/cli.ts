@@ -2,7 +2,7 @@
 import { parseArgs } from 'node:util';
 import { argumentFault, askBalancer, type AdminCommand } from './admin/commands.ts';
 import { loadConfig } from './config/load.ts';
-import { formatProblem } from './config/locate.ts';
+import { formatProblem, printable } from './config/locate.ts';
 import { jsonSchema, type Config } from './config/schema.ts';
 import { didYouMean } from './config/suggest.ts';
 import { version } from './version.ts';
@@ -110,8 +110,11 @@ async function main(args: string[]): Promise<number> {
   const parsed = parseArgs({ args, options: OPTIONS, strict: false, allowPositionals: true, tokens: true });
   const { tokens, values, positionals } = parsed;
   for (const token of tokens) {
-    if (token.kind !== 'option' || Object.hasOwn(OPTIONS, token.name)) continue;
-    const long = Object.keys(OPTIONS).map((option) => `--${option}`);
+    if (token.kind !== 'option') continue;
+    const option = Object.hasOwn(OPTIONS, token.name) ? OPTIONS[token.name as keyof typeof OPTIONS] : undefined;
+    if (option?.type === 'boolean' && token.value !== undefined) return complain(`${token.rawName} takes no value`);
+    if (option) continue;
+    const long = Object.keys(OPTIONS).map((name) => `--${name}`);
     return complain(`unknown option ${token.rawName}.${didYouMean(token.rawName, long) || ' See berth --help'}`);
   }
   const [name, argument, ...more] = positionals;
@@ -145,8 +148,12 @@ async function main(args: string[]): Promise<number> {
 }
 
 function complain(message: string): number {
-  process.stderr.write(`berth: ${message}\n`);
+  process.stderr.write(`berth: ${printable(message)}\n`);
   return 2;
 }
 
+// `berth schema | head`: a reader that has seen enough is no fault.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code !== 'EPIPE') throw error;
+});
 process.exitCode = await main(process.argv.slice(2));

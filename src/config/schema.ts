@@ -1,12 +1,24 @@
 import { isDeepStrictEqual } from 'node:util';
 import { z } from 'zod';
-import { type Endpoint, isCidr, parseBind, parseDuration, parseRate, parseServerAddress, parseSize } from './values.ts';
+import {
+  type Endpoint,
+  isCidr,
+  isHost,
+  NAME_RULE,
+  parseBind,
+  parseDuration,
+  parseRate,
+  parseServerAddress,
+  parseSize,
+} from './values.ts';
 
 /** A timer longer than this fires at once in Node (a signed 32-bit count of milliseconds), so nothing longer is taken. */
 const LONGEST_TIMER = '24d';
 const LONGEST_EXPIRY = '365d';
 /** A Map holds 2^24 entries. */
 const LARGEST_TABLE = '16m';
+/** Characters of a token; a shorter one can be guessed. */
+export const LEAST_SECRET = 16;
 
 /** A scalar with a spelling of its own: `parse` gives undefined where the text is none, and `expected` says what would be. */
 function spelled<T>(expected: string, parse: (text: string) => T | undefined) {
@@ -55,7 +67,7 @@ const backendName = () => z.string({ error: 'expected the name of a backend' });
 /** HAProxy's characters for names; they stand in metric labels, URLs and Redis keys. */
 const name = () =>
   z.string().regex(/^[A-Za-z0-9][A-Za-z0-9_.:-]{0,127}$/, {
-    error: 'a name starts with a letter or digit and goes on with letters, digits and _ . : -',
+    error: NAME_RULE,
   });
 
 const serverNamePattern = () =>
@@ -140,7 +152,9 @@ const healthCheckTls = z
     yesNo(),
     z.strictObject({
       ca: namedFile().optional().describe('PEM file of the authorities that sign the nodes'),
-      serverName: text().optional().describe('Name sent as SNI and looked for in the certificate'),
+      serverName: spelled('a host name', (value) => (isHost(value) ? value : undefined))
+        .optional()
+        .describe('Name sent as SNI and looked for in the certificate'),
       verify: yesNo().optional().describe('Refuse a certificate that does not verify; true where ca is given'),
     }),
   ])
@@ -161,7 +175,10 @@ const healthCheck = z.strictObject({
         repository: text()
           .regex(/^[a-z0-9]+(?:[._/-]+[a-z0-9]+)*$/, { error: 'expected a repository name such as library/probe' })
           .describe('Repository whose tag list is asked for; it need not exist'),
-        user: text().optional().describe('User for basic authentication'),
+        user: text()
+          .regex(/^[^:]+$/, { error: 'expected a user name, without a colon' })
+          .optional()
+          .describe('User for basic authentication'),
         passwordFile: namedFile().optional().describe('File whose first line is the password'),
       }),
     ])
@@ -169,7 +186,9 @@ const healthCheck = z.strictObject({
     .describe('registry only: also GET /v2/REPOSITORY/tags/list, which sees a hung or failing storage; /v2/ does not'),
   tls: healthCheckTls.prefault(false).describe('Check over TLS: true, or ca, serverName and verify'),
   path: text()
-    .startsWith('/', { error: 'expected a path that starts with /' })
+    .regex(/^\/[\x21-\x7e]*$/, {
+      error: 'expected a path that starts with /, its spaces and letters beyond ASCII as %XX',
+    })
     .optional()
     .describe('http only; default /'),
   expect: z
@@ -249,7 +268,10 @@ const timeouts = z.strictObject({
 
 const admin = z.strictObject({
   bind: bind().prefault('127.0.0.1:9181').describe('Address; one that is not loopback needs token or tokenFile'),
-  token: text().min(16, { error: 'expected at least 16 characters' }).optional().describe('Secret that callers send'),
+  token: text()
+    .min(LEAST_SECRET, { error: `expected at least ${LEAST_SECRET} characters` })
+    .optional()
+    .describe('Secret that callers send'),
   tokenFile: namedFile().optional().describe('File that holds it'),
 });
 

@@ -1,14 +1,19 @@
 import { once } from 'node:events';
-import { request, type IncomingMessage } from 'node:http';
+import { request, type ClientRequest, type IncomingMessage } from 'node:http';
 import { connect as connectTcp, isIP, type Socket } from 'node:net';
 import { checkServerIdentity, connect as connectTls, type TLSSocket } from 'node:tls';
 import type { HealthCheckConfig } from '../config/schema.ts';
-import { formatDuration, type Endpoint } from '../config/values.ts';
+import { formatDuration, formatEndpoint, type Endpoint } from '../config/values.ts';
 import { connectFailure } from './failures.ts';
 import type { Observation } from './health.ts';
 
-/** What a check saw; `certificateExpiry` in seconds since 1970, where it saw a certificate. */
-export type ProbeResult = Observation & { readonly certificateExpiry?: number };
+/** What a check saw. */
+export type ProbeResult = Observation & {
+  /** In seconds since 1970, where it saw a certificate. */
+  readonly certificateExpiry?: number;
+  /** It could not be made for want of this machine's resources, and says nothing of the node. */
+  readonly notMade?: boolean;
+};
 
 /** Checks the node at `endpoint`, which `name` resolved to. Ends within the check's timeout and never rejects. */
 export type Probe = (endpoint: Endpoint, name: string, check: HealthCheckConfig) => Promise<ProbeResult>;
@@ -38,8 +43,9 @@ export const probe: Probe = async (endpoint, name, check) => {
   } catch (error) {
     if (signal.aborted)
       return { ok: false, reason: `${step}no answer within ${formatDuration(check.timeout)}`, ...seen };
-    const reason = error instanceof CheckFailed ? error.message : connectFailure(error as NodeJS.ErrnoException).text;
-    return { ok: false, reason, ...seen };
+    if (error instanceof CheckFailed) return { ok: false, reason: error.message, ...seen };
+    const { reason, text } = connectFailure(error as NodeJS.ErrnoException);
+    return { ok: false, reason: text, ...(reason === 'resources' ? { notMade: true } : {}), ...seen };
   }
 };
 
@@ -87,14 +93,14 @@ async function get(node: Node, path: string, credentials?: string): Promise<{ st
       maxHeaderSize: LARGEST_HEADER_BYTES,
       signal: node.signal,
       headers: {
-        host: node.name,
+        host: formatEndpoint({ host: node.name, port: node.endpoint.port }),
         'user-agent': 'berth',
         connection: 'close',
         ...(credentials === undefined ? {} : { authorization: `Basic ${Buffer.from(credentials).toString('base64')}` }),
       },
     });
     call.end();
-    const [response] = (await once(call, 'response')) as [IncomingMessage];
+    const response = await answer(call);
     // Only the answer to a storage check is judged by its body.
     const body = response.statusCode === 404 ? await readCapped(response) : '';
     return { status: response.statusCode ?? 0, body };
@@ -106,6 +112,13 @@ async function get(node: Node, path: string, credentials?: string): Promise<{ st
   } finally {
     socket.destroy();
   }
+}
+
+/** The status line and headers; those of a 101 come by an event of their own. */
+function answer(call: ClientRequest): Promise<IncomingMessage> {
+  return new Promise((resolve, reject) => {
+    call.on('response', resolve).on('upgrade', resolve).on('error', reject);
+  });
 }
 
 async function readCapped(response: IncomingMessage): Promise<string> {

@@ -167,6 +167,7 @@ export class Server {
     const startedMs = performance.now();
     const port = config.port === 'same' ? this.config.address.port : config.port;
     const result = await this.#probe({ host, port }, this.config.address.host, config);
+    if (result.notMade === true) return this.health;
     this.lastCheckSeconds = (performance.now() - startedMs) / 1_000;
     if (result.certificateExpiry !== undefined) this.certificateExpiry = result.certificateExpiry;
     // A check that was under way when the configuration changed says nothing any more.
