@@ -3,6 +3,7 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { TestContext } from 'node:test';
 
 export const CLI = join(process.cwd(), 'dist', 'cli.js');
 
@@ -64,6 +65,14 @@ export class Berth {
     return Number(/(\d+)$/.exec(String(address))?.[1]);
   }
 
+  /** Where a frontend listens, one text for each of its binds. */
+  async addresses(frontend = 'f'): Promise<string[]> {
+    await this.line(({ msg }) => msg === 'started');
+    return this.lines
+      .filter((line) => line.msg === 'listening' && line['frontend'] === frontend)
+      .map(({ address }) => String(address));
+  }
+
   /** The first line, past or to come, that is `wanted`; `from` skips the first lines of the log. */
   async line(wanted: (line: LogLine) => boolean, from = 0): Promise<LogLine> {
     return this.until(() => this.lines.slice(from).find(wanted));
@@ -114,6 +123,18 @@ export class Berth {
     return line === undefined ? undefined : Number(line.slice(sample.length + 1));
   }
 
+  /** Scrapes again and again until the sample has the value; resolves at once where it has it already. */
+  async metricIs(sample: string, wanted: number | ((value: number) => boolean)): Promise<number> {
+    const good = typeof wanted === 'function' ? wanted : (value: number) => value === wanted;
+    const deadline = Date.now() + PATIENCE_MS;
+    for (;;) {
+      const value = await this.metric(sample);
+      if (value !== undefined && good(value)) return value;
+      if (Date.now() > deadline) throw new Error(`waited in vain: ${sample} is ${value}, not ${String(wanted)}`);
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+  }
+
   signal(signal: NodeJS.Signals): void {
     this.#child.kill(signal);
   }
@@ -129,11 +150,28 @@ export class Berth {
   }
 }
 
-/** A balancer in front of `servers`, one frontend `f` and one backend `b`, on free ports of 127.0.0.1. */
-export function oneBackend(servers: readonly number[], backend = '', rest = ''): string {
-  const list = servers.map((port, i) => `      s${i + 1}: 127.0.0.1:${port}\n`).join('');
+/** A running `berth start` that listens, ended with the test. */
+export async function start(t: TestContext, config: string, options?: BerthOptions): Promise<Berth> {
+  const berth = new Berth(config, options);
+  t.after(() => berth.stop());
+  await berth.line(({ msg }) => msg === 'started');
+  return berth;
+}
+
+/**
+ * A balancer in front of `servers` (an address, or a port of 127.0.0.1), one frontend `f` and one backend `b`, on free ports of
+ * 127.0.0.1. `backend` is YAML for the backend, `rest` for the top level, `bind` for the frontend.
+ */
+export function oneBackend(
+  servers: readonly (number | string)[],
+  backend = '',
+  rest = '',
+  bind = '"127.0.0.1:0"',
+): string {
+  const address = (server: number | string): string => (typeof server === 'string' ? server : `127.0.0.1:${server}`);
+  const list = servers.map((server, i) => `      s${i + 1}: ${address(server)}\n`).join('');
   return (
-    `frontends:\n  f:\n    bind: 127.0.0.1:0\n    backend: b\n` +
+    `frontends:\n  f:\n    bind: ${bind}\n    backend: b\n` +
     `backends:\n  b:\n    servers:\n${list}${backend.replaceAll(/^/gm, '    ')}\n` +
     `metrics: { bind: "127.0.0.1:0" }\n${rest}`
   );
