@@ -81,7 +81,8 @@ export class Connection {
 
   /** Brings the server's byte counters up to date. */
   count(): void {
-    if (!this.#server) return;
+    // Before the server is there what the client sends waits here, and may go to another one.
+    if (!this.#server || this.#connectMs === undefined) return;
     const { bytesIn, bytesOut } = this.#relay;
     this.#server.traffic.in += bytesIn - this.#counted.in;
     this.#server.traffic.out += bytesOut - this.#counted.out;
@@ -92,14 +93,17 @@ export class Connection {
   async #reach(key: string | undefined): Promise<Reached> {
     const { backend, timeouts, observer } = this.#around;
     const tried = new Set<Server>();
-    for (let failed: Reached = NOBODY; ; this.#retries++) {
+    for (let failed: Reached = NOBODY; ;) {
       const choice = backend.choose(key, tried);
       if (choice.kind === 'none') return failed;
       const { server } = choice;
       const again = tried.has(server);
       if (again) await this.#pause(Math.min(SAME_SERVER_DELAY_MS, timeouts.connect));
       if (this.#relay.end !== undefined) return failed;
-      if (this.#server) observer.retried(backend.name, server !== this.#server);
+      if (this.#server) {
+        this.#retries++;
+        observer.retried(backend.name, server !== this.#server);
+      }
       this.#via = this.#server && !again ? 'redispatched' : (this.#via ?? choice.kind);
       this.#server = server;
       const reached = await this.#attempt(server);
