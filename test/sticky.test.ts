@@ -239,23 +239,27 @@ test('clients of a unix socket are served in turn, and none of them is known', a
   assert.equal(await berth.metric(table('entries')), 0);
 });
 
-test('a frontend with several binds serves at each of them, and knows its clients at all', { skip: NO_IPV6 }, async (t) => {
-  const servers = await serve(t, NAMES);
-  const config = oneBackend(
-    servers.map(({ address }) => address),
-    '',
-    '',
-    '["127.0.0.1:0", "127.0.0.2:0", "[::1]:0"]',
-  );
-  const berth = await start(t, config);
-  const [one = '', two = '', six = ''] = await berth.addresses();
-  assert.match(two, /^127\.0\.0\.2:\d+$/);
-  assert.match(six, /^\[::1\]:\d+$/);
-  const first = await visit(berth, { port: portOf(one), from: '127.0.14.1' });
-  const second = await visit(berth, { port: portOf(two), host: '127.0.0.2', from: '127.0.14.1' });
-  assert.equal(second['via'], 'stuck');
-  assert.equal(second.answered, first.answered);
-  const third = await visit(berth, { port: portOf(six), host: '::1' });
-  assert.match(String(third['client']), /^\[::1\]:\d+$/);
-  assert.equal((await visit(berth, { port: portOf(six), host: '::1' })).answered, third.answered);
-});
+test(
+  'a frontend with several binds serves at each of them, and knows its clients at all',
+  { skip: NO_IPV6 },
+  async (t) => {
+    const servers = await serve(t, NAMES);
+    const config = oneBackend(
+      servers.map(({ address }) => address),
+      '',
+      '',
+      '["127.0.0.1:0", "127.0.0.2:0", "[::1]:0"]',
+    );
+    const berth = await start(t, config);
+    const [one = '', two = '', six = ''] = await berth.addresses();
+    assert.match(two, /^127\.0\.0\.2:\d+$/);
+    assert.match(six, /^\[::1\]:\d+$/);
+    const first = await visit(berth, { port: portOf(one), from: '127.0.14.1' });
+    const second = await visit(berth, { port: portOf(two), host: '127.0.0.2', from: '127.0.14.1' });
+    assert.equal(second['via'], 'stuck');
+    assert.equal(second.answered, first.answered);
+    const third = await visit(berth, { port: portOf(six), host: '::1' });
+    assert.match(String(third['client']), /^\[::1\]:\d+$/);
+    assert.equal((await visit(berth, { port: portOf(six), host: '::1' })).answered, third.answered);
+  },
+);

@@ -8,7 +8,8 @@ const PATIENCE_MS = 30_000;
 /** How a connection ended, as the client saw it: a FIN, a reset, or it was refused. */
 export type Ended = 'end' | 'reset' | 'refused';
 
-export type Where = { readonly port: number; readonly host?: string; readonly from?: string } | { readonly path: string };
+export type Where =
+  { readonly port: number; readonly host?: string; readonly from?: string } | { readonly path: string };
 
 export class Client {
   readonly socket: Socket;

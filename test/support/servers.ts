@@ -102,7 +102,7 @@ export async function blackhole(t: TestContext): Promise<string> {
   const [printed] = (await once(child.stdout, 'data')) as [Buffer];
   const port = Number(printed.toString());
   // It prints before it stops: what it accepts until then leaves room that the next ones fill.
-  for (let unanswered = false; !unanswered; ) {
+  for (let unanswered = false; !unanswered;) {
     const filler = connect(port, host).on('error', () => {});
     t.after(() => filler.destroy());
     // Loopback answers a SYN within microseconds; where this gives up too early the backlog is merely filled less.
