@@ -65,7 +65,7 @@ export class Balancer {
       this.#log.info({ address: metrics }, 'metrics listening');
       await Promise.all(this.#backends.map((backend) => backend.start()));
       this.#capacity.most = this.#connectionCapacity();
-      for (const frontend of this.#frontends) {
+      for (const frontend of this.#stopping ? [] : this.#frontends) {
         for (const address of await frontend.listen())
           this.#log.info({ frontend: frontend.name, address }, 'listening');
       }
@@ -73,6 +73,11 @@ export class Balancer {
       await Promise.all(this.#frontends.map((frontend) => frontend.stopAccepting()));
       this.#close();
       throw error;
+    }
+    // A signal came while names were being looked up.
+    if (this.#stopping) {
+      await Promise.all(this.#frontends.map((frontend) => frontend.stopAccepting()));
+      return;
     }
     const { idle, halfClosed } = this.#config.timeouts;
     this.#sweep = setInterval(
