@@ -13,6 +13,10 @@ export type BerthOptions = {
   /** Run it through another program, such as `['prlimit', '--nofile=64']`. */
   readonly through?: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
+  /** Where its balancer.yml is to be, instead of in a folder that only we can read. */
+  readonly file?: string;
+  /** It will not say that it has started: `start` does not wait for it. */
+  readonly quiet?: boolean;
 };
 
 /** No test waits longer than this for something that should happen. */
@@ -30,11 +34,11 @@ export class Berth {
   readonly #waiting = new Set<() => void>();
   #ended = false;
 
-  constructor(config: string, { through = [], env = {} }: BerthOptions = {}) {
+  constructor(config: string, { through = [], env = {}, file }: BerthOptions = {}) {
     this.folder = mkdtempSync(join(tmpdir(), 'berth-test-'));
-    this.file = join(this.folder, 'balancer.yml');
+    this.file = file ?? join(this.folder, 'balancer.yml');
     writeFileSync(this.file, config);
-    const [command = '', ...args] = [...through, process.execPath, CLI, 'start', '-c', this.file];
+    const [command, ...args] = [...through, process.execPath, CLI, 'start', '-c', this.file];
     this.#child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...env } });
     let rest = '';
     this.#child.stdout?.setEncoding('utf8').on('data', (text: string) => {
@@ -135,8 +139,31 @@ export class Berth {
     }
   }
 
+  /** How it ended; rejects where it does not end by itself. */
+  async end(): Promise<number | NodeJS.Signals> {
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<never>((_, reject) => {
+      timer = setTimeout(() => reject(new Error(`it does not end; standard error: ${this.stderr}`)), PATIENCE_MS);
+    });
+    return Promise.race([this.exited, late]).finally(() => clearTimeout(timer));
+  }
+
   signal(signal: NodeJS.Signals): void {
     this.#child.kill(signal);
+  }
+
+  /** Nobody reads the log any more: what it writes from now on fails. */
+  closeStandardOutput(): void {
+    this.#child.stdout?.destroy();
+  }
+
+  /** The reader of the log stops reading: the pipe fills. */
+  pauseStandardOutput(): void {
+    this.#child.stdout?.pause();
+  }
+
+  resumeStandardOutput(): void {
+    this.#child.stdout?.resume();
   }
 
   /** Ends it for good, however it is doing. */
@@ -154,7 +181,7 @@ export class Berth {
 export async function start(t: TestContext, config: string, options?: BerthOptions): Promise<Berth> {
   const berth = new Berth(config, options);
   t.after(() => berth.stop());
-  await berth.line(({ msg }) => msg === 'started');
+  if (options?.quiet !== true) await berth.line(({ msg }) => msg === 'started');
   return berth;
 }
 
