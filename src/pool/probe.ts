@@ -7,8 +7,11 @@ import { formatDuration, type Endpoint } from '../config/values.ts';
 import { connectFailure } from './failures.ts';
 import type { Observation } from './health.ts';
 
-/** What a check saw; `certificateExpiry` in seconds since 1970, where it saw a certificate. */
-export type ProbeResult = Observation & { readonly certificateExpiry?: number };
+/**
+ * What a check saw; `certificateExpiry` in seconds since 1970, where it saw a certificate. `void` where it could not be made
+ * for want of something on this machine, which says nothing of the server.
+ */
+export type ProbeResult = Observation & { readonly certificateExpiry?: number; readonly void?: true };
 
 /** Checks the node at `endpoint`, which `name` resolved to. Ends within the check's timeout and never rejects. */
 export type Probe = (endpoint: Endpoint, name: string, check: HealthCheckConfig) => Promise<ProbeResult>;
@@ -38,8 +41,9 @@ export const probe: Probe = async (endpoint, name, check) => {
   } catch (error) {
     if (signal.aborted)
       return { ok: false, reason: `${step}no answer within ${formatDuration(check.timeout)}`, ...seen };
-    const reason = error instanceof CheckFailed ? error.message : connectFailure(error as NodeJS.ErrnoException).text;
-    return { ok: false, reason, ...seen };
+    if (error instanceof CheckFailed) return { ok: false, reason: error.message, ...seen };
+    const { reason, text } = connectFailure(error as NodeJS.ErrnoException);
+    return { ok: false, reason: text, ...(reason === 'resources' ? { void: true } : {}), ...seen };
   }
 };
 

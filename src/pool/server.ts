@@ -96,6 +96,7 @@ export class Server {
     const startedMs = performance.now();
     const port = config.port === 'same' ? this.config.address.port : config.port;
     const result = await this.#probe({ host, port }, this.config.address.host, config);
+    if (result.void) return this.health;
     this.lastCheckSeconds = (performance.now() - startedMs) / 1_000;
     if (result.certificateExpiry !== undefined) this.certificateExpiry = result.certificateExpiry;
     this.#observer.serverChecked(this, result.ok, this.lastCheckSeconds);
