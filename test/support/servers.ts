@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net';
 import type { TestContext } from 'node:test';
 
+export type ServerOptions = { readonly allowHalfOpen?: boolean };
 /** What a server does with a connection. */
 export type Manner = (socket: Socket, server: TestServer) => void;
 
@@ -32,12 +33,14 @@ export class TestServer {
   /** Open connections. */
   readonly sockets = new Set<Socket>();
   readonly #manner: Manner;
+  readonly #options: ServerOptions;
   #listener: Server | undefined;
 
-  constructor(name: string, manner: Manner) {
+  constructor(name: string, manner: Manner, options: ServerOptions = {}) {
     this.name = name;
     this.host = ownAddress();
     this.#manner = manner;
+    this.#options = options;
   }
 
   get address(): string {
@@ -46,7 +49,7 @@ export class TestServer {
 
   /** Listens, on the port it had before if it had one. */
   async open(): Promise<void> {
-    this.#listener = createServer((socket) => {
+    this.#listener = createServer({ noDelay: true, ...this.#options }, (socket) => {
       this.accepted++;
       this.sockets.add(socket);
       socket.on('error', () => {}).on('close', () => this.sockets.delete(socket));
@@ -70,8 +73,13 @@ export class TestServer {
 }
 
 /** One server for each name, ended with the test. */
-export async function serve(t: TestContext, names: readonly string[], manner: Manner = echoes): Promise<TestServer[]> {
-  const servers = names.map((name) => new TestServer(name, manner));
+export async function serve(
+  t: TestContext,
+  names: readonly string[],
+  manner: Manner = echoes,
+  options?: ServerOptions,
+): Promise<TestServer[]> {
+  const servers = names.map((name) => new TestServer(name, manner, options));
   for (const server of servers) {
     await server.open();
     t.after(() => server.close());
