@@ -1,10 +1,12 @@
 /** The built program, run as an operator runs it: a balancer.yml in, JSON lines and metrics out. */
 import { spawn, type ChildProcess } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { createWriteStream, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 
-export const CLI = join(process.cwd(), 'dist', 'cli.js');
+/** This file runs from .build/test/support/. */
+export const CLI = fileURLToPath(new URL('../../../dist/cli.js', import.meta.url));
 
 export type LogLine = { readonly msg: string; readonly level: string; readonly [key: string]: unknown };
 
@@ -12,6 +14,10 @@ export type BerthOptions = {
   /** Run it through another program, such as `['prlimit', '--nofile=64']`. */
   readonly through?: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
+  /** The directory that its own is made in. */
+  readonly within?: string;
+  /** Where its log goes besides. */
+  readonly logFile?: string;
 };
 
 /** No test waits longer than this for something that should happen. */
@@ -29,12 +35,13 @@ export class Berth {
   readonly #waiting = new Set<() => void>();
   #ended = false;
 
-  constructor(config: string, { through = [], env = {} }: BerthOptions = {}) {
-    this.folder = mkdtempSync(join(tmpdir(), 'berth-test-'));
+  constructor(config: string, { through = [], env = {}, within = tmpdir(), logFile }: BerthOptions = {}) {
+    this.folder = mkdtempSync(join(within, 'berth-test-'));
     this.file = join(this.folder, 'balancer.yml');
     writeFileSync(this.file, config);
-    const [command = '', ...args] = [...through, process.execPath, CLI, 'start', '-c', this.file];
+    const [command, ...args] = [...through, process.execPath, CLI, 'start', '-c', this.file];
     this.#child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...env } });
+    if (logFile !== undefined) this.#child.stdout?.pipe(createWriteStream(logFile));
     let rest = '';
     this.#child.stdout?.setEncoding('utf8').on('data', (text: string) => {
       const lines = (rest + text).split('\n');
