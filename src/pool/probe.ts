@@ -133,6 +133,8 @@ async function open({ endpoint, name, check, signal, seen }: Node): Promise<Sock
     ...(tls.ca ? { ca: tls.ca.content } : {}),
     ...(isIP(name) === 0 ? { servername: name } : {}),
   });
+  // An abort fails it twice, as its socket and by itself; `once` hears the first, and the second must not be an uncaught one.
+  secure.on('error', () => {});
   const stop = (): void => void secure.destroy(new Error('aborted'));
   signal.addEventListener('abort', stop, { once: true });
   secure.once('close', () => signal.removeEventListener('abort', stop));
@@ -142,7 +144,6 @@ async function open({ endpoint, name, check, signal, seen }: Node): Promise<Sock
     socket.destroy();
     throw new CheckFailed(`TLS: ${tlsReason(error as Error & { reason?: string })}`, { cause: error });
   }
-  secure.on('error', () => {});
   judgeCertificate(secure, name, tls.verify, seen);
   return secure;
 }
