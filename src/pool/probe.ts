@@ -130,6 +130,8 @@ async function open({ endpoint, name, check, signal, seen }: Node): Promise<Sock
     ALPNProtocols: ['http/1.1'],
     // Judged below instead: the expiry of a bad certificate is worth knowing too.
     rejectUnauthorized: false,
+    // Judged below too: where the name is an address, Node would look for "localhost".
+    checkServerIdentity: () => undefined,
     ...(tls.ca ? { ca: tls.ca.content } : {}),
     ...(isIP(name) === 0 ? { servername: name } : {}),
   });
