@@ -74,7 +74,8 @@ async function expectStorage(node: Node, path: string, { user, passwordFile }: S
   const credentials = user === undefined ? undefined : `${user}:${passwordFile?.content ?? ''}`;
   const { status, body } = await get(node, path, credentials);
   if (status === 200 || (status === 404 && body.includes('NAME_UNKNOWN'))) return;
-  throw new CheckFailed(`GET ${path} answered ${status}`);
+  const hint = status === 401 ? ': user or passwordFile is missing or wrong' : '';
+  throw new CheckFailed(`GET ${path} answered ${status}${hint}`);
 }
 
 async function get(node: Node, path: string, credentials?: string): Promise<{ status: number; body: string }> {
