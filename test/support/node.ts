@@ -60,6 +60,10 @@ export class RegistryNode {
     return this.#program?.pid ?? -1;
   }
 
+  get running(): boolean {
+    return this.#program?.running ?? false;
+  }
+
   /** Starts it, with changed settings if any, and returns when it accepts connections. */
   async start(changes: Partial<Omit<NodeSettings, 'address'>> = {}): Promise<void> {
     if (this.#program?.running) throw new Error(`${this.name} is already running`);
@@ -105,6 +109,14 @@ export class RegistryNode {
     return [...this.log().matchAll(line)].map(([, remote = '', method = '', path = '', status, agent = '']) => {
       return { remote, method, path, status: Number(status), agent };
     });
+  }
+
+  /** The connections, each by its other end's ip:port, on which requests of such an agent have come. */
+  peers(agent: string): Set<string> {
+    const requests = this.#program?.records().filter((record) => {
+      return String(record['http.request.useragent']).startsWith(agent);
+    });
+    return new Set(requests?.map((record) => String(record['http.request.remoteaddr'])));
   }
 }
 

@@ -1,5 +1,6 @@
 /** Berth in front of a cluster of registry nodes, known by its log and its metrics. */
 import { existsSync } from 'node:fs';
+import type { TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Berth, type LogLine } from './berth.ts';
 import type { Cluster } from './cluster.ts';
@@ -23,6 +24,19 @@ export interface Connection {
   end: string;
 }
 
+/**
+ * The connections that were no use to their client: no server was reached, or something ran out. How the others ended says little:
+ * a registry and its clients close TLS at the same moment, and now and then one of them answers the other's farewell with a reset.
+ */
+export function failed(connections: readonly Connection[]): Connection[] {
+  return connections.filter(({ end }) => /^R|[RQC]$/.test(end));
+}
+
+/** Each server that one of the connections went to, once, by name. */
+export function serversOf(connections: readonly Connection[]): string[] {
+  return [...new Set(connections.map(({ server }) => server ?? 'none'))].toSorted((a, b) => a.localeCompare(b));
+}
+
 export interface FrontOptions {
   /** Laid over the standard check: GET /v2/ over TLS, verified, often. */
   healthCheck?: Record<string, unknown>;
@@ -31,6 +45,13 @@ export interface FrontOptions {
   /** Default: all of the cluster's. */
   nodes?: readonly RegistryNode[];
   logFile?: string;
+}
+
+/** Berth in front of the cluster's nodes for as long as the test lasts. */
+export async function frontFor(t: TestContext, cluster: Cluster, options?: FrontOptions): Promise<RegistryBerth> {
+  const berth = await startFront(cluster, options);
+  t.after(() => berth.end());
+  return berth;
 }
 
 /** Starts Berth in front of the cluster's nodes; it ends before them. Returns when each node has been checked. */
