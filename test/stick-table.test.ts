@@ -236,9 +236,18 @@ test('whatever happens, the table is what a simple list would be', () => {
       const { table, clock } = make(size, 100);
       const model = new Model(size, 100);
       for (const { do: what, client, server, ms } of steps) {
-        if (what === 'open') [table.open(client), model.open(client, clock.ms)];
-        if (what === 'bind') [table.bind(client, server), model.bind(client, server)];
-        if (what === 'close') [table.close(client), model.close(client, clock.ms)];
+        if (what === 'open') {
+          table.open(client);
+          model.open(client, clock.ms);
+        }
+        if (what === 'bind') {
+          table.bind(client, server);
+          model.bind(client, server);
+        }
+        if (what === 'close') {
+          table.close(client);
+          model.close(client, clock.ms);
+        }
         if (what === 'wait') clock.ms += ms;
         if (what === 'expire') {
           table.expire();

@@ -125,7 +125,7 @@ export class RegistryBerth extends Berth {
   }
 
   /** SIGTERM, then wait: the exit code, or the signal that ended it. */
-  async end(): Promise<number | NodeJS.Signals> {
+  async terminate(): Promise<number | NodeJS.Signals> {
     this.signal('SIGTERM');
     return this.exited;
   }

@@ -1,6 +1,8 @@
 /** Registry nodes as far as layer 4 is concerned: TCP servers that say their name, echo, hang, reset or count. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { readFile } from 'node:fs/promises';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net';
 import type { TestContext } from 'node:test';
 
@@ -95,9 +97,10 @@ export async function refusing(): Promise<string> {
   return server.address;
 }
 
+const BACKLOG = 1;
 const LISTEN_AND_STOP = `
   const server = require('node:net').createServer();
-  server.listen({ host: process.argv[1], port: 0, backlog: 1 }, () => {
+  server.listen({ host: process.argv[1], port: 0, backlog: ${BACKLOG} }, () => {
     console.log(server.address().port);
     setTimeout(() => process.kill(process.pid, 'SIGSTOP'), 0);
   });`;
@@ -109,15 +112,13 @@ export async function blackhole(t: TestContext): Promise<string> {
   t.after(() => child.kill('SIGKILL'));
   const [printed] = (await once(child.stdout, 'data')) as [Buffer];
   const port = Number(printed.toString());
-  // It prints before it stops: what it accepts until then leaves room that the next ones fill.
-  for (let unanswered = false; !unanswered;) {
+  // It prints before it stops, and what it still accepted would leave room in its backlog.
+  while (!/^\d+ \(.*\) T /.test(await readFile(`/proc/${child.pid}/stat`, 'utf8'))) await nextTurn();
+  // Linux takes one connection more than the backlog, then drops SYNs.
+  for (let i = 0; i <= BACKLOG; i++) {
     const filler = connect(port, host).on('error', () => {});
     t.after(() => filler.destroy());
-    // Loopback answers a SYN within microseconds; where this gives up too early the backlog is merely filled less.
-    unanswered = await Promise.race([
-      once(filler, 'connect').then(() => false),
-      new Promise<boolean>((resolve) => setTimeout(resolve, 1_000, true)),
-    ]);
+    await once(filler, 'connect');
   }
   return `${host}:${port}`;
 }
