@@ -216,7 +216,8 @@ export class Balancer implements Running {
   }
 
   #forget(frontend: Frontend): void {
-    if (this.#frontends.get(frontend.name) === frontend) this.#frontends.delete(frontend.name);
+    // Another reload may have named it again meanwhile.
+    if (!this.#config.frontends[frontend.name]) this.#frontends.delete(frontend.name);
   }
 
   #newFrontend(name: string, frontend: FrontendConfig, config: Config, backends: Map<string, Backend>): Frontend {
