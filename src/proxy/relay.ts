@@ -40,7 +40,7 @@ export class Relay {
     this.#up = new Direction(buffers);
     this.#down = new Direction(buffers);
     this.#client = sockets.adopt(accepted, this.#up);
-    this.#client.on('error', () => this.#lost('client'));
+    this.#client.on('error', (error) => this.#lost('client', error));
     this.#up.from(this.#client);
     this.#down.to(this.#client);
     this.#client.resume();
@@ -103,7 +103,7 @@ export class Relay {
     }
     this.#server = server;
     this.#onClientLost = undefined;
-    server.on('error', () => this.#lost('server'));
+    server.on('error', (error) => this.#lost('server', error));
     this.#down.from(server);
     const closed = Promise.all([closeOf(this.#client), closeOf(server)]);
     if (forbids) this.#judgeFirst(forbids, () => this.#up.to(server, header));
@@ -116,8 +116,7 @@ export class Relay {
 
   /** Ends it from outside: what the kernel has taken is still delivered. */
   close(end: End): void {
-    if (this.#end !== undefined) return;
-    this.#end = end;
+    this.#end ??= end;
     this.#client.destroy();
     this.#server?.destroy();
     this.#onClientLost?.();
@@ -161,19 +160,30 @@ export class Relay {
   }
 
   /** A socket has failed: the other end is told in the same way. */
-  #lost(side: Side): void {
+  #lost(side: Side, { code }: NodeJS.ErrnoException): void {
     const first = this.#end === undefined;
     if (!this.#server) {
       this.#end ??= 'CC';
       this.#onClientLost?.();
       return;
     }
+    const [lost, other] = side === 'client' ? [this.#up, this.#server] : [this.#down, this.#client];
+    // After an end that was one, a reset shows as EPIPE.
+    if (code === 'ECONNRESET') lost.ended = false;
     this.#end ??= `${side === 'client' ? 'C' : 'S'}${this.phase}`;
-    if (first) reset(side === 'client' ? this.#server : this.#client);
+    if (!first) return;
+    // Where it had finished, what it sent is complete: the other end gets all of it before it is left.
+    if (lost.ended) afterFinish(other, () => other.destroy());
+    else reset(other);
   }
 }
 
 function closeOf(socket: Socket): Promise<void> {
   if (socket.closed) return Promise.resolve();
   return new Promise((resolve) => socket.once('close', () => resolve()));
+}
+
+function afterFinish(socket: Socket, then: () => void): void {
+  if (socket.writableFinished) then();
+  else socket.once('finish', then);
 }
