@@ -91,6 +91,11 @@ export class Direction implements Reader {
     return this.#pass(chunk);
   }
 
+  /** Whether bytes wait for the target, which does not read. */
+  get blocked(): boolean {
+    return this.#blocked;
+  }
+
   /** Whether bytes that wait for the target have moved since the last call: a slow reader is not an idle one. */
   progressed(): boolean {
     if (!this.#blocked) return false;

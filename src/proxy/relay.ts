@@ -32,6 +32,7 @@ export class Relay {
   readonly #up: Direction;
   readonly #down: Direction;
   #server: Socket | undefined;
+  #joinedMs = 0;
   #end: End | undefined;
   #onClientLost: (() => void) | undefined;
 
@@ -105,6 +106,8 @@ export class Relay {
     this.#onClientLost = undefined;
     server.on('error', (error) => this.#lost('server', error));
     this.#down.from(server);
+    // The time that it took to find a server was not idle.
+    this.#joinedMs = performance.now();
     const closed = Promise.all([closeOf(this.#client), closeOf(server)]);
     if (forbids) this.#judgeFirst(forbids, () => this.#up.to(server, header));
     else this.#up.to(server, header);
@@ -135,11 +138,15 @@ export class Relay {
     if (this.#up.progressed()) this.#up.lastMs = nowMs;
     if (this.#down.progressed()) this.#down.lastMs = nowMs;
     const half = this.#up.ended || this.#down.ended;
-    const quietMs = nowMs - Math.max(this.#up.lastMs, this.#down.lastMs);
+    const quietMs = nowMs - Math.max(this.#joinedMs, this.#up.lastMs, this.#down.lastMs);
     if (quietMs < (half ? halfClosed : idle)) return;
-    // The side that is waited for: the one that has not finished, else the one that did not speak last.
-    const serverSilent = half ? this.#up.ended : this.#up.lastMs > this.#down.lastMs;
-    this.close(`${serverSilent ? 's' : 'c'}${this.phase}`);
+    this.close(`${this.#awaitsServer ? 's' : 'c'}${this.phase}`);
+  }
+
+  /** The side that is waited for: the one that does not read, has not finished, or did not speak last. */
+  get #awaitsServer(): boolean {
+    if (this.#up.blocked !== this.#down.blocked) return this.#up.blocked;
+    return this.#up.ended || this.#down.ended ? this.#up.ended : this.#up.lastMs > this.#down.lastMs;
   }
 
   #judgeFirst(forbids: NonNullable<Joining['forbids']>, begin: () => void): void {
