@@ -34,7 +34,11 @@ export class Direction implements Reader {
     source.on('end', () => {
       this.ended = true;
       this.lastMs = performance.now();
-      this.#target?.end();
+      // libuv before 1.52 (Node 20) tells of a reset that comes behind unread bytes as of an end. Writing nothing fails then:
+      // with ECONNRESET, or with EPIPE where an end did come before the reset.
+      if (!source.writableEnded && source.writableLength === 0) source.write(NOTHING);
+      // After the error of that write, or of one that waits: the target is then to be reset, not ended.
+      setImmediate(() => this.#target?.end());
       this.onEarly?.();
     });
   }
@@ -85,6 +89,11 @@ export class Direction implements Reader {
 
   received(chunk: Buffer): boolean {
     return this.#pass(chunk);
+  }
+
+  /** Whether bytes wait for the target, which does not read. */
+  get blocked(): boolean {
+    return this.#blocked;
   }
 
   /** Whether bytes that wait for the target have moved since the last call: a slow reader is not an idle one. */

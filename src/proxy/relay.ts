@@ -32,6 +32,7 @@ export class Relay {
   readonly #up: Direction;
   readonly #down: Direction;
   #server: Socket | undefined;
+  #joinedMs = 0;
   #end: End | undefined;
   #onClientLost: (() => void) | undefined;
 
@@ -40,7 +41,7 @@ export class Relay {
     this.#up = new Direction(buffers);
     this.#down = new Direction(buffers);
     this.#client = sockets.adopt(accepted, this.#up);
-    this.#client.on('error', () => this.#lost('client'));
+    this.#client.on('error', (error) => this.#lost('client', error));
     this.#up.from(this.#client);
     this.#down.to(this.#client);
     this.#client.resume();
@@ -103,8 +104,10 @@ export class Relay {
     }
     this.#server = server;
     this.#onClientLost = undefined;
-    server.on('error', () => this.#lost('server'));
+    server.on('error', (error) => this.#lost('server', error));
     this.#down.from(server);
+    // The time that it took to find a server was not idle.
+    this.#joinedMs = performance.now();
     const closed = Promise.all([closeOf(this.#client), closeOf(server)]);
     if (forbids) this.#judgeFirst(forbids, () => this.#up.to(server, header));
     else this.#up.to(server, header);
@@ -116,8 +119,7 @@ export class Relay {
 
   /** Ends it from outside: what the kernel has taken is still delivered. */
   close(end: End): void {
-    if (this.#end !== undefined) return;
-    this.#end = end;
+    this.#end ??= end;
     this.#client.destroy();
     this.#server?.destroy();
     this.#onClientLost?.();
@@ -136,11 +138,15 @@ export class Relay {
     if (this.#up.progressed()) this.#up.lastMs = nowMs;
     if (this.#down.progressed()) this.#down.lastMs = nowMs;
     const half = this.#up.ended || this.#down.ended;
-    const quietMs = nowMs - Math.max(this.#up.lastMs, this.#down.lastMs);
+    const quietMs = nowMs - Math.max(this.#joinedMs, this.#up.lastMs, this.#down.lastMs);
     if (quietMs < (half ? halfClosed : idle)) return;
-    // The side that is waited for: the one that has not finished, else the one that did not speak last.
-    const serverSilent = half ? this.#up.ended : this.#up.lastMs > this.#down.lastMs;
-    this.close(`${serverSilent ? 's' : 'c'}${this.phase}`);
+    this.close(`${this.#awaitsServer ? 's' : 'c'}${this.phase}`);
+  }
+
+  /** The side that is waited for: the one that does not read, has not finished, or did not speak last. */
+  get #awaitsServer(): boolean {
+    if (this.#up.blocked !== this.#down.blocked) return this.#up.blocked;
+    return this.#up.ended || this.#down.ended ? this.#up.ended : this.#up.lastMs > this.#down.lastMs;
   }
 
   #judgeFirst(forbids: NonNullable<Joining['forbids']>, begin: () => void): void {
@@ -161,19 +167,30 @@ export class Relay {
   }
 
   /** A socket has failed: the other end is told in the same way. */
-  #lost(side: Side): void {
+  #lost(side: Side, { code }: NodeJS.ErrnoException): void {
     const first = this.#end === undefined;
     if (!this.#server) {
       this.#end ??= 'CC';
       this.#onClientLost?.();
       return;
     }
+    const [lost, other] = side === 'client' ? [this.#up, this.#server] : [this.#down, this.#client];
+    // After an end that was one, a reset shows as EPIPE.
+    if (code === 'ECONNRESET') lost.ended = false;
     this.#end ??= `${side === 'client' ? 'C' : 'S'}${this.phase}`;
-    if (first) reset(side === 'client' ? this.#server : this.#client);
+    if (!first) return;
+    // Where it had finished, what it sent is complete: the other end gets all of it before it is left.
+    if (lost.ended) afterFinish(other, () => other.destroy());
+    else reset(other);
   }
 }
 
 function closeOf(socket: Socket): Promise<void> {
   if (socket.closed) return Promise.resolve();
   return new Promise((resolve) => socket.once('close', () => resolve()));
+}
+
+function afterFinish(socket: Socket, then: () => void): void {
+  if (socket.writableFinished) then();
+  else socket.once('finish', then);
 }
