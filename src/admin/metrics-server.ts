@@ -12,6 +12,8 @@ export type MetricsParts = {
 /** However many scrapers there are, they leave descriptors to the connections. */
 const MOST_CONNECTIONS = 16;
 const REQUEST_MS = 5_000;
+/** How often Node looks for requests that take too long; every 30 s if it is not told. */
+const CHECKING_MS = 1_000;
 
 /** /metrics, /healthz and /readyz. It only reads: whatever is not a GET is refused. */
 export class MetricsServer {
@@ -20,7 +22,8 @@ export class MetricsServer {
 
   constructor(parts: MetricsParts) {
     this.#parts = parts;
-    this.#server = createServer({ requestTimeout: REQUEST_MS, headersTimeout: REQUEST_MS }, (request, response) => {
+    const limits = { requestTimeout: REQUEST_MS, headersTimeout: REQUEST_MS, connectionsCheckingInterval: CHECKING_MS };
+    this.#server = createServer(limits, (request, response) => {
       void this.#answer(request, response);
     });
     this.#server.maxConnections = MOST_CONNECTIONS;
