@@ -1,91 +1,97 @@
-import { MetricsServer } from './admin/metrics-server.ts';
-import type { Config } from './config/schema.ts';
+import { AdminServer } from './admin/admin-server.ts';
+import type { HttpAddress } from './admin/http-address.ts';
+import { metricsServer } from './admin/metrics-server.ts';
+import { STANDARD_ADMIN, type Config, type FrontendConfig } from './config/schema.ts';
+import { Control, type Running } from './control.ts';
 import { StartError } from './errors.ts';
-import { openLog, type Log } from './log.ts';
+import { InheritedSockets } from './listen.ts';
+import type { Log } from './log.ts';
 import { Metrics } from './metrics.ts';
 import { Backend } from './pool/backend.ts';
 import { RelayBuffers } from './proxy/buffers.ts';
 import { connectionCapacity, openFileLimit, openFiles } from './proxy/descriptors.ts';
-import { Frontend, type Capacity } from './proxy/frontend.ts';
-import { eventSockets, onreadSockets, probeOnread, type Sockets } from './proxy/sockets.ts';
-import { reports } from './reports.ts';
+import type { Routes } from './proxy/admission.ts';
+import { discard, Frontend, type Capacity, type Opened } from './proxy/frontend.ts';
+import type { Sockets } from './proxy/sockets.ts';
+import { checkStateFile, restoreState, saveState } from './state.ts';
+import { reports, type Reports } from './reports.ts';
 import { version } from './version.ts';
 
 /** Idle connections are looked for this often, or more often where a timeout is short. */
 const SWEEP_MS = 1_000;
 
-/** The composition root: makes the parts, joins them, starts and stops them. */
-export class Balancer {
-  readonly #config: Config;
+/** The composition root: makes the parts, joins them, starts, reloads and stops them. */
+export class Balancer implements Running {
   readonly #log: Log;
-  readonly #backends: readonly Backend[];
-  readonly #frontends: readonly Frontend[];
+  readonly #sockets: Sockets;
+  readonly #buffers = new RelayBuffers();
+  readonly #inherited = new InheritedSockets();
   readonly #capacity: Capacity = { most: 0, open: 0 };
-  readonly #metricsServer: MetricsServer;
+  readonly #observer: Reports;
+  readonly #metrics: Metrics;
+  readonly #metricsServer: HttpAddress;
+  readonly #adminServer: AdminServer;
+  #config: Config;
+  #backends = new Map<string, Backend>();
+  #frontends = new Map<string, Frontend>();
   #sweep: NodeJS.Timeout | undefined;
+  #saving: NodeJS.Timeout | undefined;
+  #saved: Promise<void> = Promise.resolve();
   #stage: 'starting' | 'running' | 'draining' = 'starting';
   #stopping: Promise<void> | undefined;
 
-  constructor(config: Config, log: Log, sockets: Sockets) {
+  constructor(config: Config, log: Log, sockets: Sockets, reload: () => Promise<readonly string[]>) {
     this.#config = config;
     this.#log = log;
-    const observer = reports(log, config.log.connections, () => metrics);
-    const backends = new Map(
-      Object.entries(config.backends).map(([name, backend]) => [name, new Backend(name, backend, observer)]),
-    );
-    const shared = {
-      timeouts: config.timeouts,
-      capacity: this.#capacity,
-      buffers: new RelayBuffers(),
-      sockets,
-      observer,
-    };
-    this.#frontends = Object.entries(config.frontends).map(([name, frontend]) => {
-      const backend = backends.get(frontend.backend ?? '');
-      // The configuration was checked for it.
-      if (!backend) throw new TypeError(`frontend ${name} names no backend`);
-      return new Frontend({ ...shared, name, config: frontend, backend });
+    this.#sockets = sockets;
+    this.#observer = reports(log, {
+      logConnections: () => this.#config.log.connections,
+      metrics: () => this.#metrics,
+      serverDown: (server) => {
+        if (this.#config.backends[server.backend]?.onServerDown !== 'close') return;
+        for (const frontend of this.#frontends.values()) frontend.killOf(server);
+      },
     });
-    this.#backends = [...backends.values()];
-    const metrics: Metrics = new Metrics({
-      frontends: this.#frontends,
-      backends: this.#backends,
-      count: () => this.#sweepConnections(),
-    });
-    this.#metricsServer = new MetricsServer({
-      metrics: async () => ({ type: metrics.registry.contentType, text: await metrics.registry.metrics() }),
-      notReady: () => this.#notReady(),
-    });
+    this.#metrics = new Metrics(this);
+    this.#metricsServer = metricsServer({ metrics: () => this.#metrics.expose(), notReady: () => this.#notReady() });
+    this.#adminServer = new AdminServer(new Control(this, reload));
+  }
+
+  get backends(): readonly Backend[] {
+    return [...this.#backends.values()];
+  }
+
+  get frontends(): readonly Frontend[] {
+    return [...this.#frontends.values()];
+  }
+
+  get stage(): string {
+    return this.#stage;
   }
 
   /** Rejects with a StartError where a port or a limit stands in the way; nothing goes on running then. */
   async start(): Promise<void> {
     try {
-      const metrics = await this.#metricsServer.listen(this.#config.metrics.bind);
-      this.#log.info({ address: metrics }, 'metrics listening');
-      await Promise.all(this.#backends.map((backend) => backend.start()));
-      this.#capacity.most = this.#connectionCapacity();
-      for (const frontend of this.#stopping ? [] : this.#frontends) {
-        for (const address of await frontend.listen())
-          this.#log.info({ frontend: frontend.name, address }, 'listening');
-      }
+      await this.#take(this.#config);
     } catch (error) {
-      await Promise.all(this.#frontends.map((frontend) => frontend.stopAccepting()));
       this.#close();
+      if (this.#stopping) return;
       throw error;
     }
-    // A signal came while names were being looked up.
-    if (this.#stopping) {
-      await Promise.all(this.#frontends.map((frontend) => frontend.stopAccepting()));
-      return;
-    }
-    const { idle, halfClosed } = this.#config.timeouts;
-    this.#sweep = setInterval(
-      () => this.#sweepConnections(),
-      Math.min(SWEEP_MS, Math.max(10, Math.min(idle, halfClosed) / 4)),
-    );
     this.#stage = 'running';
     this.#log.info({ version, node: process.version, maxConnections: this.#capacity.most }, 'started');
+  }
+
+  /** Swaps to another configuration. Rejects with a StartError where it cannot be had, and then nothing has changed. */
+  async apply(config: Config): Promise<void> {
+    await this.#take(config);
+  }
+
+  /** A reload is over; `problems` kept the old configuration in force. */
+  reloaded(problems: readonly string[]): void {
+    this.#metrics.loaded(problems.length === 0);
+    if (problems.length === 0) this.#log.info('reloaded');
+    else this.#log.error({ problems }, 'reload failed; the old configuration stays in force');
   }
 
   /**
@@ -93,75 +99,190 @@ export class Balancer {
    * the first one waits for.
    */
   stop(reason: string): Promise<void> {
-    if (this.#stopping) for (const frontend of this.#frontends) frontend.killAll();
+    if (this.#stopping) for (const frontend of this.frontends) frontend.killAll();
     this.#stopping ??= this.#drain(reason);
     return this.#stopping;
   }
 
+  /** Brings the servers' byte counters up to date, and ends what is idle. */
+  sweep(): void {
+    const nowMs = performance.now();
+    for (const frontend of this.frontends) frontend.sweep(nowMs);
+  }
+
+  /** First what can fail, beside what runs; then the swap, which cannot. */
+  async #take(config: Config): Promise<void> {
+    const backends = new Map(
+      Object.entries(config.backends).map(([name, backend]) => [
+        name,
+        this.#backends.get(name) ?? new Backend(name, backend, this.#observer),
+      ]),
+    );
+    const frontends = new Map(
+      Object.entries(config.frontends).map(([name, frontend]) => [
+        name,
+        this.#frontends.get(name) ?? this.#newFrontend(name, frontend, config, backends),
+      ]),
+    );
+    const fresh = [...backends.values()].filter(({ name }) => !this.#backends.has(name));
+    const opened = new Map<Frontend, Opened>();
+    try {
+      await this.#openAddresses(config);
+      if (config.state.file !== '') await checkStateFile(config.state.file);
+      await Promise.all(fresh.map((backend) => backend.start()));
+      // After the first answers of DNS: bindings to servers that it names come back too.
+      if (this.#stage === 'starting') await this.#restore(config, fresh);
+      this.#capacity.most = this.#connectionCapacity(config);
+      for (const [name, { bind }] of Object.entries(config.frontends)) {
+        const frontend = frontends.get(name);
+        if (frontend) opened.set(frontend, await frontend.open(bind));
+      }
+      // A signal came while names were being looked up.
+      if (this.#stopping) throw new StartError('STOPPING', 'it is stopping');
+    } catch (error) {
+      for (const listeners of opened.values()) discard(listeners);
+      for (const backend of fresh) backend.close();
+      if (this.#stage === 'running') await this.#openAddresses(this.#config);
+      throw error;
+    }
+    await this.#swap(config, backends, frontends, opened);
+  }
+
+  async #openAddresses({ metrics, admin }: Config): Promise<void> {
+    if (await this.#metricsServer.listen(metrics.bind)) {
+      this.#log.info({ address: this.#metricsServer.address }, 'metrics listening');
+    }
+    try {
+      const fresh = await this.#adminServer.listen(admin ?? STANDARD_ADMIN);
+      if (fresh) this.#log.info({ address: this.#adminServer.address }, 'admin listening');
+    } catch (error) {
+      // Nobody asked for this address: a second balancer on one machine must not fail for it.
+      if (admin || !(error instanceof StartError)) throw error;
+      this.#log.warn(`${error.message}; going on without the admin address`);
+    }
+  }
+
+  async #swap(
+    config: Config,
+    backends: Map<string, Backend>,
+    frontends: Map<string, Frontend>,
+    opened: ReadonlyMap<Frontend, Opened>,
+  ): Promise<void> {
+    const [oldBackends, oldFrontends] = [this.#backends, this.#frontends];
+    this.#config = config;
+    this.#backends = backends;
+    this.#log.level = config.log.level;
+    for (const [name, backend] of backends) {
+      const wanted = config.backends[name];
+      if (wanted) backend.apply(wanted);
+    }
+    this.#frontends = new Map([...oldFrontends, ...frontends]);
+    clearInterval(this.#sweep);
+    const { idle, halfClosed } = config.timeouts;
+    this.#sweep = setInterval(() => this.sweep(), Math.min(SWEEP_MS, Math.max(10, Math.min(idle, halfClosed) / 4)));
+    for (const [name, frontend] of frontends) {
+      const wanted = config.frontends[name];
+      if (!wanted) continue;
+      const listeners = opened.get(frontend) ?? new Map<string, never>();
+      await frontend.apply(wanted, routes(wanted, backends), config.timeouts, listeners);
+      if (listeners.size > 0) this.#log.info({ frontend: name, address: frontend.addresses.join(' ') }, 'listening');
+    }
+    for (const [name, backend] of oldBackends) if (backends.get(name) !== backend) backend.close();
+    for (const [name, frontend] of oldFrontends) {
+      if (frontends.has(name)) continue;
+      await frontend.stopAccepting();
+      // Its connections go on; it is forgotten with the last of them.
+      void frontend.empty().then(() => this.#forget(frontend));
+    }
+    this.#metrics.startAtZero();
+    clearInterval(this.#saving);
+    if (config.state.file !== '') this.#saving = setInterval(() => void this.#save(), config.state.interval);
+  }
+
+  async #restore({ state: { file } }: Config, backends: readonly Backend[]): Promise<void> {
+    if (file === '') return;
+    const restored = await restoreState(file, backends);
+    if (restored.kind === 'unreadable') this.#log.warn({ file, reason: restored.reason }, 'state set aside');
+    else this.#log.info({ file, ...restored }, 'state');
+  }
+
+  /** One after another; a file that cannot be written costs a line in the log, not a connection. */
+  #save(): Promise<void> {
+    const { file } = this.#config.state;
+    this.#saved = this.#saved
+      .then(() => (file === '' ? undefined : saveState(file, this.backends)))
+      .catch(({ message }: Error) => this.#log.error({ file, reason: message }, 'state not saved'));
+    return this.#saved;
+  }
+
+  #forget(frontend: Frontend): void {
+    if (this.#frontends.get(frontend.name) === frontend) this.#frontends.delete(frontend.name);
+  }
+
+  #newFrontend(name: string, frontend: FrontendConfig, config: Config, backends: Map<string, Backend>): Frontend {
+    return new Frontend({
+      name,
+      config: frontend,
+      routes: routes(frontend, backends),
+      timeouts: config.timeouts,
+      capacity: this.#capacity,
+      inherited: (asked) => this.#inherited.take(asked, Object.keys(config.frontends)),
+      buffers: this.#buffers,
+      sockets: this.#sockets,
+      observer: this.#observer,
+    });
+  }
+
   async #drain(reason: string): Promise<void> {
     this.#stage = 'draining';
-    const connections = (): number => this.#frontends.reduce((sum, frontend) => sum + frontend.connections, 0);
+    const connections = (): number => this.frontends.reduce((sum, frontend) => sum + frontend.connections, 0);
     this.#log.info({ reason, connections: connections(), drainMs: this.#config.timeouts.drain }, 'draining');
-    await Promise.all(this.#frontends.map((frontend) => frontend.stopAccepting()));
+    await Promise.all(this.frontends.map((frontend) => frontend.stopAccepting()));
     const timer = setTimeout(() => {
       this.#log.warn({ connections: connections() }, 'drain timed out; the connections that are left are ended');
-      for (const frontend of this.#frontends) frontend.killAll();
+      for (const frontend of this.frontends) frontend.killAll();
     }, this.#config.timeouts.drain);
-    await Promise.all(this.#frontends.map((frontend) => frontend.empty()));
+    await Promise.all(this.frontends.map((frontend) => frontend.empty()));
     clearTimeout(timer);
+    await this.#save();
     this.#close();
     this.#log.info('stopped');
   }
 
   #close(): void {
     clearInterval(this.#sweep);
-    for (const backend of this.#backends) backend.close();
+    clearInterval(this.#saving);
+    for (const backend of this.#backends.values()) backend.close();
     this.#metricsServer.close();
-  }
-
-  #sweepConnections(): void {
-    const nowMs = performance.now();
-    for (const frontend of this.#frontends) frontend.sweep(nowMs);
+    this.#adminServer.close();
   }
 
   #notReady(): string | undefined {
     if (this.#stage !== 'running') return this.#stage;
-    const usable = this.#backends.some(({ servers }) => servers.some((server) => server.usable));
+    const usable = this.backends.some(({ servers }) => servers.some((server) => server.usable));
     return usable ? undefined : 'no server is usable';
   }
 
-  #connectionCapacity(): number {
+  #connectionCapacity(config: Config): number {
     const limit = openFileLimit();
-    const servers = this.#backends.reduce((sum, backend) => sum + backend.servers.length, 0);
-    const binds = Object.values(this.#config.frontends).reduce((sum, { bind }) => sum + bind.length, 0);
-    const most = connectionCapacity(limit, openFiles() + binds, servers);
+    const servers = Object.values(config.backends).reduce(
+      (sum, backend) => sum + Object.keys(backend.servers).length,
+      0,
+    );
+    const binds = Object.values(config.frontends).reduce((sum, { bind }) => sum + bind.length, 0);
+    const others = openFiles() - 2 * this.#capacity.open;
+    const most = connectionCapacity(limit, others + binds, servers);
     if (most > 0) return most;
     const message = `the open-file limit of ${limit} leaves no room for connections; raise it (ulimit -n, LimitNOFILE=)`;
     throw new StartError('EMFILE', message);
   }
 }
 
-/** Runs a balancer until a signal ends it. Resolves to the exit code: 0 after a drain, 1 where it could not start. */
-export async function run(config: Config): Promise<number> {
-  const log = openLog(config.log);
-  const fast = await probeOnread();
-  if (!fast) log.warn('this Node cannot read sockets into buffers of ours; relaying the slower way');
-  const balancer = new Balancer(config, log, fast ? onreadSockets : eventSockets);
-  const stopped = new Promise<void>((resolve) => {
-    for (const signal of ['SIGTERM', 'SIGINT'] as const) {
-      process.on(signal, () => void balancer.stop(signal).then(resolve));
-    }
+/** That every name is there was checked with the configuration. */
+function routes({ backend, sni }: FrontendConfig, backends: ReadonlyMap<string, Backend>): Routes {
+  const named = Object.entries(sni).flatMap(([pattern, name]) => {
+    const target = backends.get(name);
+    return target ? [[pattern.toLowerCase(), target] as const] : [];
   });
-  try {
-    await balancer.start();
-  } catch (error) {
-    if (!(error instanceof StartError)) throw error;
-    log.fatal({ code: error.code }, error.message);
-    await log.close();
-    process.stderr.write(`berth: ${error.message}\n`);
-    return 1;
-  }
-  await stopped;
-  await log.close();
-  return 0;
+  return { backend: backend === undefined ? undefined : backends.get(backend), sni: new Map(named) };
 }

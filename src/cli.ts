@@ -1,33 +1,66 @@
 #!/usr/bin/env node
 import { parseArgs } from 'node:util';
-import { loadConfig, type Loaded } from './config/load.ts';
-import { formatProblem } from './config/locate.ts';
+import { argumentFault, askBalancer, type AdminCommand } from './admin/commands.ts';
+import { loadConfig } from './config/load.ts';
+import { formatProblem, printable } from './config/locate.ts';
 import { jsonSchema, type Config } from './config/schema.ts';
 import { didYouMean } from './config/suggest.ts';
 import { version } from './version.ts';
 
+type Call = { readonly file: string; readonly argument: string | undefined; readonly json: boolean };
 type Command = {
   readonly summary: string;
-  readonly takesConfig: boolean;
-  readonly run: (file: string) => Promise<number> | number;
+  readonly argument?: string;
+  readonly options: readonly ('config' | 'json')[];
+  /** What is wrong with the argument. */
+  readonly fault?: (argument: string | undefined) => string | undefined;
+  readonly run: (call: Call) => Promise<number> | number;
 };
 
 const COMMANDS: Record<string, Command> = {
-  start: { summary: 'run the balancer in the foreground', takesConfig: true, run: start },
-  check: { summary: 'validate the configuration file', takesConfig: true, run: check },
-  schema: { summary: 'print the JSON Schema of balancer.yml', takesConfig: false, run: printSchema },
+  start: { summary: 'run the balancer in the foreground', options: ['config'], run: start },
+  check: { summary: 'validate the configuration file', options: ['config'], run: check },
+  status: asks('status', 'show what runs: frontends, backends, servers'),
+  explain: asks('explain', 'say where a client of this address goes, and why', 'IP'),
+  drain: asks('drain', 'let a server keep its clients, and give it no new ones', 'BACKEND/SERVER'),
+  maint: asks('maint', 'give a server nothing; its clients are moved', 'BACKEND/SERVER'),
+  ready: asks('ready', 'end drain or maint', 'BACKEND/SERVER'),
+  reload: asks('reload', 'load the configuration file again, as SIGHUP does'),
+  schema: { summary: 'print the JSON Schema of balancer.yml', options: [], run: printSchema },
 };
 /** Named in the documentation of what is to come; this version says so instead of calling them unknown. */
-const NOT_YET = ['doctor', 'status', 'table', 'explain', 'drain', 'maint', 'ready', 'reload'];
+const NOT_YET = ['doctor', 'table'];
 
-async function start(file: string): Promise<number> {
-  const config = configOrComplain(file, process.stderr);
-  if (!config) return 1;
-  const { run } = await import('./balancer.ts');
-  return run(config);
+const OPTIONS = {
+  config: { type: 'string', short: 'c' },
+  json: { type: 'boolean' },
+  help: { type: 'boolean', short: 'h' },
+  version: { type: 'boolean' },
+} as const;
+const OPTION_HELP = {
+  config: '  -c, --config FILE   configuration file (default: balancer.yml)\n',
+  json: '      --json          print the answer as JSON\n',
+};
+
+/** A command that talks to a running balancer. */
+function asks(name: AdminCommand, summary: string, argument?: string): Command {
+  return {
+    summary,
+    ...(argument === undefined ? {} : { argument }),
+    options: ['config', 'json'],
+    fault: (given) => argumentFault(name, given),
+    run: (call) => askBalancer(name, call.argument ?? '', call.file, call.json),
+  };
 }
 
-function check(file: string): number {
+async function start({ file }: Call): Promise<number> {
+  const config = configOrComplain(file, process.stderr);
+  if (!config) return 1;
+  const { run } = await import('./run.ts');
+  return run(config, file);
+}
+
+function check({ file }: Call): number {
   const config = configOrComplain(file, process.stdout);
   if (!config) return 2;
   const servers = Object.values(config.backends).flatMap((backend) => Object.keys(backend.servers));
@@ -42,7 +75,7 @@ function check(file: string): number {
 }
 
 function configOrComplain(file: string, out: NodeJS.WritableStream): Config | undefined {
-  const loaded: Loaded = loadConfig(file);
+  const loaded = loadConfig(file);
   if (loaded.kind === 'config') return loaded.config;
   for (const problem of loaded.problems) out.write(`${formatProblem(problem)}\n`);
   return undefined;
@@ -56,62 +89,71 @@ function printSchema(): number {
 function help(name?: string): string {
   const command = name === undefined ? undefined : COMMANDS[name];
   if (command) {
-    const config = command.takesConfig ? ' [-c FILE]' : '';
-    const options = command.takesConfig ? '\n\n  -c, --config FILE   configuration file (default: balancer.yml)' : '';
-    return `Usage: berth ${name}${config}\n\nberth ${name}: ${command.summary}${options}\n`;
+    const argument = command.argument === undefined ? '' : ` ${command.argument}`;
+    const options = command.options.map((option) => OPTION_HELP[option]).join('');
+    const usage = `Usage: berth ${name}${argument}${options && ' [options]'}\n\nberth ${name}: ${command.summary}\n`;
+    return options === '' ? usage : `${usage}\n${options}`;
   }
-  const commands = Object.entries(COMMANDS).map(([key, { summary }]) => `  ${key.padEnd(10)}${summary}\n`);
+  const commands = Object.entries(COMMANDS).map(
+    ([key, { summary, argument = '' }]) => `  ${`${key} ${argument}`.padEnd(24)}${summary}\n`,
+  );
   return (
     'Berth: a TCP load balancer with sticky sessions for clusters of Docker registry nodes\n\n' +
-    `Usage: berth COMMAND [-c FILE]\n\nCommands:\n${commands.join('')}\n` +
-    'Options:\n  -c, --config FILE   configuration file (default: balancer.yml)\n' +
+    `Usage: berth COMMAND [options]\n\nCommands:\n${commands.join('')}\n` +
+    `Options:\n${OPTION_HELP.config}${OPTION_HELP.json}` +
     '  -h, --help          this text, or that of a command\n      --version       the version\n'
   );
 }
 
 /** The exit code: 2 where the call itself is wrong. */
 async function main(args: string[]): Promise<number> {
-  const complain = (message: string): number => {
-    process.stderr.write(`berth: ${message}\n`);
-    return 2;
-  };
-  const options = {
-    config: { type: 'string', short: 'c' },
-    help: { type: 'boolean', short: 'h' },
-    version: { type: 'boolean' },
-  } as const;
-  const { tokens, values, positionals } = parseArgs({
-    args,
-    options,
-    strict: false,
-    allowPositionals: true,
-    tokens: true,
-  });
+  const parsed = parseArgs({ args, options: OPTIONS, strict: false, allowPositionals: true, tokens: true });
+  const { tokens, values, positionals } = parsed;
   for (const token of tokens) {
-    if (token.kind !== 'option' || token.name in options) continue;
-    const long = Object.keys(options).map((name) => `--${name}`);
+    if (token.kind !== 'option') continue;
+    const option = Object.hasOwn(OPTIONS, token.name) ? OPTIONS[token.name as keyof typeof OPTIONS] : undefined;
+    if (option?.type === 'boolean' && token.value !== undefined) return complain(`${token.rawName} takes no value`);
+    if (option) continue;
+    const long = Object.keys(OPTIONS).map((name) => `--${name}`);
     return complain(`unknown option ${token.rawName}.${didYouMean(token.rawName, long) || ' See berth --help'}`);
   }
+  const [name, argument, ...more] = positionals;
   if (values.version === true) {
     process.stdout.write(`berth ${version}\n`);
     return 0;
   }
-  const [name, ...more] = positionals;
   if (values.help === true && (name === undefined || Object.hasOwn(COMMANDS, name))) {
     process.stdout.write(help(name));
     return 0;
   }
   const known = Object.keys(COMMANDS);
   if (name === undefined) return complain(`a command is missing; one of ${known.join(', ')}. See berth --help`);
-  if (NOT_YET.includes(name))
+  if (NOT_YET.includes(name)) {
     return complain(`${name} is not available in this version; there are ${known.join(', ')}`);
+  }
   const command = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
   if (!command) return complain(`unknown command ${name}.${didYouMean(name, known) || ` Known: ${known.join(', ')}`}`);
-  if (more.length > 0)
-    return complain(`${name} takes no argument ${JSON.stringify(more[0])}. See berth ${name} --help`);
-  if (values.config !== undefined && !command.takesConfig) return complain(`${name} takes no --config`);
+  const extra = command.argument === undefined ? argument : more[0];
+  const fault =
+    (extra === undefined ? undefined : `${name} takes no argument ${JSON.stringify(extra)}`) ??
+    command.fault?.(argument);
+  if (fault !== undefined) return complain(`${fault}. See berth ${name} --help`);
+  for (const option of ['config', 'json'] as const) {
+    if (values[option] !== undefined && !command.options.includes(option))
+      return complain(`${name} takes no --${option}`);
+  }
   if (values.config === true || values.config === '') return complain('--config needs a file, such as -c balancer.yml');
-  return command.run(typeof values.config === 'string' ? values.config : 'balancer.yml');
+  const file = typeof values.config === 'string' ? values.config : 'balancer.yml';
+  return command.run({ file, argument, json: values.json === true });
 }
 
+function complain(message: string): number {
+  process.stderr.write(`berth: ${printable(message)}\n`);
+  return 2;
+}
+
+// `berth schema | head`: a reader that has seen enough is no fault.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code !== 'EPIPE') throw error;
+});
 process.exitCode = await main(process.argv.slice(2));

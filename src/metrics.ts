@@ -9,7 +9,7 @@ export type Observed = {
   readonly frontends: readonly { readonly name: string; readonly connections: number }[];
   readonly backends: readonly Backend[];
   /** Brings byte counters up to date. */
-  count(): void;
+  sweep(): void;
 };
 
 const CONNECT_SECONDS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5];
@@ -58,7 +58,11 @@ export class Metrics {
     CONNECTION_SECONDS,
   );
 
+  readonly #observed: Observed;
+  #lastLoad = { ok: true, successMs: Date.now() };
+
   constructor(observed: Observed) {
+    this.#observed = observed;
     collectDefaultMetrics({ register: this.registry });
     // Gauges whose names end in _total, which promtool rightly complains of; counting handles also costs a walk of them all.
     for (const name of ['handles', 'requests', 'resources'])
@@ -68,17 +72,28 @@ export class Metrics {
     this.#gauge('frontend_connections', 'Connections open now', ['frontend'], (set) => {
       for (const { name, connections } of observed.frontends) set([name], connections);
     });
-    this.#startAtZero(observed);
     this.#gauge('build_info', 'The version, as labels', ['version', 'node'], (set) =>
       set([version, process.version], 1),
     );
-    const startedSeconds = Date.now() / 1_000;
     this.#gauge('config_last_reload_successful', 'Whether the last load of the configuration succeeded', [], (set) =>
-      set([], 1),
+      set([], this.#lastLoad.ok ? 1 : 0),
     );
-    this.#gauge('config_last_reload_success_timestamp_seconds', 'When the configuration was last loaded', [], (set) =>
-      set([], startedSeconds),
+    this.#gauge(
+      'config_last_reload_success_timestamp_seconds',
+      'When the configuration in force was loaded',
+      [],
+      (set) => set([], this.#lastLoad.successMs / 1_000),
     );
+  }
+
+  /** The exposition, and its content type. */
+  async expose(): Promise<{ type: string; text: string }> {
+    return { type: this.registry.contentType, text: await this.registry.metrics() };
+  }
+
+  /** A configuration was loaded, or could not be. */
+  loaded(ok: boolean): void {
+    this.#lastLoad = { ok, successMs: ok ? Date.now() : this.#lastLoad.successMs };
   }
 
   ended({ backend, end, durationMs }: ConnectionRecord): void {
@@ -87,7 +102,8 @@ export class Metrics {
   }
 
   /** A counter that nothing has happened to yet is 0, not absent: rates and alerts need that. */
-  #startAtZero({ frontends, backends }: Observed): void {
+  startAtZero(): void {
+    const { frontends, backends } = this.#observed;
     for (const { name: frontend } of frontends) {
       this.frontendConnections.inc({ frontend }, 0);
       for (const reason of ['open_files', 'max_connections']) this.frontendRefused.inc({ frontend, reason }, 0);
@@ -115,7 +131,7 @@ export class Metrics {
       });
     gauge('server_up', 'Whether checks say that the server is up', (server) => (server.health.up ? 1 : 0));
     gauge('server_connections', 'Connections open now', (server) => server.connections);
-    gauge('server_queue', 'Connections that wait for the server', () => 0);
+    gauge('server_queue', 'Connections that wait for the server', (server) => server.slots.waiting);
     gauge('server_weight', 'Its share of new clients', (server) => server.weight);
     gauge('server_check_seconds', 'How long the last health check took', (server) => server.lastCheckSeconds);
     gauge('server_stick_entries', 'Clients that are bound to the server', (server, { table }) =>
@@ -140,7 +156,7 @@ export class Metrics {
     );
     const bytes = (name: string, help: string, read: (server: Server) => number): void =>
       this.#totals(name, help, SERVER, (set) => {
-        observed.count();
+        observed.sweep();
         for (const backend of observed.backends) {
           for (const server of backend.servers) set([backend.name, server.name], read(server));
         }
@@ -149,11 +165,10 @@ export class Metrics {
     bytes('server_bytes_out_total', 'Bytes relayed from the server to clients', (server) => server.traffic.out);
   }
 
-  #describeTables({ backends }: Observed): void {
-    const tables = backends.flatMap(({ name, table }) => (table ? [{ name, table }] : []));
-    type Table = (typeof tables)[number]['table'];
+  #describeTables(observed: Observed): void {
+    type Table = NonNullable<Backend['table']>;
     const each = (read: (table: Table) => number) => (set: (labels: string[], value: number) => void) => {
-      for (const { name, table } of tables) set([name], read(table));
+      for (const { name, table } of observed.backends) if (table) set([name], read(table));
     };
     this.#gauge(
       'stick_table_size',

@@ -1,19 +1,36 @@
 import type { Log } from './log.ts';
 import type { Metrics } from './metrics.ts';
 import type { PoolObserver } from './pool/observer.ts';
+import type { Server } from './pool/server.ts';
 import type { ProxyObserver } from './proxy/observer.ts';
 
 /** Refusals are logged at most this often for each frontend; the metrics count them all. */
 const REFUSAL_LOG_MS = 1_000;
 
-/** Turns what happens into log lines and counters. `metrics` is asked for when something happens, not before. */
-export function reports(log: Log, logConnections: boolean, metrics: () => Metrics): PoolObserver & ProxyObserver {
+export type Reports = PoolObserver & ProxyObserver;
+
+/** Asked for when something happens, not before. */
+export type ReportParts = {
+  readonly metrics: () => Metrics;
+  readonly logConnections: () => boolean;
+  readonly serverDown: (server: Server) => void;
+};
+
+/** Turns what happens into log lines and counters. */
+export function reports(log: Log, { metrics, logConnections, serverDown }: ReportParts): Reports {
   const refusals = new Map<string, { loggedMs: number; since: number }>();
   return {
-    serverChanged({ backend, name: server, config, health }, before) {
+    serverChanged(changed, before) {
+      const { backend, name: server, config, health } = changed;
       const where = { backend, server, address: `${config.address.host}:${config.address.port}` };
       if (health.up) log.info({ ...where, downMs: health.since - before.since }, 'server up');
-      else log.warn({ ...where, reason: health.reason }, 'server down');
+      else {
+        log.warn({ ...where, reason: health.reason }, 'server down');
+        serverDown(changed);
+      }
+    },
+    adminChanged({ backend, name: server, admin: state }, before) {
+      log.warn({ backend, server, state, before }, 'server state');
     },
     serverChecked({ backend, name: server }, ok) {
       metrics().serverChecks.inc({ backend, server, result: ok ? 'passed' : 'failed' });
@@ -43,7 +60,7 @@ export function reports(log: Log, logConnections: boolean, metrics: () => Metric
     },
     ended(record) {
       metrics().ended(record);
-      if (logConnections) log.info(record, 'connection');
+      if (logConnections()) log.info(record, 'connection');
     },
   };
 }

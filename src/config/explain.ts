@@ -1,10 +1,7 @@
 import type { z } from 'zod';
-import type { Finding, Path } from './rules.ts';
+import { SECRET_KEYS, type Finding, type Path } from './rules.ts';
 import { jsonSchema } from './schema.ts';
 import { didYouMean } from './suggest.ts';
-
-/** Keys whose values are never repeated in a message. */
-const SECRET_KEYS = new Set(['token', 'shared', 'password']);
 
 /** A schema issue in the operator's words: what was expected, what stands there, what was perhaps meant. */
 export function explain(issue: z.core.$ZodIssue, raw: unknown): Finding[] {
@@ -14,11 +11,12 @@ export function explain(issue: z.core.$ZodIssue, raw: unknown): Finding[] {
       return issue.keys.map((key) => ({
         path: [...path, key],
         message: `unknown key.${didYouMean(key, knownKeys(path)) || ` Known here: ${knownKeys(path).join(', ')}`}`,
+        at: 'key',
       }));
     case 'invalid_union':
       return explainUnion(issue, raw);
     case 'invalid_key':
-      return issue.issues.map(({ message }) => ({ path, message }));
+      return issue.issues.map(({ message }) => ({ path, message, at: 'key' }));
     default: {
       const value = valueAt(raw, path);
       const known = issue.code === 'invalid_value' ? issue.values.map(String) : [];
@@ -50,7 +48,7 @@ function explainUnion(issue: z.core.$ZodIssueInvalidUnion, raw: unknown): Findin
     });
   const value = valueAt(raw, path);
   const message = issue.message.startsWith('expected') ? issue.message : `expected ${[...new Set(forms)].join(' or ')}`;
-  return [{ path, message: `${message}${show(value, path)}` }];
+  return [{ path, message: value === undefined ? `is missing; ${message}` : `${message}${show(value, path)}` }];
 }
 
 function show(value: unknown, path: Path): string {

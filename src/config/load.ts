@@ -2,11 +2,11 @@ import { isUtf8 } from 'node:buffer';
 import { X509Certificate } from 'node:crypto';
 import { readFileSync, statSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
-import { isMap, LineCounter, parseDocument } from 'yaml';
+import { isMap, LineCounter, parseDocument, Parser } from 'yaml';
 import { explain } from './explain.ts';
 import { Locator, type Problem } from './locate.ts';
-import { crossCheck, type Finding } from './rules.ts';
-import { schema, type Config } from './schema.ts';
+import { crossCheck, type Finding, type Path } from './rules.ts';
+import { adminSchema, LEAST_SECRET, schema, STANDARD_ADMIN, type AdminConfig, type Config } from './schema.ts';
 
 export type Loaded =
   | { readonly kind: 'config'; readonly config: Config }
@@ -14,6 +14,9 @@ export type Loaded =
 
 /** A balancer.yml is some kilobytes; past this it is another file. */
 const LARGEST_FILE_BYTES = 4 << 20;
+/** A balancer.yml has some seven levels; hundreds exhaust the stack of a parser, which V8 does not always survive. */
+const DEEPEST_LEVEL = 50;
+
 /** Reads and validates a balancer.yml: a frozen Config, or everything that is wrong with it. Never throws. */
 export function loadConfig(file: string): Loaded {
   const fault = (message: string, line = 1, column = 1): Loaded => ({
@@ -26,11 +29,13 @@ export function loadConfig(file: string): Loaded {
   } catch (error) {
     return fault(`cannot read the file: ${reason(error)}`);
   }
+  if (nestedTooDeeply(text)) return fault('it is nested too deeply');
   const lines = new LineCounter();
-  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false });
+  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, logLevel: 'error' });
   const locate = new Locator(file, document, lines);
-  if (document.errors.length > 0)
-    return { kind: 'problems', problems: document.errors.map((e) => locate.yamlError(e)) };
+  const faults = document.errors.map((error) => locate.yamlError(error));
+  // A name that stands twice leaves a tree that can be judged further; other faults do not.
+  if (document.errors.some(({ code }) => code !== 'DUPLICATE_KEY')) return { kind: 'problems', problems: faults };
   const strayAliases = locate.strayAliases();
   if (strayAliases.length > 0) return { kind: 'problems', problems: strayAliases };
   let raw: unknown;
@@ -41,15 +46,19 @@ export function loadConfig(file: string): Loaded {
   }
   if (raw === null || raw === undefined) return fault('the file is empty; it needs frontends and backends');
   if (!isMap(document.contents)) return fault('expected a map with the keys frontends and backends');
-  return validate(raw, dirname(resolve(file)), locate);
+  return validate(raw, dirname(resolve(file)), locate, faults);
 }
 
-function validate(raw: unknown, folder: string, locate: Locator): Loaded {
+function validate(raw: unknown, folder: string, locate: Locator, faults: readonly Problem[]): Loaded {
   const parsed = schema.safeParse(raw);
   const findings = [...(parsed.error?.issues ?? []).flatMap((issue) => explain(issue, raw)), ...crossCheck(raw)];
-  if (parsed.data) findings.push(...readNamedFiles(parsed.data, folder));
-  if (parsed.data && findings.length === 0) return { kind: 'config', config: deepFreeze(parsed.data) };
-  const problems = findings.map((finding) => locate.finding(finding));
+  if (parsed.data) {
+    findings.push(...readNamedFiles(parsed.data, folder));
+    const { state } = parsed.data;
+    if (state.file !== '') state.file = resolve(folder, state.file);
+  }
+  if (parsed.data && findings.length + faults.length === 0) return { kind: 'config', config: deepFreeze(parsed.data) };
+  const problems = [...faults, ...findings.map((finding) => locate.finding(finding))];
   problems.sort((a, b) => a.line - b.line || a.column - b.column);
   return { kind: 'problems', problems };
 }
@@ -60,26 +69,71 @@ function* readNamedFiles(config: Config, folder: string): Generator<Finding> {
     if (check === false) continue;
     const path = ['backends', name, 'healthCheck'];
     const ca = check.tls === false ? undefined : check.tls.ca;
-    if (ca) {
-      try {
-        ca.content = readText(resolve(folder, ca.file));
-        void new X509Certificate(ca.content);
-      } catch (error) {
-        yield {
-          path: [...path, 'tls', 'ca'],
-          message: `cannot be used: ${reason(error, 'it holds no PEM certificate')}`,
-        };
-      }
-    }
     const password = check.storage === false ? undefined : check.storage.passwordFile;
-    if (password) {
-      try {
-        password.content = readText(resolve(folder, password.file)).split(/\r?\n/, 1)[0] ?? '';
-      } catch (error) {
-        yield { path: [...path, 'storage', 'passwordFile'], message: `cannot be used: ${reason(error)}` };
-      }
-    }
+    yield* readNamed(ca, folder, [...path, 'tls', 'ca'], certificates);
+    yield* readNamed(password, folder, [...path, 'storage', 'passwordFile'], firstLine);
   }
+  yield* readNamed(config.admin?.tokenFile, folder, ['admin', 'tokenFile'], secret);
+}
+
+type NamedFile = { readonly file: string; content: string };
+
+function* readNamed(
+  named: NamedFile | undefined,
+  folder: string,
+  path: Path,
+  use: (text: string) => string,
+): Generator<Finding> {
+  if (!named) return;
+  try {
+    named.content = use(readText(resolve(folder, named.file)));
+  } catch (error) {
+    yield { path, message: `cannot be used: ${reason(error)}` };
+  }
+}
+
+function certificates(text: string): string {
+  try {
+    void new X509Certificate(text);
+    return text;
+  } catch (cause) {
+    throw new Error('it holds no PEM certificate', { cause });
+  }
+}
+
+/** An empty file must not leave the door open. */
+function secret(text: string): string {
+  const line = firstLine(text).trim();
+  if (line.length < LEAST_SECRET) throw new Error(`its first line has less than ${LEAST_SECRET} characters`);
+  return line;
+}
+
+function firstLine(text: string): string {
+  return text.split(/\r?\n/, 1)[0] ?? '';
+}
+
+/** The `admin` key, even of a file that is wrong elsewhere; undefined where that cannot be told. */
+export function loadAdmin(file: string): AdminConfig | undefined {
+  try {
+    const { admin = STANDARD_ADMIN } = adminSchema.parse(parseDocument(readText(file)).toJS({ maxAliasCount: 100 }));
+    const { tokenFile } = admin;
+    if (tokenFile) tokenFile.content = secret(readText(resolve(dirname(resolve(file)), tokenFile.file)));
+    return admin;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Walks the tokens, which are made without recursion, before what is made of them with it. */
+function nestedTooDeeply(text: string): boolean {
+  type Part = { items?: Part[]; key?: Part | null; value?: Part };
+  let level: Part[] = [...new Parser().parse(text)] as Part[];
+  for (let depth = 0; level.length > 0; depth++) {
+    // A collection and its items take turns.
+    if (depth > 2 * DEEPEST_LEVEL) return true;
+    level = level.flatMap(({ items, key, value }) => items ?? [key ?? [], value ?? []].flat());
+  }
+  return false;
 }
 
 /** Throws with a `code` where the file cannot be read, and a plain Error where it is too large or no UTF-8. */
@@ -91,14 +145,14 @@ function readText(file: string): string {
   return bytes.toString('utf8').replace(/^\uFEFF/, '');
 }
 
-function reason(error: unknown, otherwise?: string): string {
+function reason(error: unknown): string {
   const { code, message } = error as NodeJS.ErrnoException;
   const known: Record<string, string> = {
     ENOENT: 'no such file',
     EACCES: 'permission denied',
     EISDIR: 'it is a directory',
   };
-  return known[code ?? ''] ?? (code !== undefined && otherwise !== undefined ? otherwise : message);
+  return known[code ?? ''] ?? message;
 }
 
 function deepFreeze<T>(value: T): T {

@@ -1,5 +1,5 @@
 import { isAlias, isMap, isNode, isPair, isScalar, isSeq, visit, type Document, type LineCounter } from 'yaml';
-import type { Finding, Path } from './rules.ts';
+import { SECRET_KEYS, type Finding, type Path } from './rules.ts';
 
 /** One thing that is wrong with a configuration file. Line and column count from 1. */
 export type Problem = {
@@ -15,6 +15,19 @@ export function formatProblem({ file, line, column, path, message }: Problem): s
   return `${file}:${line}:${column}: ${path === '' ? '' : `${path}: `}${message}`;
 }
 
+/** What a problem repeats of the file is cut at this. */
+const LONGEST_TEXT = 400;
+
+/** One line that is safe to print, whatever `text` holds. */
+export function printable(text: string): string {
+  // oxlint-disable-next-line no-control-regex -- these are what it is about
+  const line = text.replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]/g, (c) => {
+    const escape = JSON.stringify(c).slice(1, -1);
+    return escape === c ? `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}` : escape;
+  });
+  return line.length > LONGEST_TEXT ? `${line.slice(0, LONGEST_TEXT - 1)}…` : line;
+}
+
 /** Knows where in the file a path stands. */
 export class Locator {
   readonly #file: string;
@@ -27,24 +40,30 @@ export class Locator {
     this.#lines = lines;
   }
 
-  finding({ path, message }: Finding): Problem {
-    return this.#problem(this.#offset(path), path.join('.'), message);
+  finding({ path, message, at }: Finding): Problem {
+    return this.#problem(this.#offset(path, at === 'key'), path.join('.'), message);
   }
 
   yamlError({ code, message, pos }: { code: string; message: string; pos: [number, number] }): Problem {
-    const path = this.#pathOfKey(pos[0]);
-    if (code === 'DUPLICATE_KEY') return this.#problem(pos[0], path, 'this name stands here twice');
+    if (code === 'DUPLICATE_KEY') return this.#problem(pos[0], this.#pathOfKey(pos[0]), 'this name stands here twice');
+    if (code === 'MULTIPLE_DOCS')
+      return this.#problem(pos[0], '', 'a second YAML document starts here; there can be one');
     const text = message.split('\n', 1)[0] ?? '';
-    return this.#problem(pos[0], path, `not valid YAML: ${text.charAt(0).toLowerCase()}${text.slice(1)}`);
+    // What looks like a key to a parser that is lost may be a secret.
+    return this.#problem(pos[0], '', `not valid YAML: ${text.charAt(0).toLowerCase()}${text.slice(1)}`);
   }
 
   /** HAProxy's `bind *:443` is an alias in YAML, and one that nothing stands behind. */
   strayAliases(): Problem[] {
     const problems: Problem[] = [];
     visit(this.#document, {
-      Alias: (_, alias) => {
+      Alias: (_, alias, ancestors) => {
         if (alias.resolve(this.#document)) return;
-        const message = `*${alias.source} is a YAML alias of nothing; text that starts with * needs quotes: "*${alias.source}"`;
+        const secret = ancestors.some(
+          (one) => isPair(one) && isScalar(one.key) && SECRET_KEYS.has(String(one.key.value)),
+        );
+        const text = secret ? '*…' : `*${alias.source}`;
+        const message = `${text} is a YAML alias of nothing; text that starts with * needs quotes: "${text}"`;
         problems.push(this.#problem(alias.range?.[0] ?? 0, '', message));
       },
     });
@@ -53,17 +72,18 @@ export class Locator {
 
   #problem(offset: number, path: string, message: string): Problem {
     const { line, col } = this.#lines.linePos(offset);
-    return { file: this.#file, line: Math.max(line, 1), column: Math.max(col, 1), path, message };
+    const [where, what] = [printable(path), printable(message)];
+    return { file: this.#file, line: Math.max(line, 1), column: Math.max(col, 1), path: where, message: what };
   }
 
-  /** Where the value at `path` starts; an unknown or empty one: its key; a missing one: the key of what lacks it. */
-  #offset(path: Path): number {
+  /** Where the value at `path` starts, or its key; a collection or an empty value: its key; a missing one: the key of what lacks it. */
+  #offset(path: Path, ofKey: boolean): number {
     let node: unknown = this.#document.contents;
     let offset = 0;
     for (const key of path) {
       if (isAlias(node)) node = node.resolve(this.#document);
       if (isMap(node)) {
-        const pair = node.items.find((item) => isScalar(item.key) && String(item.key.value) === String(key));
+        const pair = node.items.findLast((item) => isScalar(item.key) && String(item.key.value) === String(key));
         if (!pair) return offset;
         if (isNode(pair.key)) offset = pair.key.range?.[0] ?? offset;
         node = pair.value;
@@ -74,7 +94,7 @@ export class Locator {
         offset = child.range?.[0] ?? offset;
       }
     }
-    return isScalar(node) && node.value !== null ? (node.range?.[0] ?? offset) : offset;
+    return !ofKey && isScalar(node) && node.value !== null ? (node.range?.[0] ?? offset) : offset;
   }
 
   /** The dotted path of the key that starts at `offset`, or ''. */

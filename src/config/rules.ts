@@ -1,14 +1,18 @@
-import { bindsCollide, parseBind, type Bind } from './values.ts';
+import { isIPv4 } from 'node:net';
+import { bindsCollide, NAME_RULE, parseBind, type Bind } from './values.ts';
 import { didYouMean } from './suggest.ts';
 
 export type Path = readonly (string | number)[];
-/** What is wrong with the value at `path`. */
-export type Finding = { readonly path: Path; readonly message: string };
+/** What is wrong with the value at `path`, or with the `key` itself that ends it. */
+export type Finding = { readonly path: Path; readonly message: string; readonly at?: 'key' };
+
+/** Keys whose values are never repeated in a message. */
+export const SECRET_KEYS: ReadonlySet<string> = new Set(['token', 'shared', 'password']);
 
 type Tree = Readonly<Record<string, unknown>>;
 
 const isTree = (value: unknown): value is Tree => typeof value === 'object' && value !== null && !Array.isArray(value);
-const at = (value: unknown, key: string): unknown =>
+const at = (value: unknown, key: string | number): unknown =>
   isTree(value) && Object.hasOwn(value, key) ? value[key] : undefined;
 const entries = (value: unknown): [string, unknown][] => (isTree(value) ? Object.entries(value) : []);
 
@@ -17,7 +21,24 @@ const entries = (value: unknown): [string, unknown][] => (isTree(value) ? Object
  * what the schema finds; a value whose shape the schema complains of is passed over here.
  */
 export function crossCheck(root: unknown): Finding[] {
-  return [...checkBackendNames(root), ...checkBinds(root), ...checkHealthChecks(root)];
+  return [
+    ...checkNames(root),
+    ...checkBackendNames(root),
+    ...checkBinds(root),
+    ...checkHealthChecks(root),
+    ...checkAdmin(root),
+  ];
+}
+
+/** A name that zod's records pass over in silence. */
+function* checkNames(root: unknown): Generator<Finding> {
+  const groups: Path[] = [['frontends'], ['backends']];
+  for (const [name] of entries(at(root, 'frontends'))) groups.push(['frontends', name, 'sni']);
+  for (const [name] of entries(at(root, 'backends'))) groups.push(['backends', name, 'servers']);
+  for (const group of groups) {
+    if (at(group.reduce(at, root), '__proto__') === undefined) continue;
+    yield { path: [...group, '__proto__'], message: NAME_RULE, at: 'key' };
+  }
 }
 
 function* checkBackendNames(root: unknown): Generator<Finding> {
@@ -25,14 +46,14 @@ function* checkBackendNames(root: unknown): Generator<Finding> {
   for (const [name, frontend] of entries(at(root, 'frontends'))) {
     if (!isTree(frontend)) continue;
     const backend = at(frontend, 'backend');
-    if (backend === undefined && at(frontend, 'sni') === undefined) {
+    if (backend === undefined && entries(at(frontend, 'sni')).length === 0) {
       yield { path: ['frontends', name], message: `names no backend; add "backend: ${backends[0] ?? 'NAME'}"` };
     }
-    if (typeof backend === 'string' && !backends.includes(backend)) {
-      yield {
-        path: ['frontends', name, 'backend'],
-        message: `there is no backend ${JSON.stringify(backend)}.${didYouMean(backend, backends)}`,
-      };
+    const routes = entries(at(frontend, 'sni')).map(([key, route]) => ({ path: ['sni', key], route }));
+    for (const { path, route } of [{ path: ['backend'], route: backend }, ...routes]) {
+      if (typeof route !== 'string' || backends.includes(route)) continue;
+      const message = `there is no backend ${JSON.stringify(route)}.${didYouMean(route, backends)}`;
+      yield { path: ['frontends', name, ...path], message };
     }
   }
 }
@@ -49,6 +70,9 @@ function* checkBinds(root: unknown): Generator<Finding> {
 }
 
 function* allBinds(root: unknown): Generator<{ path: Path; owner: string; value: unknown }> {
+  const metrics = at(at(root, 'metrics'), 'bind');
+  // The address that is used where the file names none collides like any other; the frontend is the one to blame then.
+  if (metrics === undefined) yield { path: ['metrics', 'bind'], owner: 'metrics, by default', value: '*:9180' };
   for (const [name, frontend] of entries(at(root, 'frontends'))) {
     const path = ['frontends', name, 'bind'];
     const value = at(frontend, 'bind');
@@ -56,13 +80,9 @@ function* allBinds(root: unknown): Generator<{ path: Path; owner: string; value:
     if (!Array.isArray(value)) yield { path, owner, value };
     else for (const [i, one] of value.entries()) yield { path: [...path, i], owner, value: one };
   }
-  const metrics = at(at(root, 'metrics'), 'bind');
-  // The address that is used where the file names none collides like any other; the frontend is the one to blame then.
-  yield {
-    path: metrics === undefined ? ['frontends'] : ['metrics', 'bind'],
-    owner: 'metrics',
-    value: metrics ?? '*:9180',
-  };
+  const admin = at(at(root, 'admin'), 'bind');
+  if (admin !== undefined) yield { path: ['admin', 'bind'], owner: 'admin', value: admin };
+  if (metrics !== undefined) yield { path: ['metrics', 'bind'], owner: 'metrics', value: metrics };
 }
 
 function* checkHealthChecks(root: unknown): Generator<Finding> {
@@ -84,4 +104,20 @@ function* checkHealthChecks(root: unknown): Generator<Finding> {
       yield { path: ['backends', name, 'healthCheck', 'storage'], message: 'user and passwordFile go together' };
     }
   }
+}
+
+function* checkAdmin(root: unknown): Generator<Finding> {
+  const admin = at(root, 'admin');
+  const text = at(admin, 'bind');
+  const bind = typeof text === 'string' ? parseBind(text) : undefined;
+  const secret = at(admin, 'token') ?? at(admin, 'tokenFile');
+  if (bind?.kind !== 'tcp' || secret !== undefined || isLoopback(bind.host)) return;
+  yield {
+    path: ['admin', 'bind'],
+    message: `${bind.text} is open to others; add tokenFile, or bind a loopback address`,
+  };
+}
+
+function isLoopback(host: string): boolean {
+  return host === 'localhost' || host === '::1' || (isIPv4(host) && host.startsWith('127.'));
 }

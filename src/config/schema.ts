@@ -1,12 +1,24 @@
 import { isDeepStrictEqual } from 'node:util';
 import { z } from 'zod';
-import { isCidr, parseBind, parseDuration, parseEndpoint, parseSize } from './values.ts';
+import {
+  type Endpoint,
+  isCidr,
+  isHost,
+  NAME_RULE,
+  parseBind,
+  parseDuration,
+  parseRate,
+  parseServerAddress,
+  parseSize,
+} from './values.ts';
 
 /** A timer longer than this fires at once in Node (a signed 32-bit count of milliseconds), so nothing longer is taken. */
 const LONGEST_TIMER = '24d';
 const LONGEST_EXPIRY = '365d';
 /** A Map holds 2^24 entries. */
 const LARGEST_TABLE = '16m';
+/** Characters of a token; a shorter one can be guessed. */
+export const LEAST_SECRET = 16;
 
 /** A scalar with a spelling of its own: `parse` gives undefined where the text is none, and `expected` says what would be. */
 function spelled<T>(expected: string, parse: (text: string) => T | undefined) {
@@ -55,13 +67,16 @@ const backendName = () => z.string({ error: 'expected the name of a backend' });
 /** HAProxy's characters for names; they stand in metric labels, URLs and Redis keys. */
 const name = () =>
   z.string().regex(/^[A-Za-z0-9][A-Za-z0-9_.:-]{0,127}$/, {
-    error: 'a name starts with a letter or digit and goes on with letters, digits and _ . : -',
+    error: NAME_RULE,
+  });
+
+const serverNamePattern = () =>
+  z.string().regex(/^(\*\.)?[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*$/i, {
+    error: 'expected a name such as registry.example.com or *.example.com',
   });
 
 const proxyVersion = () =>
-  notYet(oneOf('none', 'v1', 'v2'), 'none').describe(
-    'Send a PROXY protocol header to servers; registries do not understand it',
-  );
+  oneOf('none', 'v1', 'v2').describe('Begin with a PROXY protocol header; registries do not understand it');
 
 const frontend = z.strictObject({
   bind: z
@@ -69,34 +84,33 @@ const frontend = z.strictObject({
     .transform((value) => (Array.isArray(value) ? value : [value]))
     .describe('Where clients arrive: one address or a list; "*:443" is IPv4 and IPv6, "unix:/run/berth.sock" a socket'),
   backend: backendName().optional().describe('Where connections go; required unless every connection is routed by sni'),
-  sni: notYet(z.record(z.string(), backendName()).prefault({}), {}).describe(
-    'Route by the TLS server name, read without decrypting: name or *.name to backend',
-  ),
-  prefaceTimeout: notYet(positive().prefault('5s'), 5_000).describe(
-    'How long a client may take to send a PROXY header or ClientHello where one is awaited',
-  ),
+  sni: z
+    .record(serverNamePattern(), backendName())
+    .prefault({})
+    .describe(
+      'Route by the TLS server name, read without decrypting: a name, or *.name for one label more, to a backend',
+    ),
+  prefaceTimeout: positive()
+    .prefault('5s')
+    .describe('How long a client may take to send a PROXY header or ClientHello where one is awaited'),
   maxConnections: whole(0, 10_000_000)
     .prefault(0)
     .describe('Connections at one time; 0 = as many as the open-file limit allows'),
-  acceptProxy: notYet(z.array(cidr()).prefault([]), []).describe(
-    'Networks whose connections must start with a PROXY v1 or v2 header; others may not send one',
-  ),
-  allow: notYet(z.array(cidr()).prefault([]), []).describe('Networks that may connect; empty = everyone'),
-  deny: notYet(z.array(cidr()).prefault([]), []).describe('Networks that may not connect; deny wins'),
-  perSource: notYet(
-    z
-      .strictObject({
-        connections: whole(0, 10_000_000).prefault(0).describe('Connections at one time; 0 = no limit'),
-        rate: text()
-          .regex(/^\d{1,9}\/\d{1,9}(ms|s|m|h|d)$/, {
-            error: 'expected COUNT/DURATION, such as 20/10s; 0/10s = no limit',
-          })
-          .prefault('0/10s')
-          .describe('New connections per window; 0/10s = no limit'),
-      })
-      .prefault({}),
-    { connections: 0, rate: '0/10s' },
-  ).describe('Limits for each source address'),
+  acceptProxy: z
+    .array(cidr())
+    .prefault([])
+    .describe('Networks whose connections must start with a PROXY v1 or v2 header; others may not send one'),
+  allow: z.array(cidr()).prefault([]).describe('Networks that may connect; empty = everyone'),
+  deny: z.array(cidr()).prefault([]).describe('Networks that may not connect; deny wins'),
+  perSource: z
+    .strictObject({
+      connections: whole(0, 10_000_000).prefault(0).describe('Connections at one time; 0 = no limit'),
+      rate: spelled('COUNT/DURATION, such as 20/10s; 0/10s = no limit', parseRate)
+        .prefault('0/10s')
+        .describe('New connections per window, any of them at once; 0/10s = no limit'),
+    })
+    .prefault({})
+    .describe('Limits for each source: an IPv4 address, or an IPv6 /64'),
 });
 
 const stickTable = z.strictObject({
@@ -125,9 +139,9 @@ const stickTable = z.strictObject({
   expire: duration({ min: '1ms', max: LONGEST_EXPIRY })
     .prefault('30m')
     .describe("How long a binding outlives the client's last match or last closed connection"),
-  failback: notYet(oneOf('stay', 'return').prefault('stay'), 'stay').describe(
-    'stay with the server a client was moved to, or return to its first once that is up again',
-  ),
+  failback: oneOf('stay', 'return')
+    .prefault('stay')
+    .describe('stay with the server a client was moved to, or return to its first once that is up again'),
   shared: notYet(text().prefault(''), '').describe(
     'redis:// or rediss:// address of a table shared by several balancers',
   ),
@@ -138,7 +152,9 @@ const healthCheckTls = z
     yesNo(),
     z.strictObject({
       ca: namedFile().optional().describe('PEM file of the authorities that sign the nodes'),
-      serverName: text().optional().describe('Name sent as SNI and looked for in the certificate'),
+      serverName: spelled('a host name', (value) => (isHost(value) ? value : undefined))
+        .optional()
+        .describe('Name sent as SNI and looked for in the certificate'),
       verify: yesNo().optional().describe('Refuse a certificate that does not verify; true where ca is given'),
     }),
   ])
@@ -159,7 +175,10 @@ const healthCheck = z.strictObject({
         repository: text()
           .regex(/^[a-z0-9]+(?:[._/-]+[a-z0-9]+)*$/, { error: 'expected a repository name such as library/probe' })
           .describe('Repository whose tag list is asked for; it need not exist'),
-        user: text().optional().describe('User for basic authentication'),
+        user: text()
+          .regex(/^[^:]+$/, { error: 'expected a user name, without a colon' })
+          .optional()
+          .describe('User for basic authentication'),
         passwordFile: namedFile().optional().describe('File whose first line is the password'),
       }),
     ])
@@ -167,7 +186,9 @@ const healthCheck = z.strictObject({
     .describe('registry only: also GET /v2/REPOSITORY/tags/list, which sees a hung or failing storage; /v2/ does not'),
   tls: healthCheckTls.prefault(false).describe('Check over TLS: true, or ca, serverName and verify'),
   path: text()
-    .startsWith('/', { error: 'expected a path that starts with /' })
+    .regex(/^\/[\x21-\x7e]*$/, {
+      error: 'expected a path that starts with /, its spaces and letters beyond ASCII as %XX',
+    })
     .optional()
     .describe('http only; default /'),
   expect: z
@@ -193,34 +214,39 @@ const healthCheck = z.strictObject({
 });
 
 const resolveInterval = () => duration({ min: '100ms', max: LONGEST_TIMER });
-const endpoint = () =>
-  spelled('HOST:PORT or [IPv6]:PORT; srv: and dns: addresses are not available in this version', parseEndpoint);
+const serverAddress = () => spelled('HOST:PORT, [IPv6]:PORT, dns:NAME:PORT or srv:NAME', parseServerAddress);
 
 const serverOptions = z.strictObject({
   weight: whole(0, 256).prefault(1).describe('Share of new clients against the other servers; 0 = none'),
-  backup: notYet(yesNo().prefault(false), false).describe('Used only when no other server is usable'),
-  maxConnections: notYet(whole(0, 10_000_000).prefault(0), 0).describe(
-    'Connections at one time; further ones wait, at most timeouts.queue; 0 = no limit',
-  ),
-  slowStart: notYet(zeroOr().prefault('0s'), 0).describe('How long a recovered server takes to its full share'),
+  backup: yesNo().prefault(false).describe('Used only when no other server is usable'),
+  maxConnections: whole(0, 10_000_000)
+    .prefault(0)
+    .describe('Connections at one time; further ones wait, at most timeouts.queue; 0 = no limit'),
+  slowStart: zeroOr().prefault('0s').describe('How long a recovered server takes to its full share'),
   sendProxy: proxyVersion().optional(),
   resolveInterval: resolveInterval().optional().describe("The backend's resolveInterval for this server"),
 });
 const standardOptions = serverOptions.parse({});
 const server = z.union([
-  endpoint().transform((address) => ({ ...standardOptions, address })),
-  serverOptions.extend({ address: endpoint().describe('HOST:PORT; a name is resolved at start and again') }),
+  serverAddress().transform((address) => ({ ...standardOptions, address })),
+  serverOptions.extend({
+    address: serverAddress().describe(
+      'HOST:PORT, whose name is resolved at start and again; dns:NAME:PORT or srv:NAME for one server for each address found',
+    ),
+  }),
 ]);
 
 const backend = z.strictObject({
-  balance: notYet(oneOf('roundrobin', 'leastconn', 'random', 'source').prefault('roundrobin'), 'roundrobin').describe(
-    'How a client without a binding is given a server',
-  ),
+  balance: oneOf('roundrobin', 'leastconn', 'random', 'source')
+    .prefault('roundrobin')
+    .describe(
+      'How a client without a binding is given a server: in turn, fewest connections, best of two drawn, or by a hash of its address',
+    ),
   stickTable: falseOr(stickTable).prefault({}).describe('Which server a client keeps; false = no stickiness'),
   healthCheck: falseOr(healthCheck).prefault({}).describe('How servers are checked; false = not at all'),
-  onServerDown: notYet(oneOf('keep', 'close').prefault('keep'), 'keep').describe(
-    'What becomes of the established connections of a server that goes down',
-  ),
+  onServerDown: oneOf('keep', 'close')
+    .prefault('keep')
+    .describe('What becomes of the established connections of a server that goes down'),
   retries: whole(0, 100)
     .prefault(3)
     .describe('Connect attempts beyond the first, each on another usable server where there is one'),
@@ -236,9 +262,24 @@ const timeouts = z.strictObject({
   connect: positive().prefault('5s').describe('To a server'),
   idle: positive().prefault('10m').describe('No byte in either direction'),
   halfClosed: positive().prefault('1m').describe('No byte after one side has finished'),
-  queue: notYet(zeroOr().prefault('5s'), 5_000).describe('Waiting for a server with maxConnections'),
+  queue: zeroOr().prefault('5s').describe('Waiting for a server with maxConnections'),
   drain: zeroOr().prefault('30s').describe('On SIGTERM: how long established connections may go on'),
 });
+
+const admin = z.strictObject({
+  bind: bind().prefault('127.0.0.1:9181').describe('Address; one that is not loopback needs token or tokenFile'),
+  token: text()
+    .min(LEAST_SECRET, { error: `expected at least ${LEAST_SECRET} characters` })
+    .optional()
+    .describe('Secret that callers send'),
+  tokenFile: namedFile().optional().describe('File that holds it'),
+});
+
+/** What the admin address is where the file does not say: taken by another process, it is done without. */
+export const STANDARD_ADMIN = admin.parse({});
+
+/** The `admin` key alone, which commands read even from a file that is wrong elsewhere. */
+export const adminSchema = z.object({ admin: admin.optional() });
 
 /** balancer.yml: every key, default and description. Types, checks, JSON Schema and the reference come from here. */
 export const schema = z.strictObject({
@@ -255,20 +296,16 @@ export const schema = z.strictObject({
     .strictObject({ bind: bind().prefault('*:9180').describe('Address') })
     .prefault({})
     .describe('GET /metrics, /healthz and /readyz'),
-  admin: z
-    .strictObject({ bind: text().optional(), token: text().optional(), tokenFile: text().optional() })
+  admin: admin
     .optional()
-    .refine((value) => value === undefined, { error: 'is not available in this version' })
-    .describe("The operator's address"),
-  state: notYet(
-    z
-      .strictObject({
-        file: text().prefault('').describe('Where bindings and admin states survive a restart; empty = they do not'),
-        interval: positive().prefault('30s').describe('Between two writes of the file'),
-      })
-      .prefault({}),
-    { file: '', interval: 30_000 },
-  ).describe('What survives a restart'),
+    .describe('The API that berth status, drain, maint, ready, explain and reload talk to; left out: 127.0.0.1:9181'),
+  state: z
+    .strictObject({
+      file: text().prefault('').describe('Where bindings and admin states survive a restart; empty = they do not'),
+      interval: positive().prefault('30s').describe('Between two writes of the file'),
+    })
+    .prefault({})
+    .describe('What survives a restart'),
   log: z
     .strictObject({
       level: oneOf('trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent')
@@ -284,8 +321,11 @@ export type Config = z.output<typeof schema>;
 export type FrontendConfig = Config['frontends'][string];
 export type BackendConfig = Config['backends'][string];
 export type ServerConfig = BackendConfig['servers'][string];
+/** Of a server whose address is known, if only by name. */
+export type StaticServerConfig = Omit<ServerConfig, 'address'> & { readonly address: Endpoint };
 export type StickTableConfig = Exclude<BackendConfig['stickTable'], false>;
 export type HealthCheckConfig = Exclude<BackendConfig['healthCheck'], false>;
+export type AdminConfig = z.output<typeof admin>;
 export type Timeouts = Config['timeouts'];
 
 /** The JSON Schema of balancer.yml (draft 2020-12), for editors. */

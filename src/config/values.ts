@@ -1,12 +1,19 @@
-import { isIP } from 'node:net';
+import { isIP, SocketAddress } from 'node:net';
 
-/** Where a listener binds: a TCP address (`*` is dual stack) or a unix socket. `text` is as the operator wrote it. */
+/** Where a listener binds: a TCP address (`*` is dual stack, IPv6 in its shortest spelling) or a unix socket. `text` is as the operator wrote it. */
 export type Bind =
   | { readonly kind: 'tcp'; readonly host: string; readonly port: number; readonly text: string }
   | { readonly kind: 'unix'; readonly path: string; readonly text: string };
 
 /** Where a server is: an IP literal or a name that is resolved while Berth runs. */
 export type Endpoint = { readonly host: string; readonly port: number };
+
+/** Servers that DNS names: every address behind a name, or behind the targets of a service (RFC 2782). */
+export type Discovered =
+  | { readonly discover: 'dns'; readonly name: string; readonly port: number }
+  | { readonly discover: 'srv'; readonly name: string };
+
+export const NAME_RULE = 'a name starts with a letter or digit and goes on with letters, digits and _ . : -';
 
 const UNIT_MS = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
 
@@ -31,6 +38,13 @@ export function parseSize(value: string | number): number | undefined {
   return Number(amount) * { '': 1, k: 1_000, m: 1_000_000 }[unit as '' | 'k' | 'm'];
 }
 
+/** `20/10s`: 20 in any ten seconds, all of them at once if need be. */
+export function parseRate(text: string): { count: number; windowMs: number } | undefined {
+  const [, count, window] = /^(\d{1,9})\/(\w+)$/.exec(text) ?? [];
+  const windowMs = parseDuration(window ?? '');
+  return count !== undefined && windowMs ? { count: Number(count), windowMs } : undefined;
+}
+
 const HOST_NAME = /^(?=.{1,253}$)[a-z0-9_](?:[a-z0-9_-]{0,62})(?:\.[a-z0-9_](?:[a-z0-9_-]{0,62}))*\.?$/i;
 
 function parsePort(text: string): number | undefined {
@@ -48,7 +62,7 @@ function splitHostPort(text: string): Endpoint | undefined {
 }
 
 /** True for `10.0.0.1` and for names, false for `10.0.0.256`, which is meant as an address and is none. */
-function isHost(host: string): boolean {
+export function isHost(host: string): boolean {
   return isIP(host) !== 0 || (HOST_NAME.test(host) && !/^[\d.]+$/.test(host));
 }
 
@@ -60,7 +74,15 @@ export function parseBind(text: string): Bind | undefined {
   const split = splitHostPort(text);
   if (!split) return undefined;
   const host = split.host === '' ? '*' : split.host;
-  return host === '*' || isHost(host) ? { kind: 'tcp', host, port: split.port, text } : undefined;
+  return host === '*' || isHost(host) ? { kind: 'tcp', host: canonicalHost(host), port: split.port, text } : undefined;
+}
+
+/** One spelling for each address: IPv6 has many, and one of IPv4. */
+function canonicalHost(host: string): string {
+  if (isIP(host) !== 6) return host.toLowerCase();
+  const [literal = '', zone] = host.split('%');
+  const { address } = new SocketAddress({ address: literal, family: 'ipv6' });
+  return (zone === undefined ? address : `${address}%${zone}`).replace(/^::ffff:(?=[\d.]+$)/, '');
 }
 
 /** `registry1:5000`, `10.0.0.1:5000`, `[2001:db8::1]:5000`. */
@@ -69,16 +91,28 @@ export function parseEndpoint(text: string): Endpoint | undefined {
   return split && split.port > 0 && isHost(split.host) ? split : undefined;
 }
 
+/** What `parseEndpoint` takes, `dns:registry.internal:5000`, or `srv:_registry._tcp.example.com`. */
+export function parseServerAddress(text: string): Endpoint | Discovered | undefined {
+  const [, discover, rest = ''] = /^(dns|srv):(.*)$/.exec(text) ?? [];
+  // A host may be called dns: that has a port and nothing else behind it.
+  if (discover === undefined || /^\d+$/.test(rest)) return parseEndpoint(text);
+  if (discover === 'srv') return HOST_NAME.test(rest) ? { discover, name: rest } : undefined;
+  const endpoint = parseEndpoint(rest);
+  return endpoint && isIP(endpoint.host) === 0
+    ? { discover: 'dns', name: endpoint.host, port: endpoint.port }
+    : undefined;
+}
+
 /** `HOST:PORT`, an IPv6 address in brackets. */
 export function formatEndpoint({ host, port }: Endpoint): string {
   return isIP(host) === 6 ? `[${host}]:${port}` : `${host}:${port}`;
 }
 
-/** `10.0.0.0/8`, `2001:db8::/32`, or a single address. */
+/** `10.0.0.0/8`, `2001:db8::/32`, or a single address; without a zone, which no network has. */
 export function isCidr(text: string): boolean {
   const [address = '', prefix, more] = text.split('/');
   const family = isIP(address);
-  if (family === 0 || more !== undefined) return false;
+  if (family === 0 || address.includes('%') || more !== undefined) return false;
   return prefix === undefined || (/^\d{1,3}$/.test(prefix) && Number(prefix) <= (family === 4 ? 32 : 128));
 }
 

@@ -10,6 +10,8 @@ export type Pool = {
   readonly servers: readonly Server[];
   readonly policy: Policy;
   readonly table: StickTable<Server> | undefined;
+  /** A client that was moved goes back to its first server; one that was moved to a backup always does. */
+  readonly failback: boolean;
 };
 
 /**
@@ -19,17 +21,42 @@ export type Pool = {
  *
  * `client` is undefined where nothing identifies it (a unix socket); it must be open in the table.
  */
-export function choose(
-  { servers, policy, table }: Pool,
-  client: string | undefined,
-  tried: ReadonlySet<Server>,
-): Choice {
-  const bound = client === undefined ? undefined : table?.match(client);
-  if (bound?.usable && !tried.has(bound)) return { kind: 'stuck', server: bound };
-  const usable = servers.filter((server) => server.usable);
-  const untried = usable.filter((server) => !tried.has(server));
-  const server = policy(untried.length > 0 ? untried : usable);
+export function choose(pool: Pool, client: string | undefined, tried: ReadonlySet<Server>): Choice {
+  const { policy, table } = pool;
+  const bound = client === undefined ? undefined : boundServer(pool, client, tried);
+  if (bound) return { kind: 'stuck', server: bound };
+  const candidates = newcomersServers(pool.servers, tried);
+  // A server with room before one where a place must be waited for.
+  const roomy = candidates.filter((server) => server.hasRoom);
+  const server = policy(roomy.length > 0 ? roomy : candidates, client);
   if (!server) return { kind: 'none', reason: 'all-down' };
   if (client !== undefined) table?.bind(client, server);
   return { kind: 'balanced', server };
+}
+
+function boundServer(
+  { servers, table, failback }: Pool,
+  client: string,
+  tried: ReadonlySet<Server>,
+): Server | undefined {
+  const bound = table?.match(client);
+  const home = failback || bound?.config.backup === true ? table?.home(client) : undefined;
+  if (home && takesNew(home) && !tried.has(home)) {
+    table?.bind(client, home);
+    return home;
+  }
+  if (bound?.usable !== true || tried.has(bound)) return undefined;
+  // A backup is a makeshift: its clients leave it as soon as they can.
+  return bound.config.backup && servers.some((server) => takesNew(server) && !server.config.backup) ? undefined : bound;
+}
+
+const takesNew = (server: Server): boolean => server.usable && server.admin === 'ready' && server.weight > 0;
+
+/** Untried before tried, and backups only where nothing else is. */
+function newcomersServers(servers: readonly Server[], tried: ReadonlySet<Server>): Server[] {
+  const open = servers.filter(takesNew);
+  const primaries = open.filter((server) => !server.config.backup);
+  const untried = (all: Server[]): Server[] => all.filter((server) => !tried.has(server));
+  const choices = [untried(primaries), untried(open), primaries, open];
+  return choices.find((choice) => choice.length > 0) ?? [];
 }

@@ -1,16 +1,23 @@
-import { isIPv4 } from 'node:net';
+import { isIPv4, isIPv6, SocketAddress } from 'node:net';
 
 /** Bits of an address that make one client. */
 export type Prefix = { readonly ipv4: number; readonly ipv6: number };
 
-/** `::ffff:10.0.0.1` is 10.0.0.1: what a dual-stack socket calls an IPv4 client. */
+/**
+ * `::ffff:10.0.0.1` is 10.0.0.1: what a dual-stack socket calls an IPv4 client. Other IPv6 addresses come back in their
+ * shortest spelling (the kernel's, not always that of a PROXY header).
+ */
 export function normaliseAddress(address: string): string {
-  return address.startsWith('::ffff:') && isIPv4(address.slice(7)) ? address.slice(7) : address;
+  if (isIPv4(address)) return address;
+  if (address.startsWith('::ffff:') && isIPv4(address.slice(7))) return address.slice(7);
+  if (!isIPv6(address) || address.includes('%')) return address;
+  const shortest = new SocketAddress({ address, family: 'ipv6' }).address;
+  return shortest === address ? address : normaliseAddress(shortest);
 }
 
 /**
  * What one client is in a stick table: the normalised address, or its network where the prefix is shorter.
- * `address` is an IP literal as the kernel gives it, without a zone.
+ * `address` is a normalised IP literal without a zone.
  */
 export function clientKey(address: string, prefix: Prefix): string {
   if (isIPv4(address)) return prefix.ipv4 === 32 ? address : `${maskIPv4(address, prefix.ipv4)}/${prefix.ipv4}`;
@@ -38,7 +45,7 @@ function mask(bits: number, width: number): number {
   return ((1 << width) - 1) & ~((1 << (width - set)) - 1);
 }
 
-function ipv6Groups(address: string): number[] {
+export function ipv6Groups(address: string): number[] {
   const [left = '', right] = address.split('::');
   const parse = (half: string): number[] =>
     half === ''

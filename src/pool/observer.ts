@@ -1,9 +1,11 @@
 import type { Health } from './health.ts';
-import type { Server } from './server.ts';
+import type { AdminState, Server } from './server.ts';
 
 /** What the pool tells the rest of the house. */
 export type PoolObserver = {
   /** The server went up or down; `before` is what was true until now. */
   serverChanged(server: Server, before: Health): void;
+  /** The operator wants something else of it; `before` is what he wanted until now. */
+  adminChanged(server: Server, before: AdminState): void;
   serverChecked(server: Server, ok: boolean, seconds: number): void;
 };

@@ -1,17 +1,19 @@
 import { once } from 'node:events';
-import { request, type IncomingMessage } from 'node:http';
+import { request, type ClientRequest, type IncomingMessage } from 'node:http';
 import { connect as connectTcp, isIP, type Socket } from 'node:net';
 import { checkServerIdentity, connect as connectTls, type TLSSocket } from 'node:tls';
 import type { HealthCheckConfig } from '../config/schema.ts';
-import { formatDuration, type Endpoint } from '../config/values.ts';
+import { formatDuration, formatEndpoint, type Endpoint } from '../config/values.ts';
 import { connectFailure } from './failures.ts';
 import type { Observation } from './health.ts';
 
-/**
- * What a check saw; `certificateExpiry` in seconds since 1970, where it saw a certificate. `void` where it could not be made
- * for want of something on this machine, which says nothing of the server.
- */
-export type ProbeResult = Observation & { readonly certificateExpiry?: number; readonly void?: true };
+/** What a check saw. */
+export type ProbeResult = Observation & {
+  /** In seconds since 1970, where it saw a certificate. */
+  readonly certificateExpiry?: number;
+  /** It could not be made for want of this machine's resources, and says nothing of the node. */
+  readonly notMade?: boolean;
+};
 
 /** Checks the node at `endpoint`, which `name` resolved to. Ends within the check's timeout and never rejects. */
 export type Probe = (endpoint: Endpoint, name: string, check: HealthCheckConfig) => Promise<ProbeResult>;
@@ -43,7 +45,7 @@ export const probe: Probe = async (endpoint, name, check) => {
       return { ok: false, reason: `${step}no answer within ${formatDuration(check.timeout)}`, ...seen };
     if (error instanceof CheckFailed) return { ok: false, reason: error.message, ...seen };
     const { reason, text } = connectFailure(error as NodeJS.ErrnoException);
-    return { ok: false, reason: text, ...(reason === 'resources' ? { void: true } : {}), ...seen };
+    return { ok: false, reason: text, ...(reason === 'resources' ? { notMade: true } : {}), ...seen };
   }
 };
 
@@ -78,7 +80,8 @@ async function expectStorage(node: Node, path: string, { user, passwordFile }: S
   const credentials = user === undefined ? undefined : `${user}:${passwordFile?.content ?? ''}`;
   const { status, body } = await get(node, path, credentials);
   if (status === 200 || (status === 404 && body.includes('NAME_UNKNOWN'))) return;
-  throw new CheckFailed(`GET ${path} answered ${status}`);
+  const hint = status === 401 ? ': user or passwordFile is missing or wrong' : '';
+  throw new CheckFailed(`GET ${path} answered ${status}${hint}`);
 }
 
 async function get(node: Node, path: string, credentials?: string): Promise<{ status: number; body: string }> {
@@ -91,14 +94,14 @@ async function get(node: Node, path: string, credentials?: string): Promise<{ st
       maxHeaderSize: LARGEST_HEADER_BYTES,
       signal: node.signal,
       headers: {
-        host: node.name,
+        host: formatEndpoint({ host: node.name, port: node.endpoint.port }),
         'user-agent': 'berth',
         connection: 'close',
         ...(credentials === undefined ? {} : { authorization: `Basic ${Buffer.from(credentials).toString('base64')}` }),
       },
     });
     call.end();
-    const [response] = (await once(call, 'response')) as [IncomingMessage];
+    const response = await answer(call);
     // Only the answer to a storage check is judged by its body.
     const body = response.statusCode === 404 ? await readCapped(response) : '';
     return { status: response.statusCode ?? 0, body };
@@ -110,6 +113,13 @@ async function get(node: Node, path: string, credentials?: string): Promise<{ st
   } finally {
     socket.destroy();
   }
+}
+
+/** The status line and headers; those of a 101 come by an event of their own. */
+function answer(call: ClientRequest): Promise<IncomingMessage> {
+  return new Promise((resolve, reject) => {
+    call.on('response', resolve).on('upgrade', resolve).on('error', reject);
+  });
 }
 
 async function readCapped(response: IncomingMessage): Promise<string> {
@@ -134,11 +144,13 @@ async function open({ endpoint, name, check, signal, seen }: Node): Promise<Sock
     ALPNProtocols: ['http/1.1'],
     // Judged below instead: the expiry of a bad certificate is worth knowing too.
     rejectUnauthorized: false,
-    // Node would compare the names of the certificate with 'localhost' where the server is an address.
+    // Judged below too: where the name is an address, Node would look for "localhost".
     checkServerIdentity: () => undefined,
     ...(tls.ca ? { ca: tls.ca.content } : {}),
     ...(isIP(name) === 0 ? { servername: name } : {}),
   });
+  // An abort fails it twice, as its socket and by itself; `once` hears the first, and the second must not be an uncaught one.
+  secure.on('error', () => {});
   const stop = (): void => void secure.destroy(new Error('aborted'));
   signal.addEventListener('abort', stop, { once: true });
   secure.once('close', () => signal.removeEventListener('abort', stop));
@@ -148,7 +160,6 @@ async function open({ endpoint, name, check, signal, seen }: Node): Promise<Sock
     socket.destroy();
     throw new CheckFailed(`TLS: ${tlsReason(error as Error & { reason?: string })}`, { cause: error });
   }
-  secure.on('error', () => {});
   judgeCertificate(secure, name, tls.verify, seen);
   return secure;
 }

@@ -1,17 +1,22 @@
-import type { HealthCheckConfig, ServerConfig } from '../config/schema.ts';
+import { isDeepStrictEqual } from 'node:util';
+import type { HealthCheckConfig, StaticServerConfig } from '../config/schema.ts';
 import type { Endpoint } from '../config/values.ts';
 import { freshHealth, HealthMonitor, observe, type Health, type Observation } from './health.ts';
 import type { PoolObserver } from './observer.ts';
 import { probe, type Probe } from './probe.ts';
+import { Slots } from './slots.ts';
 import { NameWatch, type Answer, type Lookup } from './resolve.ts';
 
 /** What the operator wants: drain takes no new client, maint takes none at all. */
 export type AdminState = 'ready' | 'drain' | 'maint';
 
+/** A server that has just recovered gets some clients, however slowly it starts. */
+const SLOWEST_START = 0.01;
+
 export type ServerParts = {
   readonly backend: string;
   readonly name: string;
-  readonly config: ServerConfig;
+  readonly config: StaticServerConfig;
   readonly healthCheck: HealthCheckConfig | false;
   readonly resolveIntervalMs: number;
   readonly observer: PoolObserver;
@@ -23,27 +28,32 @@ export type ServerParts = {
 export class Server {
   readonly backend: string;
   readonly name: string;
-  readonly config: ServerConfig;
-  readonly admin: AdminState = 'ready';
+  readonly resolveIntervalMs: number;
+  config: StaticServerConfig;
   health: Health = freshHealth(Date.now());
-  /** Open connections. */
-  connections = 0;
+  /** Places for connections: those that stand or are being made, and those that wait. */
+  readonly slots = new Slots();
   /** Bytes relayed since the start: `in` is client to server. */
   readonly traffic = { in: 0, out: 0 };
   /** Seconds since 1970, of the certificate that the last TLS check saw. */
   certificateExpiry: number | undefined;
   lastCheckSeconds: number | undefined;
-  readonly #healthCheck: HealthCheckConfig | false;
+  #healthCheck: HealthCheckConfig | false;
   readonly #observer: PoolObserver;
   readonly #probe: Probe;
   readonly #names: NameWatch;
-  readonly #monitor: HealthMonitor | undefined;
+  #monitor: HealthMonitor | undefined;
+  #retired = false;
   #addresses: readonly string[] = [];
   #address: string | undefined;
+  #admin: AdminState = 'ready';
+  /** When it came up again, on the clock of `performance.now`; undefined where it has been up since the start. */
+  #recoveredMs: number | undefined;
 
   constructor({ backend, name, config, healthCheck, resolveIntervalMs, observer, ...parts }: ServerParts) {
     this.backend = backend;
     this.name = name;
+    this.resolveIntervalMs = resolveIntervalMs;
     this.config = config;
     this.#healthCheck = healthCheck;
     this.#observer = observer;
@@ -54,15 +64,46 @@ export class Server {
       (answer) => this.#resolved(answer),
       parts.lookup,
     );
-    if (healthCheck !== false) this.#monitor = new HealthMonitor(healthCheck, () => this.#check(healthCheck));
+    this.#monitor = this.#newMonitor();
   }
 
+  get admin(): AdminState {
+    return this.#admin;
+  }
+
+  /** Its share of new clients; after a recovery it grows to the configured one over `slowStart`. */
   get weight(): number {
-    return this.config.weight;
+    const { weight, slowStart } = this.config;
+    if (this.#recoveredMs === undefined || slowStart === 0) return weight;
+    const share = (performance.now() - this.#recoveredMs) / slowStart;
+    return share >= 1 ? weight : weight * Math.max(share, SLOWEST_START);
+  }
+
+  get connections(): number {
+    return this.slots.taken;
   }
 
   get usable(): boolean {
-    return this.health.up && this.admin !== 'maint' && this.#address !== undefined;
+    return this.health.up && this.#admin !== 'maint' && this.#address !== undefined && !this.#retired;
+  }
+
+  /** Whether a new connection would not have to wait. */
+  get hasRoom(): boolean {
+    return this.slots.free(this.config.maxConnections);
+  }
+
+  /** What the operator wants; connections that stand go on in each state. */
+  setAdmin(state: AdminState): void {
+    const before = this.#admin;
+    if (state === before) return;
+    this.#admin = state;
+    if (state === 'maint') this.slots.move();
+    this.#observer.adminChanged(this, before);
+  }
+
+  /** A connection that had a place has ended. */
+  releaseSlot(): void {
+    this.slots.release(this.config.maxConnections);
   }
 
   /** The IP literal and port to connect to now; undefined until the name has resolved. */
@@ -80,6 +121,31 @@ export class Server {
     this.#monitor?.close();
   }
 
+  /** It is no longer configured: its connections go on, new ones go elsewhere. */
+  retire(): void {
+    this.#retired = true;
+    this.close();
+    this.slots.move();
+  }
+
+  /** Whether a server of this configuration is this one: what else may change is applied. */
+  isAt({ address }: StaticServerConfig): boolean {
+    return isDeepStrictEqual(address, this.config.address);
+  }
+
+  /** Goes on under another configuration of the same address; health and connections stay. */
+  apply(config: StaticServerConfig, healthCheck: HealthCheckConfig | false): void {
+    this.config = config;
+    this.slots.grant(config.maxConnections);
+    if (isDeepStrictEqual(healthCheck, this.#healthCheck)) return;
+    this.#monitor?.close();
+    this.#healthCheck = healthCheck;
+    this.#monitor = this.#newMonitor();
+    if (this.#address === undefined) return;
+    if (this.#monitor) this.#monitor.start();
+    else if (!this.health.up) this.#become(freshHealth(Date.now()));
+  }
+
   /**
    * A client's connection to `host` failed: as good as a failed check, and the next check comes forward. Without checks
    * nothing could bring the server up again, so there it counts for nothing.
@@ -90,15 +156,22 @@ export class Server {
     this.#monitor?.wake();
   }
 
+  #newMonitor(): HealthMonitor | undefined {
+    const config = this.#healthCheck;
+    return config === false ? undefined : new HealthMonitor(config, () => this.#check(config));
+  }
+
   async #check(config: HealthCheckConfig): Promise<Health> {
     const host = this.#address;
     if (host === undefined) return this.health;
     const startedMs = performance.now();
     const port = config.port === 'same' ? this.config.address.port : config.port;
     const result = await this.#probe({ host, port }, this.config.address.host, config);
-    if (result.void) return this.health;
+    if (result.notMade === true) return this.health;
     this.lastCheckSeconds = (performance.now() - startedMs) / 1_000;
     if (result.certificateExpiry !== undefined) this.certificateExpiry = result.certificateExpiry;
+    // A check that was under way when the configuration changed says nothing any more.
+    if (this.#retired || config !== this.#healthCheck) return this.health;
     this.#observer.serverChecked(this, result.ok, this.lastCheckSeconds);
     this.#observe(config, host, result);
     return this.health;
@@ -112,7 +185,10 @@ export class Server {
   #become(health: Health): void {
     const before = this.health;
     this.health = health;
-    if (before.up !== health.up) this.#observer.serverChanged(this, before);
+    if (before.up === health.up) return;
+    if (health.up) this.#recoveredMs = performance.now();
+    else this.slots.move();
+    this.#observer.serverChanged(this, before);
   }
 
   /** A name with several addresses goes on to the next where one fails. */

@@ -7,6 +7,16 @@ export type StickTableOptions = {
   readonly expireMs: number;
   /** A monotonic clock in milliseconds that never reads 0 (lru-cache takes 0 for "no time to live"). */
   readonly now?: () => number;
+  /** Remember the first server of a client that was moved: `home`. */
+  readonly homes?: boolean;
+};
+
+/** A binding as it can be kept elsewhere: `remainingMs` of life, were its client away from now on. */
+export type Binding<S> = {
+  readonly client: string;
+  readonly server: S;
+  readonly home: S | undefined;
+  readonly remainingMs: number;
 };
 
 type Held<S> = { server: S | undefined; connections: number };
@@ -19,32 +29,33 @@ type Held<S> = { server: S | undefined; connections: number };
  * with open connections may outnumber `size`; their bindings then live as long as the connections.
  */
 export class StickTable<S extends object> {
-  readonly size: number;
   hits = 0;
   misses = 0;
   evictions = 0;
   expirations = 0;
   moves = 0;
   readonly #held = new Map<string, Held<S>>();
-  readonly #away: LRUCache<string, S>;
+  readonly #now: () => number;
+  #size: number;
+  #expireMs: number;
+  #away: LRUCache<string, S>;
+  /** The clients in the cache, which cannot be walked in steps while it changes; a set can. */
+  readonly #roll = new Set<string>();
   readonly #entriesOf = new Map<S, number>();
+  /** Only the clients that are not where they began. */
+  #homes: Map<string, S> | undefined;
 
-  constructor({ size, expireMs, now = () => performance.now() }: StickTableOptions) {
-    this.size = size;
-    this.#away = new LRUCache<string, S>({
-      max: size,
-      ttl: expireMs,
-      ttlResolution: 0,
-      perf: { now },
-      // For `expire`, which must see the stale ones; every `get` refuses them.
-      allowStale: true,
-      dispose: (server, _client, reason) => {
-        if (reason === 'expire') this.expirations++;
-        else if (reason === 'evict') this.evictions++;
-        else return;
-        this.#count(server, -1);
-      },
-    });
+  constructor({ size, expireMs, now = () => performance.now(), homes = false }: StickTableOptions) {
+    this.#now = now;
+    this.#size = size;
+    this.#expireMs = expireMs;
+    if (homes) this.#homes = new Map();
+    this.#away = this.#cache();
+  }
+
+  /** Most entries. */
+  get size(): number {
+    return this.#size;
   }
 
   /** Bindings that stand, those of clients with open connections included. */
@@ -56,6 +67,14 @@ export class StickTable<S extends object> {
     return this.#entriesOf.get(server) ?? 0;
   }
 
+  /** The binding of a client as it stands, without touching it; `expiresMs` is undefined while connections hold it. */
+  peek(client: string): { server: S; connections: number; expiresMs: number | undefined } | undefined {
+    const held = this.#held.get(client);
+    const expiresMs = held ? undefined : this.#away.getRemainingTTL(client);
+    const server = held ? held.server : this.#away.peek(client, { allowStale: false });
+    return server && { server, connections: held?.connections ?? 0, expiresMs };
+  }
+
   /** A connection of `client` begins. From here to `close` its binding neither expires nor is evicted. */
   open(client: string): void {
     const held = this.#held.get(client);
@@ -65,6 +84,7 @@ export class StickTable<S extends object> {
     if (held) held.connections++;
     else {
       this.#away.delete(client);
+      this.#roll.delete(client);
       this.#held.set(client, { server, connections: 1 });
     }
   }
@@ -74,6 +94,11 @@ export class StickTable<S extends object> {
     return this.#held.get(client)?.server;
   }
 
+  /** The first server of an open client that was moved from it. */
+  home(client: string): S | undefined {
+    return this.#homes?.get(client);
+  }
+
   /** Binds an open client, or moves its binding. */
   bind(client: string, server: S): void {
     const held = this.#held.get(client);
@@ -81,11 +106,12 @@ export class StickTable<S extends object> {
     if (held.server) {
       this.moves++;
       this.#count(held.server, -1);
+      if (server === this.#homes?.get(client)) this.#homes.delete(client);
+      else if (!this.#homes?.has(client)) this.#homes?.set(client, held.server);
     }
     held.server = server;
     this.#count(server, 1);
-    // The least recently used client that is away makes room.
-    while (this.entries > this.size && this.#away.size > 0) this.#away.pop();
+    this.#makeRoom();
   }
 
   /** A connection of `client` has ended; with the last one the binding's time begins to run. */
@@ -94,8 +120,9 @@ export class StickTable<S extends object> {
     if (!held || --held.connections > 0) return;
     this.#held.delete(client);
     if (!held.server) return;
+    this.#roll.add(client);
     this.#away.set(client, held.server);
-    while (this.entries > this.size && this.#away.size > 0) this.#away.pop();
+    this.#makeRoom();
   }
 
   /** Drops what has expired. All entries live equally long, so the least recently used one is the oldest. */
@@ -105,6 +132,75 @@ export class StickTable<S extends object> {
       if (oldest.done === true || this.#away.getRemainingTTL(oldest.value) >= 0) return;
       this.#away.get(oldest.value, { allowStale: false });
     }
+  }
+
+  /** All bindings, the oldest first. The table may change between two steps: what comes meanwhile may be in it or not. */
+  *bindings(): Generator<Binding<S>> {
+    const binding = (client: string, server: S, remainingMs: number): Binding<S> => ({
+      client,
+      server,
+      home: this.#homes?.get(client),
+      remainingMs,
+    });
+    for (const client of this.#roll) {
+      const server = this.#away.peek(client, { allowStale: false });
+      if (server) yield binding(client, server, this.#away.getRemainingTTL(client));
+    }
+    for (const [client, { server }] of this.#held) if (server) yield binding(client, server, this.#expireMs);
+  }
+
+  /** A binding that was kept elsewhere, of a client that has none yet; a full table makes room for it. */
+  restore({ client, server, home, remainingMs }: Binding<S>): void {
+    if (remainingMs <= 0 || this.#held.has(client) || this.#away.has(client)) return;
+    const ageMs = this.#expireMs - Math.min(remainingMs, this.#expireMs);
+    this.#roll.add(client);
+    this.#away.set(client, server, { start: this.#now() - ageMs });
+    this.#count(server, 1);
+    if (home) this.#homes?.set(client, home);
+    this.#makeRoom();
+  }
+
+  /**
+   * Another size, life or memory of homes for the bindings that stand. A binding's time has run since its last match, whatever
+   * its life was then. Takes about a second for a million entries.
+   */
+  change({ size, expireMs, homes = false }: Omit<StickTableOptions, 'now'>): void {
+    const [old, oldExpireMs] = [this.#away, this.#expireMs];
+    this.#size = size;
+    this.#expireMs = expireMs;
+    this.#homes = homes ? (this.#homes ?? new Map<string, S>()) : undefined;
+    this.#away = this.#cache();
+    for (const client of old.rkeys()) {
+      const server = old.peek(client);
+      const ageMs = oldExpireMs - old.getRemainingTTL(client);
+      if (server) this.#away.set(client, server, { start: this.#now() - ageMs });
+    }
+    this.expire();
+    this.#makeRoom();
+  }
+
+  #cache(): LRUCache<string, S> {
+    return new LRUCache<string, S>({
+      max: this.#size,
+      ttl: this.#expireMs,
+      ttlResolution: 0,
+      perf: { now: this.#now },
+      // For `expire`, which must see the stale ones; every `get` refuses them.
+      allowStale: true,
+      dispose: (server, client, reason) => {
+        if (reason === 'expire') this.expirations++;
+        else if (reason === 'evict') this.evictions++;
+        else return;
+        this.#count(server, -1);
+        this.#homes?.delete(client);
+        this.#roll.delete(client);
+      },
+    });
+  }
+
+  /** The least recently used client that is away goes first. */
+  #makeRoom(): void {
+    while (this.entries > this.#size && this.#away.size > 0) this.#away.pop();
   }
 
   #count(server: S, by: 1 | -1): void {

@@ -1,24 +1,23 @@
-import type { Socket } from 'node:net';
+import { isIPv6, type Socket } from 'node:net';
 import type { Timeouts } from '../config/schema.ts';
 import type { Backend } from '../pool/backend.ts';
 import type { Server } from '../pool/server.ts';
+import type { Address, Admission, Admitted } from './admission.ts';
 import type { RelayBuffers } from './buffers.ts';
 import { dial } from './dial.ts';
 import type { ProxyObserver, Via } from './observer.ts';
-import { Relay, type End } from './relay.ts';
+import { buildProxyHeader, looksLikeProxyHeader } from './proxy-protocol.ts';
+import { Relay, type End, type Phase } from './relay.ts';
 import type { Sockets } from './sockets.ts';
 
 export type Surroundings = {
   readonly frontend: string;
-  readonly backend: Backend;
+  readonly admission: Admission;
   readonly timeouts: Timeouts;
   readonly sockets: Sockets;
   readonly buffers: RelayBuffers;
   readonly observer: ProxyObserver;
 };
-
-/** Who connected: the address is an IP literal, normalised; undefined on a unix socket. */
-export type Client = { readonly address: string | undefined; readonly text: string };
 
 /** Before the same server is tried again; another one is tried at once. As HAProxy's turn-around. */
 const SAME_SERVER_DELAY_MS = 1_000;
@@ -31,56 +30,64 @@ const NOBODY: Reached = { kind: 'none', end: 'SC', final: false };
 
 /** One client's connection, from the accept to its record. */
 export class Connection {
-  readonly #client: Client;
+  readonly #peer: Address | undefined;
   readonly #around: Surroundings;
   readonly #relay: Relay;
   readonly #startedMs = performance.now();
+  #phase: Phase = 'R';
   #server: Server | undefined;
   #via: Via | undefined;
   #retries = 0;
   #connectMs: number | undefined;
+  #queueMs = 0;
   /** How much of the relay's bytes the server's counters have. */
   #counted = { in: 0, out: 0 };
 
-  constructor(accepted: Socket, client: Client, around: Surroundings) {
-    this.#client = client;
+  /** `peer` is undefined on a unix socket. */
+  constructor(accepted: Socket, peer: Address | undefined, around: Surroundings) {
+    this.#peer = peer;
     this.#around = around;
     this.#relay = new Relay(accepted, around.sockets, around.buffers);
   }
 
-  /** The connection's whole life; resolves when it is over and recorded. */
-  async run(): Promise<void> {
-    const { backend } = this.#around;
-    const key = backend.clientKey(this.#client.address);
-    if (key !== undefined) backend.table?.open(key);
-    const reached = await this.#reach(key);
-    let end: End;
-    if (reached.kind === 'server') {
-      reached.server.connections++;
-      end = await this.#relay.join(reached.socket);
-      this.count();
-      reached.server.connections--;
-    } else {
-      end = this.#relay.end ?? reached.end;
-      this.#relay.refuse(end);
-    }
-    if (key !== undefined) backend.table?.close(key);
-    this.#record(end);
+  /** The server that it is connected to, or on its way to. */
+  get server(): Server | undefined {
+    return this.#server;
   }
 
-  /** Ends it on the operator's behalf. */
-  kill(): void {
-    this.#relay.close(this.#connectMs === undefined ? 'KC' : 'KD');
+  /** The connection's whole life; resolves when it is over and recorded. */
+  async run(): Promise<void> {
+    const { admission, frontend, observer } = this.#around;
+    const admitted = await admission.admit(this.#relay, this.#peer);
+    if (admitted.kind === 'refused') {
+      this.#relay.refuse('PR');
+      observer.refused(frontend, admitted.reason, formatAddress(admitted.client));
+      return;
+    }
+    const { client, backend } = admitted;
+    const key = backend.clientKey(client?.address);
+    // A reload may give the backend another table while this connection stands.
+    const { table } = backend;
+    if (key !== undefined) table?.open(key);
+    const end = await this.#serve(admitted, key);
+    if (key !== undefined) table?.close(key);
+    if (client) admission.access.leave(client.address);
+    this.#record(admitted, end);
+  }
+
+  /** Ends it on behalf of the operator (`K`), or because its server was marked down (`D`). */
+  kill(who: 'K' | 'D'): void {
+    this.#relay.close(`${who}${this.#phase === 'D' ? this.#relay.phase : this.#phase}`);
   }
 
   /** To be called about once a second: ends what is idle, and adds to the server's counters. */
   sweep(nowMs: number): void {
     this.#relay.checkIdle(nowMs, this.#around.timeouts);
-    this.count();
+    this.#count();
   }
 
   /** Brings the server's byte counters up to date. */
-  count(): void {
+  #count(): void {
     // Before the server is there what the client sends waits here, and may go to another one.
     if (!this.#server || this.#connectMs === undefined) return;
     const { bytesIn, bytesOut } = this.#relay;
@@ -89,17 +96,38 @@ export class Connection {
     this.#counted = { in: bytesIn, out: bytesOut };
   }
 
+  async #serve(admitted: Admitted, key: string | undefined): Promise<End> {
+    const reached = await this.#reach(admitted.backend, key);
+    if (reached.kind === 'none') {
+      const end = this.#relay.end ?? reached.end;
+      this.#relay.refuse(end);
+      return end;
+    }
+    const { server, socket } = reached;
+    this.#phase = 'D';
+    const end = await this.#relay.join(socket, {
+      header: this.#header(admitted, server),
+      forbids: admitted.proxied ? undefined : looksLikeProxyHeader,
+    });
+    this.#count();
+    server.releaseSlot();
+    return end;
+  }
+
   /** Chooses and connects, and goes on to the next usable server where that fails. */
-  async #reach(key: string | undefined): Promise<Reached> {
-    const { backend, timeouts, observer } = this.#around;
+  async #reach(backend: Backend, key: string | undefined): Promise<Reached> {
+    const { timeouts, observer } = this.#around;
     const tried = new Set<Server>();
-    for (let failed: Reached = NOBODY; ;) {
+    let failed: Reached = NOBODY;
+    for (;;) {
       const choice = backend.choose(key, tried);
       if (choice.kind === 'none') return failed;
       const { server } = choice;
       const again = tried.has(server);
       if (again) await this.#pause(Math.min(SAME_SERVER_DELAY_MS, timeouts.connect));
-      if (this.#relay.end !== undefined) return failed;
+      const place = await this.#takePlace(server);
+      if (place === 'moved') continue;
+      if (place !== 'granted') return place;
       if (this.#server) {
         this.#retries++;
         observer.retried(backend.name, server !== this.#server);
@@ -107,14 +135,45 @@ export class Connection {
       this.#via = this.#server && !again ? 'redispatched' : (this.#via ?? choice.kind);
       this.#server = server;
       const reached = await this.#attempt(server);
-      if (reached.kind === 'server' || reached.final || this.#retries === backend.config.retries) return reached;
+      if (reached.kind === 'server') return reached;
+      server.releaseSlot();
+      if (reached.final || this.#retries === backend.config.retries) return reached;
       failed = reached;
       tried.add(server);
     }
   }
 
+  /** One of the server's places, waited for where it has none free. */
+  async #takePlace(server: Server): Promise<'granted' | 'moved' | Reached> {
+    this.#phase = 'Q';
+    if (this.#relay.end !== undefined) return { kind: 'none', end: 'CQ', final: true };
+    if (server.hasRoom) {
+      server.slots.take();
+      return 'granted';
+    }
+    const startedMs = performance.now();
+    const wait = server.slots.queue();
+    let timedOut = false;
+    const timer = setTimeout(
+      () => {
+        timedOut = true;
+        wait.leave();
+      },
+      Math.max(0, this.#around.timeouts.queue - this.#queueMs),
+    );
+    this.#relay.onClientLost(() => wait.leave());
+    const outcome = await wait.outcome;
+    clearTimeout(timer);
+    this.#queueMs += performance.now() - startedMs;
+    if (outcome === 'granted' && this.#relay.end !== undefined) server.releaseSlot();
+    else if (outcome !== 'left') return outcome;
+    this.#server = server;
+    return { kind: 'none', end: timedOut ? 'sQ' : 'CQ', final: true };
+  }
+
   async #attempt(server: Server): Promise<Reached> {
     const { timeouts, observer } = this.#around;
+    this.#phase = 'C';
     const { endpoint } = server;
     if (!endpoint) return NOBODY;
     const socket = this.#relay.connect(endpoint);
@@ -145,23 +204,35 @@ export class Connection {
     });
   }
 
-  #record(end: End): void {
-    const { frontend, backend, observer } = this.#around;
-    observer.ended({
-      frontend,
+  #header({ client, destination, backend }: Admitted, server: Server): Buffer | undefined {
+    const version = server.config.sendProxy ?? backend.config.sendProxy;
+    if (version === 'none') return undefined;
+    return buildProxyHeader(version, client, client && (destination ?? this.#relay.local));
+  }
+
+  #record({ client, serverName, backend }: Admitted, end: End): void {
+    this.#around.observer.ended({
+      frontend: this.#around.frontend,
       backend: backend.name,
       server: this.#server?.name,
-      client: this.#client.text,
+      client: formatAddress(client),
+      sni: serverName,
       via: this.#via,
       retries: this.#retries,
       in: this.#relay.bytesIn,
       out: this.#relay.bytesOut,
       connectMs: this.#connectMs === undefined ? undefined : round(this.#connectMs),
-      queueMs: 0,
+      queueMs: round(this.#queueMs),
       durationMs: round(performance.now() - this.#startedMs),
       end,
     });
   }
+}
+
+/** `ip:port`, an IPv6 address in brackets, or `unix`. */
+export function formatAddress(address: Address | undefined): string {
+  if (!address) return 'unix';
+  return isIPv6(address.address) ? `[${address.address}]:${address.port}` : `${address.address}:${address.port}`;
 }
 
 /** To the microsecond. */

@@ -6,6 +6,7 @@ import type { Reader } from './sockets.ts';
 const QUIET_MS = 1_000;
 /** What a client may send before its server is there. A ClientHello and the first request fit many times. */
 const MOST_EARLY_BYTES = 64 << 10;
+const NOTHING = Buffer.alloc(0);
 
 /** Bytes from one socket to another, with backpressure. Before the target is there, the first ones are kept. */
 export class Direction implements Reader {
@@ -14,11 +15,13 @@ export class Direction implements Reader {
   lastMs = performance.now();
   /** The source has said that nothing more will come. */
   ended = false;
+  /** Called whenever there is more to see in `early`. */
+  onEarly: (() => void) | undefined;
   readonly #buffers: RelayBuffers;
   #own: Buffer | undefined;
   #source: Socket | undefined;
   #target: Socket | undefined;
-  #early: Buffer[] = [];
+  #early: Buffer = NOTHING;
   #blocked = false;
   #queuedBytes = 0;
 
@@ -32,16 +35,29 @@ export class Direction implements Reader {
       this.ended = true;
       this.lastMs = performance.now();
       this.#target?.end();
+      this.onEarly?.();
     });
   }
 
-  /** Writes what has come so far, and from now on all that comes. */
-  to(target: Socket): void {
+  /** What has come before the target was there. */
+  get early(): Buffer {
+    return this.#early;
+  }
+
+  /** Drops the first bytes of `early`: they were not meant for the target. */
+  skip(count: number): void {
+    this.#early = this.#early.subarray(count);
+    this.bytes -= count;
+    if (this.#early.length < MOST_EARLY_BYTES) this.#source?.resume();
+  }
+
+  /** Writes `header` and what has come so far, in one piece, and from now on all that comes. */
+  to(target: Socket, header: Buffer = NOTHING): void {
     this.#target = target;
     target.on('drain', () => this.#unblock());
-    let taken = true;
-    for (const chunk of this.#early) taken = target.write(chunk);
-    this.#early = [];
+    const first = header.length > 0 ? Buffer.concat([header, this.#early]) : this.#early;
+    this.#early = NOTHING;
+    const taken = first.length === 0 || target.write(first);
     if (this.ended) target.end();
     this.#blocked = !taken;
     if (taken) this.#source?.resume();
@@ -63,7 +79,7 @@ export class Direction implements Reader {
     const { landing } = this.#buffers;
     // Other sockets' next reads are aimed at the landing buffer already: what is written must be a copy.
     const chunk = Buffer.from(landing.subarray(0, count));
-    if (count === landing.length) this.#own = this.#buffers.lend();
+    if (this.#target && count === landing.length) this.#own = this.#buffers.lend();
     return this.#pass(chunk);
   }
 
@@ -90,14 +106,16 @@ export class Direction implements Reader {
   #pass(chunk: Buffer): boolean {
     this.bytes += chunk.length;
     this.lastMs = performance.now();
-    if (!this.#target) {
-      // A chunk of our own buffer cannot come here: that takes a full landing buffer, and reading stops with the first.
-      this.#early.push(chunk);
-      return this.bytes < MOST_EARLY_BYTES;
-    }
+    if (!this.#target) return this.#keep(chunk);
     const taken = this.#target.write(chunk);
     this.#blocked = !taken;
     return taken;
+  }
+
+  #keep(chunk: Buffer): boolean {
+    this.#early = this.#early.length > 0 ? Buffer.concat([this.#early, chunk]) : chunk;
+    this.onEarly?.();
+    return this.#target ? !this.#blocked : this.#early.length < MOST_EARLY_BYTES;
   }
 
   #unblock(): void {

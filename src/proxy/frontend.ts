@@ -1,67 +1,89 @@
 import { createServer, type Server as Listener, type Socket } from 'node:net';
-import type { FrontendConfig } from '../config/schema.ts';
+import type { FrontendConfig, Timeouts } from '../config/schema.ts';
+import type { Bind } from '../config/values.ts';
 import { listen, listeningAddress } from '../listen.ts';
 import { normaliseAddress } from '../pool/client-key.ts';
-import { Connection, type Client, type Surroundings } from './connection.ts';
+import type { Server } from '../pool/server.ts';
+import { Admission, type Refusal, type Routes } from './admission.ts';
+import { Connection, formatAddress, type Surroundings } from './connection.ts';
+import { reset } from './sockets.ts';
 
 /** Connections that may stand at one time, in all frontends together. */
 export type Capacity = { most: number; open: number };
 
-export type FrontendParts = Omit<Surroundings, 'frontend'> & {
+export type FrontendParts = Omit<Surroundings, 'frontend' | 'admission'> & {
   readonly name: string;
   readonly config: FrontendConfig;
+  readonly routes: Routes;
   readonly capacity: Capacity;
+  /** Gives a listening descriptor that this process was started with, if there is one for the frontend. */
+  readonly inherited: (frontend: string) => number | undefined;
 };
+
+/** Listeners that were opened for a configuration that is not in force yet. */
+export type Opened = ReadonlyMap<string, Listener>;
 
 /** Where clients arrive: the listening sockets, what is admitted, and the connections that stand. */
 export class Frontend {
   readonly name: string;
-  readonly #config: FrontendConfig;
+  #config: FrontendConfig;
   readonly #capacity: Capacity;
-  readonly #around: Surroundings;
+  readonly #inherited: FrontendParts['inherited'];
+  #around: Surroundings;
   readonly #connections = new Set<Connection>();
-  #listeners: Listener[] = [];
+  /** By the text of their bind. */
+  readonly #listeners = new Map<string, Listener>();
   #accepts = 0;
   #onEmpty: (() => void) | undefined;
 
-  constructor({ name, config, capacity, ...around }: FrontendParts) {
+  constructor({ name, config, capacity, routes, inherited, ...around }: FrontendParts) {
     this.name = name;
     this.#config = config;
     this.#capacity = capacity;
-    this.#around = { ...around, frontend: name };
+    this.#inherited = inherited;
+    this.#around = { ...around, frontend: name, admission: new Admission(config, routes) };
   }
 
   get connections(): number {
     return this.#connections.size;
   }
 
-  /** Opens every bind; resolves to where it listens. Rejects with a StartError, and then listens nowhere. */
-  async listen(): Promise<string[]> {
-    for (const bind of this.#config.bind) {
+  /** Where it listens. */
+  get addresses(): string[] {
+    return [...this.#listeners.values()].map(listeningAddress);
+  }
+
+  /** Opens the binds that are not open yet, for `use` or `discard`. Rejects with a StartError, and then has opened none. */
+  async open(binds: readonly Bind[]): Promise<Opened> {
+    const opened = new Map<string, Listener>();
+    for (const bind of binds) {
+      if (this.#listeners.has(bind.text)) continue;
       const listener = createServer({ pauseOnConnect: true, allowHalfOpen: true, noDelay: true });
       listener.on('connection', (socket) => this.#accept(socket, bind.kind === 'unix'));
       try {
-        await listen(listener, bind, `frontend ${this.name}`);
+        await listen(listener, bind, `frontend ${this.name}`, this.#inherited(this.name));
       } catch (error) {
-        this.#closeListeners();
+        discard(opened);
         throw error;
       }
-      this.#listeners.push(listener);
+      opened.set(bind.text, listener);
     }
-    return this.#listeners.map(listeningAddress);
+    return opened;
+  }
+
+  /** Goes on under another configuration; the listeners that it does not name are closed, connections stay. */
+  async apply(config: FrontendConfig, routes: Routes, timeouts: Timeouts, opened: Opened): Promise<void> {
+    this.#config = config;
+    this.#around.admission.apply(config, routes);
+    this.#around = { ...this.#around, timeouts };
+    for (const [text, listener] of opened) this.#listeners.set(text, listener);
+    const named = new Set(config.bind.map(({ text }) => text));
+    await this.#closeListeners([...this.#listeners.keys()].filter((text) => !named.has(text)));
   }
 
   /** Takes what the kernel has accepted already, then listens no more. */
   async stopAccepting(): Promise<void> {
-    // Closing a listener resets what is still in its backlog. One connection is taken a turn of the loop, so the backlog
-    // is empty when turns pass without one; the bound is for a client that never stops.
-    const deadlineMs = performance.now() + 1_000;
-    let seen = -1;
-    while (seen !== this.#accepts && performance.now() < deadlineMs) {
-      seen = this.#accepts;
-      for (let turn = 0; turn < 3; turn++) await new Promise((resolve) => setImmediate(resolve));
-    }
-    this.#closeListeners();
+    await this.#closeListeners([...this.#listeners.keys()]);
   }
 
   /** Resolves when no connection stands any more. */
@@ -70,16 +92,33 @@ export class Frontend {
   }
 
   killAll(): void {
-    for (const connection of this.#connections) connection.kill();
+    for (const connection of this.#connections) connection.kill('K');
+  }
+
+  /** Ends the connections of a server that was marked down. */
+  killOf(server: Server): void {
+    for (const connection of this.#connections) if (connection.server === server) connection.kill('D');
   }
 
   sweep(nowMs: number): void {
     for (const connection of this.#connections) connection.sweep(nowMs);
   }
 
-  #closeListeners(): void {
-    for (const listener of this.#listeners) listener.close();
-    this.#listeners = [];
+  /**
+   * Closing a listener resets what is still in its backlog. One connection is taken a turn of the loop, so the backlog is
+   * empty when turns pass without one; the bound is for clients that never stop coming.
+   */
+  async #closeListeners(texts: readonly string[]): Promise<void> {
+    const deadlineMs = performance.now() + 1_000;
+    let seen = texts.length > 0 ? -1 : this.#accepts;
+    while (seen !== this.#accepts && performance.now() < deadlineMs) {
+      seen = this.#accepts;
+      for (let turn = 0; turn < 3; turn++) await new Promise((resolve) => setImmediate(resolve));
+    }
+    for (const text of texts) {
+      this.#listeners.get(text)?.close();
+      this.#listeners.delete(text);
+    }
   }
 
   #accept(socket: Socket, unix: boolean): void {
@@ -90,18 +129,18 @@ export class Frontend {
       socket.on('error', () => {}).destroy();
       return;
     }
-    const client = unix ? { address: undefined, text: 'unix' } : tcpClient(address ?? '', socket.remotePort ?? 0);
+    const peer = unix ? undefined : { address: normaliseAddress(address ?? ''), port: socket.remotePort ?? 0 };
     const refusal = this.#refusal();
     if (refusal) {
-      this.#around.observer.refused(this.name, refusal, client.text);
-      socket.on('error', () => {}).resetAndDestroy();
+      this.#around.observer.refused(this.name, refusal, formatAddress(peer));
+      reset(socket.on('error', () => {}));
       return;
     }
     this.#around.observer.accepted(this.name);
-    void this.#serve(new Connection(socket, client, this.#around));
+    void this.#serve(new Connection(socket, peer, this.#around));
   }
 
-  #refusal(): 'open_files' | 'max_connections' | undefined {
+  #refusal(): Refusal | undefined {
     if (this.#capacity.open >= this.#capacity.most) return 'open_files';
     const most = this.#config.maxConnections;
     return most > 0 && this.#connections.size >= most ? 'max_connections' : undefined;
@@ -120,7 +159,7 @@ export class Frontend {
   }
 }
 
-function tcpClient(remoteAddress: string, port: number): Client {
-  const address = normaliseAddress(remoteAddress);
-  return { address, text: address.includes(':') ? `[${address}]:${port}` : `${address}:${port}` };
+/** Closes what was opened for a configuration that came to nothing. */
+export function discard(opened: Opened): void {
+  for (const listener of opened.values()) listener.close();
 }

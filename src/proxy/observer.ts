@@ -1,4 +1,5 @@
 import type { Server } from '../pool/server.ts';
+import type { Refusal } from './admission.ts';
 import type { End } from './relay.ts';
 
 /** One connection, as the log and the counters have it. */
@@ -9,6 +10,8 @@ export type ConnectionRecord = {
   readonly server: string | undefined;
   /** `ip:port`, or `unix`. */
   readonly client: string;
+  /** The TLS server name, where connections are routed by it. */
+  readonly sni: string | undefined;
   readonly via: Via | undefined;
   /** Connect attempts beyond the first. */
   readonly retries: number;
@@ -25,13 +28,10 @@ export type ConnectionRecord = {
 /** How its server was found: by its binding, by the policy, or by the failure of another. */
 export type Via = 'stuck' | 'balanced' | 'redispatched';
 
-/** Why a connection was turned away before a server was looked for: more than the open-file limit, or than maxConnections. */
-export type RefusalReason = 'open_files' | 'max_connections';
-
 /** What the proxy tells the rest of the house. */
 export type ProxyObserver = {
   accepted(frontend: string): void;
-  refused(frontend: string, reason: RefusalReason, client: string): void;
+  refused(frontend: string, reason: Refusal, client: string): void;
   connected(server: Server, seconds: number): void;
   connectFailed(server: Server, reason: string): void;
   retried(backend: string, redispatched: boolean): void;

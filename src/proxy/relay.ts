@@ -2,13 +2,22 @@ import type { Socket } from 'node:net';
 import type { Endpoint } from '../config/values.ts';
 import type { RelayBuffers } from './buffers.ts';
 import { Direction } from './direction.ts';
-import type { Sockets } from './sockets.ts';
+import { reset, type Sockets } from './sockets.ts';
 
 /**
- * How a connection ended, as HAProxy writes it: who (`C` client, `S` server, `R` resources, `K` the operator, `c` and `s`
- * their timeouts, `-` nobody), then when (`C` connect, `D` data, `L` last bytes to the client, `-` at its end).
+ * How a connection ended, as HAProxy writes it: who (`C` client, `S` server, `P` the proxy, by a rule, `R` resources, `D` the
+ * server was marked down, `K` the operator, `c` and `s` their timeouts, `-` nobody), then when (`R` preface, `Q` queue,
+ * `C` connect, `D` data, `L` last bytes to the client, `-` at its end).
  */
-export type End = `${'C' | 'S' | 'R' | 'K' | 'c' | 's'}${'C' | 'D' | 'L'}` | '--';
+export type End = `${'C' | 'S' | 'P' | 'R' | 'D' | 'K' | 'c' | 's'}${Phase}` | '--';
+export type Phase = 'R' | 'Q' | 'C' | 'D' | 'L';
+
+export type Joining = {
+  /** Goes to the server before the client's first bytes. */
+  readonly header?: Buffer | undefined;
+  /** Judges the client's first bytes: 'yes' ends the connection, 'maybe' wants more of them before the server sees any. */
+  readonly forbids?: ((first: Buffer) => 'yes' | 'no' | 'maybe') | undefined;
+};
 
 export type RelayTimeouts = { readonly idle: number; readonly halfClosed: number };
 type Side = 'client' | 'server';
@@ -50,6 +59,32 @@ export class Relay {
     return this.#end;
   }
 
+  /** What the client has sent before a server is joined. */
+  get early(): Buffer {
+    return this.#up.early;
+  }
+
+  /** The client has said that it will send nothing more. */
+  get clientFinished(): boolean {
+    return this.#up.ended;
+  }
+
+  /** The address that the client connected to. */
+  get local(): { readonly address: string; readonly port: number } | undefined {
+    const { localAddress: address, localPort: port } = this.#client;
+    return address === undefined || port === undefined ? undefined : { address, port };
+  }
+
+  /** Calls back whenever there is more to see in `early`, or `clientFinished` has become true. */
+  onEarly(callback: (() => void) | undefined): void {
+    this.#up.onEarly = callback;
+  }
+
+  /** Drops the first bytes of `early`. */
+  skip(count: number): void {
+    this.#up.skip(count);
+  }
+
   /** A socket on its way to a server. Only one that has connected may be joined. */
   connect(endpoint: Endpoint): Socket {
     return this.#sockets.connect(endpoint, this.#down);
@@ -61,7 +96,7 @@ export class Relay {
   }
 
   /** Relays until both sockets are closed. */
-  async join(server: Socket): Promise<End> {
+  async join(server: Socket, { header, forbids }: Joining = {}): Promise<End> {
     if (this.#end !== undefined) {
       server.destroy();
       return this.#end;
@@ -71,7 +106,8 @@ export class Relay {
     server.on('error', () => this.#lost('server'));
     this.#down.from(server);
     const closed = Promise.all([closeOf(this.#client), closeOf(server)]);
-    this.#up.to(server);
+    if (forbids) this.#judgeFirst(forbids, () => this.#up.to(server, header));
+    else this.#up.to(server, header);
     await closed;
     this.#up.release();
     this.#down.release();
@@ -104,11 +140,23 @@ export class Relay {
     if (quietMs < (half ? halfClosed : idle)) return;
     // The side that is waited for: the one that has not finished, else the one that did not speak last.
     const serverSilent = half ? this.#up.ended : this.#up.lastMs > this.#down.lastMs;
-    this.close(`${serverSilent ? 's' : 'c'}${this.#phase}`);
+    this.close(`${serverSilent ? 's' : 'c'}${this.phase}`);
+  }
+
+  #judgeFirst(forbids: NonNullable<Joining['forbids']>, begin: () => void): void {
+    const consider = (): void => {
+      const verdict = this.#up.early.length === 0 && !this.#up.ended ? 'maybe' : forbids(this.#up.early);
+      if (verdict === 'maybe' && !this.#up.ended) return;
+      this.onEarly(undefined);
+      if (verdict === 'yes') this.close('PR');
+      else begin();
+    };
+    this.onEarly(consider);
+    consider();
   }
 
   /** HAProxy's L: the server has finished, its last bytes are on their way to the client. */
-  get #phase(): 'D' | 'L' {
+  get phase(): 'D' | 'L' {
     return this.#down.ended ? 'L' : 'D';
   }
 
@@ -120,7 +168,7 @@ export class Relay {
       this.#onClientLost?.();
       return;
     }
-    this.#end ??= `${side === 'client' ? 'C' : 'S'}${this.#phase}`;
+    this.#end ??= `${side === 'client' ? 'C' : 'S'}${this.phase}`;
     if (first) reset(side === 'client' ? this.#server : this.#client);
   }
 }
@@ -128,10 +176,4 @@ export class Relay {
 function closeOf(socket: Socket): Promise<void> {
   if (socket.closed) return Promise.resolve();
   return new Promise((resolve) => socket.once('close', () => resolve()));
-}
-
-/** A reset after `end()` that has not finished fails in Node with EINVAL and leaves the descriptor open for ever. */
-function reset(socket: Socket): void {
-  if (!socket.writableEnded || socket.writableFinished) socket.resetAndDestroy();
-  else socket.destroy();
 }

@@ -1,11 +1,13 @@
 /** The built program, run as an operator runs it: a balancer.yml in, JSON lines and metrics out. */
 import { spawn, type ChildProcess } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { createWriteStream, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
+import { fileURLToPath } from 'node:url';
 
-export const CLI = join(process.cwd(), 'dist', 'cli.js');
+/** This file runs from .build/test/support/. */
+export const CLI = fileURLToPath(new URL('../../../dist/cli.js', import.meta.url));
 
 export type LogLine = { readonly msg: string; readonly level: string; readonly [key: string]: unknown };
 
@@ -17,6 +19,10 @@ export type BerthOptions = {
   readonly file?: string;
   /** It will not say that it has started: `start` does not wait for it. */
   readonly quiet?: boolean;
+  /** The directory that its own is made in. */
+  readonly within?: string;
+  /** Where its log goes besides. */
+  readonly logFile?: string;
 };
 
 /** No test waits longer than this for something that should happen. */
@@ -34,12 +40,13 @@ export class Berth {
   readonly #waiting = new Set<() => void>();
   #ended = false;
 
-  constructor(config: string, { through = [], env = {}, file }: BerthOptions = {}) {
-    this.folder = mkdtempSync(join(tmpdir(), 'berth-test-'));
+  constructor(config: string, { through = [], env = {}, within = tmpdir(), logFile, file }: BerthOptions = {}) {
+    this.folder = mkdtempSync(join(within, 'berth-test-'));
     this.file = file ?? join(this.folder, 'balancer.yml');
     writeFileSync(this.file, config);
     const [command, ...args] = [...through, process.execPath, CLI, 'start', '-c', this.file];
     this.#child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...env } });
+    if (logFile !== undefined) this.#child.stdout?.pipe(createWriteStream(logFile));
     let rest = '';
     this.#child.stdout?.setEncoding('utf8').on('data', (text: string) => {
       const lines = (rest + text).split('\n');
@@ -200,6 +207,6 @@ export function oneBackend(
   return (
     `frontends:\n  f:\n    bind: ${bind}\n    backend: b\n` +
     `backends:\n  b:\n    servers:\n${list}${backend.replaceAll(/^/gm, '    ')}\n` +
-    `metrics: { bind: "127.0.0.1:0" }\n${rest}`
+    `metrics: { bind: "127.0.0.1:0" }\nadmin: { bind: "127.0.0.1:0" }\n${rest}`
   );
 }

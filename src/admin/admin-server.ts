@@ -1,0 +1,125 @@
+import { timingSafeEqual, createHash } from 'node:crypto';
+import type { IncomingMessage } from 'node:http';
+import { isIP } from 'node:net';
+import type { AdminConfig } from '../config/schema.ts';
+import { ADMIN_STATES, NotFound, type Control } from '../control.ts';
+import { HttpAddress } from './http-address.ts';
+
+const LARGEST_BODY_BYTES = 16 << 10;
+
+type Reply = { readonly status: number; readonly body: object; readonly headers?: Record<string, string> };
+
+/** The operator's JSON API. Nothing is changed by a GET, nor by a web page that a browser on this machine has open. */
+export class AdminServer {
+  readonly #control: Control;
+  readonly #http = new HttpAddress('admin', async (request, response) => {
+    const { status, body, headers } = await this.#answer(request).catch((error: Error): Reply => ({
+      status: 500,
+      body: { error: error.message },
+    }));
+    response.writeHead(status, { 'content-type': 'application/json', 'cache-control': 'no-store', ...headers });
+    response.end(`${JSON.stringify(body, null, 2)}\n`);
+  });
+  #token: string | undefined;
+
+  constructor(control: Control) {
+    this.#control = control;
+  }
+
+  get address(): string | undefined {
+    return this.#http.address;
+  }
+
+  /** Rejects with a StartError. Resolves to whether the address is new. */
+  async listen({ bind, token, tokenFile }: AdminConfig): Promise<boolean> {
+    const fresh = await this.#http.listen(bind);
+    this.#token = token ?? tokenFile?.content.trim();
+    return fresh;
+  }
+
+  close(): void {
+    this.#http.close();
+  }
+
+  async #answer(request: IncomingMessage): Promise<Reply> {
+    const refusal = this.#refusal(request);
+    if (refusal) return refusal;
+    const { method = '', url = '/' } = request;
+    const { pathname, searchParams } = new URL(url, 'http://berth');
+    const [, backend, server] = /^\/api\/v1\/servers\/([^/]+)\/([^/]+)$/.exec(pathname) ?? [];
+    if (backend !== undefined && server !== undefined) {
+      if (method !== 'PUT') return only('PUT');
+      return this.#setState(decodeURIComponent(backend), decodeURIComponent(server), await readBody(request));
+    }
+    switch (pathname) {
+      case '/api/v1/status':
+        return method === 'GET' ? { status: 200, body: this.#control.status() } : only('GET');
+      case '/api/v1/explain': {
+        const ip = searchParams.get('ip') ?? '';
+        if (method !== 'GET') return only('GET');
+        return isIP(ip) === 0 ? bad(`ip=${ip} is not an IP address`) : { status: 200, body: this.#control.explain(ip) };
+      }
+      case '/api/v1/reload': {
+        if (method !== 'POST') return only('POST');
+        const problems = await this.#control.reload();
+        return problems.length === 0 ? { status: 200, body: { reloaded: true } } : { status: 422, body: { problems } };
+      }
+      default:
+        return { status: 404, body: { error: `there is no ${pathname}` } };
+    }
+  }
+
+  #setState(backend: string, server: string, body: unknown): Reply {
+    const wanted = typeof body === 'object' && body !== null && 'state' in body ? body.state : undefined;
+    const state = ADMIN_STATES.find((one) => one === wanted);
+    if (!state) return bad(`expected {"state": …} with one of ${ADMIN_STATES.join(', ')}`);
+    try {
+      return { status: 200, body: this.#control.setState(backend, server, state) };
+    } catch (error) {
+      if (error instanceof NotFound) return { status: 404, body: { error: error.message } };
+      throw error;
+    }
+  }
+
+  #refusal({ headers }: IncomingMessage): Reply | undefined {
+    const forbid = (error: string): Reply => ({ status: 403, body: { error } });
+    // A page of another site that a browser shows sends its own Origin; one that has rebound its name sends that as Host.
+    if (headers.origin !== undefined && headers.origin !== `http://${headers.host ?? ''}`)
+      return forbid('foreign Origin');
+    if (this.#token === undefined) {
+      const host = (headers.host ?? '').replace(/:\d+$/, '').replace(/^\[(.*)\]$/, '$1');
+      return host === 'localhost' || isIP(host) !== 0 ? undefined : forbid(`Host must be an IP address or localhost`);
+    }
+    const given = /^Bearer (.+)$/i.exec(headers.authorization ?? '')?.[1] ?? '';
+    if (sameSecret(given, this.#token)) return undefined;
+    const challenge = { 'www-authenticate': 'Bearer realm="berth"' };
+    return { status: 401, body: { error: 'the token is missing or wrong' }, headers: challenge };
+  }
+}
+
+/** In constant time, whatever the lengths. */
+function sameSecret(given: string, secret: string): boolean {
+  const digest = (text: string): Buffer => createHash('sha256').update(text).digest();
+  return timingSafeEqual(digest(given), digest(secret));
+}
+
+async function readBody(request: IncomingMessage): Promise<unknown> {
+  let text = '';
+  for await (const chunk of request as AsyncIterable<Buffer>) {
+    text += chunk.toString('utf8');
+    if (text.length > LARGEST_BODY_BYTES) return undefined;
+  }
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+function only(method: string): Reply {
+  return { status: 405, body: { error: `only ${method}` }, headers: { allow: method } };
+}
+
+function bad(error: string): Reply {
+  return { status: 400, body: { error } };
+}

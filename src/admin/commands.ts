@@ -1,0 +1,118 @@
+import { isIP } from 'node:net';
+import { loadAdmin } from '../config/load.ts';
+import { ask, type Answer } from './client.ts';
+
+export type AdminCommand = 'status' | 'explain' | 'drain' | 'maint' | 'ready' | 'reload';
+
+/** What a command is given, and what is wrong with it. */
+export function argumentFault(command: AdminCommand, argument: string | undefined): string | undefined {
+  switch (command) {
+    case 'status':
+    case 'reload':
+      return argument === undefined ? undefined : `${command} takes no argument ${JSON.stringify(argument)}`;
+    case 'explain':
+      return argument !== undefined && isIP(argument) !== 0
+        ? undefined
+        : 'explain needs an IP address: berth explain 10.0.0.7';
+    case 'drain':
+    case 'maint':
+    case 'ready':
+      return argument !== undefined && /^[^/]+\/[^/]+$/.test(argument)
+        ? undefined
+        : `${command} needs BACKEND/SERVER: berth ${command} docker_registry/s1`;
+  }
+}
+
+/** Asks the balancer that runs with `file`. Resolves to the exit code: 1 where it cannot be asked, or says no. */
+export async function askBalancer(name: AdminCommand, argument: string, file: string, json: boolean): Promise<number> {
+  const admin = loadAdmin(file);
+  if (!admin) return complain(`cannot read the admin address from ${file}; berth check -c ${file} says what is wrong`);
+  try {
+    const { status, body } = await call(name, argument, (method, path, content) => ask(admin, method, path, content));
+    if (status !== 200) return complain(refusal(body));
+    process.stdout.write(json ? `${JSON.stringify(body, null, 2)}\n` : inWords(name, body));
+    return 0;
+  } catch (error) {
+    return complain((error as Error).message);
+  }
+}
+
+function call(
+  name: AdminCommand,
+  argument: string,
+  send: (method: string, path: string, body?: object) => Promise<Answer>,
+): Promise<Answer> {
+  switch (name) {
+    case 'status':
+      return send('GET', '/api/v1/status');
+    case 'explain':
+      return send('GET', `/api/v1/explain?ip=${encodeURIComponent(argument)}`);
+    case 'reload':
+      return send('POST', '/api/v1/reload');
+    case 'drain':
+    case 'maint':
+    case 'ready':
+      return send('PUT', `/api/v1/servers/${argument.split('/').map(encodeURIComponent).join('/')}`, { state: name });
+  }
+}
+
+type Row = Readonly<Record<string, unknown>>;
+type Status = { version: string; stage: string; frontends: Row[]; backends: (Row & { servers: Row[] })[] };
+
+function inWords(name: AdminCommand, body: unknown): string {
+  switch (name) {
+    case 'status':
+      return statusInWords(body as Status);
+    case 'explain':
+      return (body as { backends: Row[] }).backends
+        .map((one) => `${String(one['name'])}: ${String(one['why'])}\n`)
+        .join('');
+    case 'reload':
+      return 'reloaded\n';
+    case 'drain':
+    case 'maint':
+    case 'ready': {
+      const { name: server, state, connections } = body as Row;
+      return `${String(server)} is ${String(state)}; ${String(connections)} connections are open\n`;
+    }
+  }
+}
+
+function statusInWords({ version, stage, frontends, backends }: Status): string {
+  const lines = [`berth ${version}, ${stage}`];
+  for (const { name, addresses, connections } of frontends) {
+    lines.push(`frontend ${String(name)}: ${(addresses as string[]).join(' ')}, ${String(connections)} connections`);
+  }
+  for (const { name, balance, servers } of backends) {
+    lines.push(`backend ${String(name)}: ${String(balance)}`);
+    const rows = servers.map((server) => [
+      `  ${String(server['name'])}`,
+      String(server['address']),
+      server['up'] === true ? 'up' : 'DOWN',
+      String(server['state']),
+      `${String(server['connections'])} connections`,
+      `${String(server['clients'])} clients`,
+      `since ${String(server['since'])}`,
+      String(server['reason']),
+    ]);
+    const widths = rows[0]?.map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0))) ?? [];
+    for (const row of rows)
+      lines.push(
+        row
+          .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+          .join('  ')
+          .trimEnd(),
+      );
+  }
+  return `${lines.join('\n')}\n`;
+}
+
+function refusal(body: unknown): string {
+  const { error, problems } = body as { error?: string; problems?: string[] };
+  return error ?? `the old configuration stays in force:\n${(problems ?? []).join('\n')}`;
+}
+
+function complain(message: string): number {
+  process.stderr.write(`berth: ${message}\n`);
+  return 1;
+}

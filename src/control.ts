@@ -1,0 +1,119 @@
+import type { Backend } from './pool/backend.ts';
+import type { AdminState, Server } from './pool/server.ts';
+import { normaliseAddress } from './pool/client-key.ts';
+import type { Frontend } from './proxy/frontend.ts';
+import { version } from './version.ts';
+
+/** What runs, as far as an operator's questions and commands go. */
+export type Running = {
+  readonly stage: string;
+  readonly frontends: readonly Frontend[];
+  readonly backends: readonly Backend[];
+  sweep(): void;
+};
+
+export const ADMIN_STATES: readonly AdminState[] = ['ready', 'drain', 'maint'];
+
+/** Thrown for what an operator asked that is not there. */
+export class NotFound extends Error {}
+
+/** The operator's one way in, whatever it is reached by: the admin address, the command line, a signal. */
+export class Control {
+  readonly #running: Running;
+  readonly #reload: () => Promise<readonly string[]>;
+
+  /** `reload` resolves to the problems that kept the old configuration in force; none where the new one is. */
+  constructor(running: Running, reload: () => Promise<readonly string[]>) {
+    this.#running = running;
+    this.#reload = reload;
+  }
+
+  status(): object {
+    this.#running.sweep();
+    return {
+      version,
+      node: process.version,
+      stage: this.#running.stage,
+      frontends: this.#running.frontends.map(({ name, addresses, connections }) => ({ name, addresses, connections })),
+      backends: this.#running.backends.map((backend) => ({
+        name: backend.name,
+        balance: backend.config.balance,
+        stickTable: backend.table ? { size: backend.table.size, entries: backend.table.entries } : false,
+        servers: backend.servers.map((server) => describe(server, backend)),
+      })),
+    };
+  }
+
+  /** Throws NotFound. */
+  setState(backend: string, server: string, state: AdminState): object {
+    const found = this.#backend(backend);
+    const target = found.servers.find(({ name }) => name === server);
+    if (!target) throw new NotFound(`there is no server ${server} in ${backend}; there are ${names(found.servers)}`);
+    target.setAdmin(state);
+    return describe(target, found);
+  }
+
+  /** Where a client of this address goes, and why: one entry for each backend. */
+  explain(address: string): object {
+    const ip = normaliseAddress(address);
+    return {
+      ip,
+      backends: this.#running.backends.map((backend) => {
+        const client = backend.clientKey(ip);
+        const binding = client === undefined ? undefined : backend.table?.peek(client);
+        const server = binding?.server;
+        return {
+          name: backend.name,
+          client: client ?? null,
+          server: server?.name ?? null,
+          connections: binding?.connections ?? 0,
+          expiresMs: binding?.expiresMs ?? null,
+          why: explanation(backend, client, server),
+        };
+      }),
+    };
+  }
+
+  reload(): Promise<readonly string[]> {
+    return this.#reload();
+  }
+
+  #backend(name: string): Backend {
+    const backend = this.#running.backends.find((one) => one.name === name);
+    if (!backend) throw new NotFound(`there is no backend ${name}; there are ${names(this.#running.backends)}`);
+    return backend;
+  }
+}
+
+function describe(server: Server, { table }: Backend): object {
+  const { name, config, health, admin, connections, slots, weight } = server;
+  return {
+    name,
+    address: `${config.address.host}:${config.address.port}`,
+    up: health.up,
+    since: new Date(health.since).toISOString(),
+    reason: health.reason,
+    state: admin,
+    usable: server.usable,
+    weight,
+    backup: config.backup,
+    connections,
+    queue: slots.waiting,
+    clients: table?.entriesOf(server) ?? 0,
+    bytesIn: server.traffic.in,
+    bytesOut: server.traffic.out,
+  };
+}
+
+function explanation({ config, servers }: Backend, client: string | undefined, bound: Server | undefined): string {
+  if (client === undefined) return `not sticky; the next connection goes where ${config.balance} sends it`;
+  if (!servers.some(({ usable }) => usable)) return 'no server is usable; the next connection is reset';
+  if (!bound) return `not bound; the next connection goes where ${config.balance} sends it, and binds it there`;
+  if (bound.usable) return `bound to ${bound.name}, which is up and takes its clients`;
+  const fault = bound.health.up ? `in ${bound.admin}` : `down: ${bound.health.reason}`;
+  return `bound to ${bound.name}, which is ${fault}; the next connection moves it where ${config.balance} sends it`;
+}
+
+function names(all: readonly { readonly name: string }[]): string {
+  return all.map(({ name }) => name).join(', ');
+}

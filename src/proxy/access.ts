@@ -1,0 +1,87 @@
+import { LRUCache } from 'lru-cache';
+import { BlockList, isIPv4 } from 'node:net';
+import type { FrontendConfig } from '../config/schema.ts';
+import { clientKey } from '../pool/client-key.ts';
+
+export type AccessRules = Pick<FrontendConfig, 'allow' | 'deny' | 'perSource'>;
+export type AccessRefusal = 'denied' | 'not_allowed' | 'source_connections' | 'source_rate';
+
+/** Addresses whose rate is remembered. Beyond that the one seen longest ago starts with a full bucket again. */
+const MOST_SOURCES = 100_000;
+/** One source: an IPv4 address, or an IPv6 network, of which a host has as many addresses as it likes. */
+const SOURCE = { ipv4: 32, ipv6: 64 };
+
+type Bucket = { tokens: number; atMs: number };
+
+/** Who may connect, and how often: allow, deny, and limits for each source address. */
+export class Access {
+  #allow: BlockList | undefined;
+  #deny: BlockList | undefined;
+  #limits: AccessRules['perSource'];
+  readonly #now: () => number;
+  readonly #open = new Map<string, number>();
+  readonly #buckets = new LRUCache<string, Bucket>({ max: MOST_SOURCES });
+
+  constructor(rules: AccessRules, now: () => number = () => performance.now()) {
+    this.#limits = rules.perSource;
+    this.#now = now;
+    this.apply(rules);
+  }
+
+  /** Other rules; who is connected and how often a source came is remembered. */
+  apply({ allow, deny, perSource }: AccessRules): void {
+    this.#allow = allow.length > 0 ? networks(allow) : undefined;
+    this.#deny = deny.length > 0 ? networks(deny) : undefined;
+    this.#limits = perSource;
+  }
+
+  /** Admits a connection from `address`, an IP literal, and counts it until `leave`; or says why not. */
+  admit(address: string): AccessRefusal | undefined {
+    // Deny wins.
+    if (this.#deny && contains(this.#deny, address)) return 'denied';
+    if (this.#allow && !contains(this.#allow, address)) return 'not_allowed';
+    const { connections, rate } = this.#limits;
+    const source = clientKey(address, SOURCE);
+    const open = this.#open.get(source) ?? 0;
+    if (connections > 0 && open >= connections) return 'source_connections';
+    if (rate.count > 0 && !this.#takeToken(source)) return 'source_rate';
+    this.#open.set(source, open + 1);
+    return undefined;
+  }
+
+  /** An admitted connection has ended. */
+  leave(address: string): void {
+    const source = clientKey(address, SOURCE);
+    const open = this.#open.get(source);
+    if (open === undefined) return;
+    if (open > 1) this.#open.set(source, open - 1);
+    else this.#open.delete(source);
+  }
+
+  /** A bucket of `count` tokens that fills up within the window. */
+  #takeToken(source: string): boolean {
+    const { count, windowMs } = this.#limits.rate;
+    const nowMs = this.#now();
+    const bucket = this.#buckets.get(source) ?? { tokens: count, atMs: nowMs };
+    const tokens = Math.min(count, bucket.tokens + ((nowMs - bucket.atMs) * count) / windowMs);
+    this.#buckets.set(source, { tokens: tokens >= 1 ? tokens - 1 : tokens, atMs: nowMs });
+    return tokens >= 1;
+  }
+}
+
+/** Addresses and networks in CIDR notation, of both families. */
+export function networks(cidrs: readonly string[]): BlockList {
+  const list = new BlockList();
+  for (const cidr of cidrs) {
+    const [address = '', bits] = cidr.split('/');
+    const family = isIPv4(address) ? 'ipv4' : 'ipv6';
+    if (bits === undefined) list.addAddress(address, family);
+    else list.addSubnet(address, Number(bits), family);
+  }
+  return list;
+}
+
+/** `address` is normalised: an IPv4 client of a dual-stack socket must not pass for an IPv6 one. */
+export function contains(list: BlockList, address: string): boolean {
+  return list.check(address, isIPv4(address) ? 'ipv4' : 'ipv6');
+}

@@ -1,0 +1,54 @@
+/** Configuration files in a temporary folder, for tests of what `loadConfig` says of them. */
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after } from 'node:test';
+import { loadConfig, type Loaded } from '../../src/config/load.ts';
+import { formatProblem } from '../../src/config/locate.ts';
+import type { Config } from '../../src/config/schema.ts';
+
+/** The shortest useful file, as lines, so that tests can say what is different in theirs. */
+export const SHORTEST = `\
+frontends:
+  f:
+    bind: "*:443"
+    backend: b
+backends:
+  b:
+    servers:
+      s1: registry1:5000
+`;
+
+/** A folder of one test file's own, removed when its tests are done. */
+export function temporaryFolder(): string {
+  const folder = mkdtempSync(join(tmpdir(), 'berth-config-'));
+  after(() => rmSync(folder, { recursive: true, force: true }));
+  return folder;
+}
+
+export class ConfigFile {
+  readonly folder = temporaryFolder();
+  readonly path = join(this.folder, 'balancer.yml');
+
+  load(content: string | Uint8Array): Loaded {
+    writeFileSync(this.path, content);
+    return loadConfig(this.path);
+  }
+
+  /** What `berth check` would print, with FILE for the file's path; empty for a good file. */
+  problems(content: string | Uint8Array): string[] {
+    return lines(this.load(content), this.path);
+  }
+
+  config(content: string): Config {
+    const loaded = this.load(content);
+    assert.deepEqual(lines(loaded, this.path), []);
+    assert.ok(loaded.kind === 'config');
+    return loaded.config;
+  }
+}
+
+export function lines(loaded: Loaded, path: string): string[] {
+  return loaded.kind === 'config' ? [] : loaded.problems.map((one) => formatProblem(one).replaceAll(path, 'FILE'));
+}
