@@ -38,7 +38,7 @@ for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     client.socket.write('still here');
     assert.equal((await client.bytes('s1\nstill here'.length)).toString(), 's1\nstill here');
     assert.equal(await client.finish(), 'end');
-    assert.equal(await berth.end(), 0);
+    assert.equal(await berth.exitCode(), 0);
     for (const { end } of await berth.connections(1)) assert.equal(end, '--');
     assert.equal(berth.lines.at(-1)?.msg, 'stopped');
     assert.equal(berth.stderr, '');
@@ -48,14 +48,14 @@ for (const signal of ['SIGTERM', 'SIGINT'] as const) {
 test('without connections SIGTERM ends the program at once', async (t) => {
   const berth = await start(t, oneBackend(addresses(await serve(t, ['s1']))));
   berth.signal('SIGTERM');
-  assert.equal(await berth.end(), 0);
+  assert.equal(await berth.exitCode(), 0);
 });
 
 test('the drain timeout ends the connections that are left, on behalf of the operator', async (t) => {
   const { berth, client } = await withClient(t, 'timeouts: { drain: 200ms }\n');
   berth.signal('SIGTERM');
   await client.ended;
-  assert.equal(await berth.end(), 0);
+  assert.equal(await berth.exitCode(), 0);
   const [line] = await berth.connections(1);
   assert.deepEqual([line?.['end'], line?.['server'], line?.['out']], ['KD', 's1', 3]);
 });
@@ -66,7 +66,7 @@ test('a second signal ends the connections at once', async (t) => {
   await refuses(port);
   berth.signal('SIGTERM');
   await client.ended;
-  assert.equal(await berth.end(), 0);
+  assert.equal(await berth.exitCode(), 0);
   // The others are those that looked whether the port refuses, while it did not yet.
   assert.deepEqual(
     berth.lines.filter(({ msg, end }) => msg === 'connection' && end !== '--').map(({ end }) => end),
@@ -85,7 +85,7 @@ test('a second signal does not wait for a client that reads nothing', async (t) 
   berth.signal('SIGTERM');
   await refuses(port);
   berth.signal('SIGINT');
-  assert.equal(await berth.end(), 0);
+  assert.equal(await berth.exitCode(), 0);
   client.socket.destroy();
 });
 
@@ -103,7 +103,7 @@ test('connections that wait in the accept backlog at SIGTERM are served, not res
   const answers = await Promise.all(clients.map((client) => client.bytes('s1\nhello'.length)));
   assert.equal(answers.filter((answer) => answer.toString() === 's1\nhello').length, 200);
   await Promise.all(clients.map((client) => client.finish()));
-  assert.equal(await berth.end(), 0);
+  assert.equal(await berth.exitCode(), 0);
   const ends = (await berth.connections(200)).map(({ end }) => end);
   assert.deepEqual([...new Set(ends)], ['--']);
 });
@@ -116,7 +116,7 @@ test('a connection that is being made at SIGTERM is made', async (t) => {
   berth.signal('SIGTERM');
   assert.equal(await client.line(), 's1');
   await client.finish();
-  assert.equal(await berth.end(), 0);
+  assert.equal(await berth.exitCode(), 0);
 });
 
 test('service goes on when nobody reads standard output any more, and a drain still ends with 0', async (t) => {
@@ -133,7 +133,7 @@ test('service goes on when nobody reads standard output any more, and a drain st
   await client.bytes('s1\nstill here'.length);
   await client.finish();
   berth.signal('SIGTERM');
-  assert.equal(await berth.end(), 0);
+  assert.equal(await berth.exitCode(), 0);
   assert.equal(berth.stderr, '');
 });
 
@@ -157,7 +157,7 @@ test('log.connections: false leaves the connection lines out and keeps the rest'
   await client.finish();
   await berth.metricIs('berth_backend_connections_ended_total{backend="b",end="--"}', 1);
   berth.signal('SIGTERM');
-  assert.equal(await berth.end(), 0);
+  assert.equal(await berth.exitCode(), 0);
   const messages = berth.lines.map(({ msg }) => msg);
   assert.equal(messages.includes('connection'), false);
   assert.deepEqual(messages.slice(-2), ['draining', 'stopped']);
@@ -174,6 +174,6 @@ test('log.level: error says nothing as long as all is well', async (t) => {
   });
   await client.finish();
   berth.signal('SIGTERM');
-  assert.equal(await berth.end(), 0);
+  assert.equal(await berth.exitCode(), 0);
   assert.deepEqual([berth.lines, berth.stderr], [[], '']);
 });

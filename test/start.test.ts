@@ -32,7 +32,7 @@ async function listening(t: TestContext, where: { path: string } | { port: numbe
 async function refusal(t: TestContext, config: string, options?: BerthOptions): Promise<string> {
   const berth = new Berth(config, options);
   t.after(() => berth.stop());
-  assert.equal(await berth.end(), 1);
+  assert.equal(await berth.exitCode(), 1);
   assert.match(berth.stderr, /^berth: [^\n]+\n$/, 'one line, no stack trace');
   const fatal = berth.lines.filter(({ level }) => level === 'fatal');
   assert.deepEqual(
@@ -96,7 +96,7 @@ test('a unix socket that a killed process left behind is taken over', async (t) 
   const berth = await start(t, oneBackend([server?.address ?? ''], '', '', `"unix:${path}"`));
   assert.equal((await visit(berth, { path })).answered, 's1');
   berth.signal('SIGTERM');
-  assert.equal(await berth.end(), 0);
+  assert.equal(await berth.exitCode(), 0);
   assert.equal(existsSync(path), false, 'and it is cleared away at the end');
 });
 
@@ -138,5 +138,5 @@ test('SIGTERM while names are still being looked up ends the program', { skip: N
   t.after(() => berth.stop());
   await asked;
   berth.signal('SIGTERM');
-  assert.equal(await berth.end(), 0);
+  assert.equal(await berth.exitCode(), 0);
 });

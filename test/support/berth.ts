@@ -147,7 +147,7 @@ export class Berth {
   }
 
   /** How it ended; rejects where it does not end by itself. */
-  async end(): Promise<number | NodeJS.Signals> {
+  async exitCode(): Promise<number | NodeJS.Signals> {
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<never>((_, reject) => {
       timer = setTimeout(() => reject(new Error(`it does not end; standard error: ${this.stderr}`)), PATIENCE_MS);
