@@ -50,9 +50,9 @@ export class Connection {
     this.#relay = new Relay(accepted, around.sockets, around.buffers);
   }
 
-  /** The server that it is connected to, or on its way to. */
+  /** The server that it is connected to; one that it is on its way to is none, since it may yet get another. */
   get server(): Server | undefined {
-    return this.#server;
+    return this.#phase === 'D' ? this.#server : undefined;
   }
 
   /** The connection's whole life; resolves when it is over and recorded. */
@@ -137,7 +137,7 @@ export class Connection {
       const reached = await this.#attempt(server);
       if (reached.kind === 'server') return reached;
       server.releaseSlot();
-      if (reached.final || this.#retries === backend.config.retries) return reached;
+      if (reached.final || this.#retries >= backend.config.retries) return reached;
       failed = reached;
       tried.add(server);
     }
