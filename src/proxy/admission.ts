@@ -80,11 +80,16 @@ export class Admission {
     const refusal = client && this.access.admit(client.address);
     if (refusal) return { kind: 'refused', reason: refusal, client };
     const serverName = this.#routes.sni.size > 0 ? await readServerName(relay, deadlineMs) : undefined;
+    if (relay.end !== undefined) return this.#turnedAway('client_left', client);
     const routed = serverName === undefined ? undefined : sniMatch(this.#routes.sni, serverName);
     const backend = routed ?? this.#routes.backend;
     if (backend) return { kind: 'admitted', client, destination, serverName, backend, proxied };
+    return this.#turnedAway('server_name_unknown', client);
+  }
+
+  #turnedAway(reason: Refusal, client: Address | undefined): Refused {
     if (client) this.access.leave(client.address);
-    return { kind: 'refused', reason: 'server_name_unknown', client };
+    return { kind: 'refused', reason, client };
   }
 }
 

@@ -34,6 +34,8 @@ export class Relay {
   #server: Socket | undefined;
   #end: End | undefined;
   #onClientLost: (() => void) | undefined;
+  /** What is being done until a server is joined. */
+  stage: 'R' | 'Q' | 'C' = 'R';
 
   constructor(accepted: Socket, sockets: Sockets, buffers: RelayBuffers) {
     this.#sockets = sockets;
@@ -155,21 +157,23 @@ export class Relay {
     consider();
   }
 
+  /** A server is joined. */
+  get joined(): boolean {
+    return this.#server !== undefined;
+  }
+
   /** HAProxy's L: the server has finished, its last bytes are on their way to the client. */
-  get phase(): 'D' | 'L' {
+  get phase(): Phase {
+    if (!this.joined) return this.stage;
     return this.#down.ended ? 'L' : 'D';
   }
 
   /** A socket has failed: the other end is told in the same way. */
   #lost(side: Side): void {
     const first = this.#end === undefined;
-    if (!this.#server) {
-      this.#end ??= 'CC';
-      this.#onClientLost?.();
-      return;
-    }
     this.#end ??= `${side === 'client' ? 'C' : 'S'}${this.phase}`;
-    if (first) reset(side === 'client' ? this.#server : this.#client);
+    if (!this.#server) this.#onClientLost?.();
+    else if (first) reset(side === 'client' ? this.#server : this.#client);
   }
 }
 
