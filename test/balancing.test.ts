@@ -1,9 +1,10 @@
 /** Which server a client is given, in the running program; the policies by themselves are in policies.test.ts. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { oneBackend, start, type Berth } from './support/berth.ts';
+import { oneBackend, start } from './support/berth.ts';
 import { Client, visit } from './support/clients.ts';
 import { change, reload, setState } from './support/operator.ts';
+import { come, hold, leave, somebody } from './support/people.ts';
 import { refusing, serve, type TestServer } from './support/servers.ts';
 
 /** The first check settles things; what a test sees then comes from it alone. */
@@ -14,30 +15,6 @@ const addresses = (servers: readonly TestServer[]): string[] => servers.map(({ a
 const passed = (name: string): string => `berth_server_checks_total{backend="b",server="${name}",result="passed"}`;
 const tally = (names: readonly string[]): Record<string, number> =>
   Object.fromEntries([...new Set(names)].toSorted().map((name) => [name, names.filter((one) => one === name).length]));
-
-let clients = 0;
-/** A client that no test has seen yet. */
-const somebody = (): string => `127.20.${(clients >> 8) & 255}.${clients++ & 255}`;
-
-/** Connects and stays; `answered` is the server that it talks to. */
-async function hold(berth: Berth, from = somebody()): Promise<Client & { answered: string }> {
-  const client = new Client({ port: await berth.port(), from });
-  return Object.assign(client, { answered: await client.line() });
-}
-
-/** Ends a held connection; resolves when Berth has counted it out. */
-async function leave(berth: Berth, client: Client): Promise<void> {
-  const { localPort } = client.socket;
-  await client.finish();
-  await berth.line(({ msg, client: of }) => msg === 'connection' && String(of).endsWith(`:${localPort}`));
-}
-
-/** Connects, hears who serves, and leaves. */
-async function come(berth: Berth, from = somebody()): Promise<string> {
-  const client = await hold(berth, from);
-  await client.finish();
-  return client.answered;
-}
 
 test('leastconn gives each client the server with the fewest connections, and equals in turn', async (t) => {
   const servers = await serve(t, ['s1', 's2', 's3']);
