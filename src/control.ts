@@ -59,7 +59,7 @@ export class Control {
     return {
       ip,
       backends: this.#running.backends.map((backend) => {
-        const client = backend.clientKey(ip);
+        const client = backend.table && backend.clientKey(ip);
         const binding = client === undefined ? undefined : backend.table?.peek(client);
         const server = binding?.server;
         return {

@@ -107,6 +107,19 @@ test('least connections takes the least loaded for its weight, and equals in tur
   assert.equal(picks(policy, equals, 6).join(''), 'xyzxyz');
 });
 
+test('least connections never picks a server while another has less for its weight', () => {
+  fc.assert(
+    fc.property(fc.array(candidates, { minLength: 1, maxLength: 5 }), (rounds) => {
+      const policy = leastConnections();
+      const load = ({ connections, weight: own }: Candidate): number => connections / own;
+      for (const all of rounds) {
+        const picked = policy(all, undefined);
+        assert.ok(picked && all.every((one) => load(one) >= load(picked)));
+      }
+    }),
+  );
+});
+
 test('random draws by weight and takes the less loaded of two', () => {
   const drawn = (...numbers: number[]): Policy => randomOfTwo(() => numbers.shift() ?? assert.fail('drew too often'));
   const all = [server('x', 1, 5), server('y', 1, 3), server('z', 2, 4)];
@@ -146,4 +159,18 @@ test('the hash of a source follows the weights', () => {
     Array.from({ length: 20_000 }, (_, i) => policy(all, `192.168.${i >> 8}.${i & 255}`)?.name ?? '-'),
   );
   assert.ok(Math.abs(counts['s2']! - 15_000) < 500, JSON.stringify(counts));
+});
+
+test('a server whose weight grows takes clients from the others and moves none between them', () => {
+  fc.assert(
+    fc.property(candidates, fc.nat(11), fc.ipV4(), (all, index, who) => {
+      const grown = index % all.length;
+      const before = sourceHash()(all, who);
+      const after = sourceHash()(
+        all.map((one, i) => (i === grown ? { ...one, weight: one.weight * 2 } : one)),
+        who,
+      );
+      if (after?.name !== all[grown]?.name) assert.equal(after?.name, before?.name);
+    }),
+  );
 });

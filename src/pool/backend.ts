@@ -12,6 +12,9 @@ import { StickTable, type StickTableOptions } from './stick-table.ts';
 /** A start does not wait longer than this for the names of its servers. */
 const FIRST_ANSWERS_MS = 5_000;
 
+/** What makes one client where no stick table says so. */
+const ONE_HOST = { ipv4: 32, ipv6: 64 };
+
 /** A group of servers with one balancing policy and one stick table. */
 export class Backend {
   readonly name: string;
@@ -71,10 +74,10 @@ export class Backend {
     this.#reconcile();
   }
 
-  /** What the client at `address` is in the stick table; undefined where nothing sticks. */
+  /** What the client at `address` is in the stick table, and for a policy that goes by clients. */
   clientKey(address: string | undefined): string | undefined {
     const { stickTable } = this.#config;
-    return address === undefined || stickTable === false ? undefined : clientKey(address, stickTable.prefix);
+    return address === undefined ? undefined : clientKey(address, stickTable === false ? ONE_HOST : stickTable.prefix);
   }
 
   /** @see choose */

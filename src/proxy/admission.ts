@@ -90,6 +90,7 @@ export class Admission {
     const refusal = client && this.access.admit(client.address);
     if (refusal) return { kind: 'refused', reason: refusal, client };
     const serverName = this.#routes.sni.size > 0 ? await readServerName(relay, deadlineMs) : undefined;
+    if (relay.end !== undefined) return this.#turnedAway('client_left', client);
     return this.#route({ client, destination, proxied }, serverName);
   }
 
@@ -100,8 +101,12 @@ export class Admission {
     const routed = serverName === undefined ? undefined : sniMatch(this.#routes.sni, serverName);
     const backend = routed ?? this.#routes.backend;
     if (backend) return { kind: 'admitted', ...who, serverName, backend };
-    if (who.client) this.access.leave(who.client.address);
-    return { kind: 'refused', reason: 'server_name_unknown', client: who.client };
+    return this.#turnedAway('server_name_unknown', who.client);
+  }
+
+  #turnedAway(reason: Refusal, client: Address | undefined): Refused {
+    if (client) this.access.leave(client.address);
+    return { kind: 'refused', reason, client };
   }
 }
 

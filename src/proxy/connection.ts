@@ -7,7 +7,7 @@ import type { RelayBuffers } from './buffers.ts';
 import { dial } from './dial.ts';
 import type { ProxyObserver, Via } from './observer.ts';
 import { buildProxyHeader, looksLikeProxyHeader } from './proxy-protocol.ts';
-import { Relay, type End, type Phase } from './relay.ts';
+import { Relay, type End } from './relay.ts';
 import type { Sockets } from './sockets.ts';
 
 export type Surroundings = {
@@ -27,6 +27,8 @@ type Reached =
   | { readonly kind: 'none'; readonly end: End; readonly final: boolean };
 
 const NOBODY: Reached = { kind: 'none', end: 'SC', final: false };
+/** The client is gone, or was ended: the relay knows when and by whom. */
+const GONE: Reached = { kind: 'none', end: 'CC', final: true };
 
 /** One client's connection, from the accept to its record. */
 export class Connection {
@@ -34,7 +36,6 @@ export class Connection {
   readonly #around: Surroundings;
   readonly #relay: Relay;
   readonly #startedMs = performance.now();
-  #phase: Phase = 'R';
   #server: Server | undefined;
   #via: Via | undefined;
   #retries = 0;
@@ -50,9 +51,9 @@ export class Connection {
     this.#relay = new Relay(accepted, around.sockets, around.buffers);
   }
 
-  /** The server that it is connected to, or on its way to. */
+  /** The server that it is connected to; one that it is on its way to is none, since it may yet get another. */
   get server(): Server | undefined {
-    return this.#server;
+    return this.#relay.joined ? this.#server : undefined;
   }
 
   /** The connection's whole life; resolves when it is over and recorded. */
@@ -79,7 +80,7 @@ export class Connection {
 
   /** Ends it on behalf of the operator (`K`), or because its server was marked down (`D`). */
   kill(who: 'K' | 'D'): void {
-    this.#relay.close(`${who}${this.#phase === 'D' ? this.#relay.phase : this.#phase}`);
+    this.#relay.close(`${who}${this.#relay.phase}`);
   }
 
   /** To be called about once a second: ends what is idle, and adds to the server's counters. */
@@ -106,7 +107,6 @@ export class Connection {
       return end;
     }
     const { server, socket } = reached;
-    this.#phase = 'D';
     const end = await this.#relay.join(socket, {
       header: this.#header(admitted, server),
       forbids: admitted.proxied ? undefined : looksLikeProxyHeader,
@@ -122,6 +122,7 @@ export class Connection {
     const tried = new Set<Server>();
     let failed: Reached = NOBODY;
     for (;;) {
+      if (this.#relay.end !== undefined) return GONE;
       const choice = backend.choose(key, tried);
       if (choice.kind === 'none') return failed;
       const { server } = choice;
@@ -143,7 +144,7 @@ export class Connection {
       const reached = await this.#attempt(server);
       if (reached.kind === 'server') return reached;
       server.releaseSlot();
-      if (reached.final || this.#retries === backend.config.retries) return reached;
+      if (reached.final || this.#retries >= backend.config.retries) return reached;
       failed = reached;
       tried.add(server);
     }
@@ -151,7 +152,7 @@ export class Connection {
 
   /** Waits for one of the server's places. */
   async #queue(server: Server): Promise<'granted' | 'moved' | Reached> {
-    this.#phase = 'Q';
+    this.#relay.stage = 'Q';
     const startedMs = performance.now();
     const wait = server.slots.queue();
     let timedOut = false;
@@ -169,19 +170,19 @@ export class Connection {
     if (outcome === 'granted' && this.#relay.end !== undefined) server.releaseSlot();
     else if (outcome !== 'left') return outcome;
     this.#server = server;
-    return { kind: 'none', end: timedOut ? 'sQ' : 'CQ', final: true };
+    return timedOut ? { kind: 'none', end: 'sQ', final: true } : GONE;
   }
 
   async #attempt(server: Server): Promise<Reached> {
     const { timeouts, observer } = this.#around;
-    this.#phase = 'C';
+    this.#relay.stage = 'C';
     const { endpoint } = server;
     if (!endpoint) return NOBODY;
     const socket = this.#relay.connect(endpoint);
     const attempt = dial(socket, timeouts.connect);
     this.#relay.onClientLost(() => attempt.abandon());
     const dialled = await attempt.outcome;
-    if (dialled.kind === 'abandoned') return { kind: 'none', end: 'CC', final: true };
+    if (dialled.kind === 'abandoned') return GONE;
     if (dialled.kind === 'connected') {
       this.#connectMs = dialled.seconds * 1_000;
       observer.connected(server, dialled.seconds);

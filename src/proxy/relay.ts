@@ -35,6 +35,8 @@ export class Relay {
   #joinedMs = 0;
   #end: End | undefined;
   #onClientLost: (() => void) | undefined;
+  /** What is being done until a server is joined. */
+  stage: 'R' | 'Q' | 'C' = 'R';
 
   constructor(accepted: Socket, sockets: Sockets, buffers: RelayBuffers) {
     this.#sockets = sockets;
@@ -161,8 +163,14 @@ export class Relay {
     consider();
   }
 
+  /** A server is joined. */
+  get joined(): boolean {
+    return this.#server !== undefined;
+  }
+
   /** HAProxy's L: the server has finished, its last bytes are on their way to the client. */
-  get phase(): 'D' | 'L' {
+  get phase(): Phase {
+    if (!this.joined) return this.stage;
     return this.#down.ended ? 'L' : 'D';
   }
 
@@ -170,7 +178,7 @@ export class Relay {
   #lost(side: Side, { code }: NodeJS.ErrnoException): void {
     const first = this.#end === undefined;
     if (!this.#server) {
-      this.#end ??= 'CC';
+      this.#end ??= `${side === 'client' ? 'C' : 'S'}${this.phase}`;
       this.#onClientLost?.();
       return;
     }

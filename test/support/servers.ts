@@ -62,15 +62,18 @@ export class TestServer {
     this.port = (this.#listener.address() as AddressInfo).port;
   }
 
+  /** Refuses from now on; open connections go on. */
+  refuse(): void {
+    this.#listener?.close();
+    this.#listener = undefined;
+  }
+
   /** Refuses from now on; open connections are reset. */
   async close(): Promise<void> {
-    const listener = this.#listener;
-    if (!listener) return;
-    this.#listener = undefined;
-    const closed = once(listener, 'close');
-    listener.close();
+    this.refuse();
+    const closed = [...this.sockets].map((socket) => once(socket, 'close'));
     for (const socket of this.sockets) socket.resetAndDestroy();
-    await closed;
+    await Promise.all(closed);
   }
 }
 
