@@ -4,6 +4,7 @@ import { metricsServer } from './admin/metrics-server.ts';
 import { STANDARD_ADMIN, type Config, type FrontendConfig } from './config/schema.ts';
 import { Control, type Running } from './control.ts';
 import { StartError } from './errors.ts';
+import { InheritedSockets } from './listen.ts';
 import type { Log } from './log.ts';
 import { Metrics } from './metrics.ts';
 import { Backend } from './pool/backend.ts';
@@ -12,6 +13,7 @@ import { connectionCapacity, openFileLimit, openFiles } from './proxy/descriptor
 import type { Routes } from './proxy/admission.ts';
 import { discard, Frontend, type Capacity, type Opened } from './proxy/frontend.ts';
 import type { Sockets } from './proxy/sockets.ts';
+import { checkStateFile, restoreState, saveState } from './state.ts';
 import { reports, type Reports } from './reports.ts';
 import { version } from './version.ts';
 
@@ -23,6 +25,7 @@ export class Balancer implements Running {
   readonly #log: Log;
   readonly #sockets: Sockets;
   readonly #buffers = new RelayBuffers();
+  readonly #inherited = new InheritedSockets();
   readonly #capacity: Capacity = { most: 0, open: 0 };
   readonly #observer: Reports;
   readonly #metrics: Metrics;
@@ -32,6 +35,8 @@ export class Balancer implements Running {
   #backends = new Map<string, Backend>();
   #frontends = new Map<string, Frontend>();
   #sweep: NodeJS.Timeout | undefined;
+  #saving: NodeJS.Timeout | undefined;
+  #saved: Promise<void> = Promise.resolve();
   #stage: 'starting' | 'running' | 'draining' = 'starting';
   #stopping: Promise<void> | undefined;
 
@@ -122,7 +127,10 @@ export class Balancer implements Running {
     const opened = new Map<Frontend, Opened>();
     try {
       await this.#openAddresses(config);
+      if (config.state.file !== '') await checkStateFile(config.state.file);
       await Promise.all(fresh.map((backend) => backend.start()));
+      // After the first answers of DNS: bindings to servers that it names come back too.
+      if (this.#stage === 'starting') await this.#restore(config, fresh);
       this.#capacity.most = this.#connectionCapacity(config);
       for (const [name, { bind }] of Object.entries(config.frontends)) {
         const frontend = frontends.get(name);
@@ -184,6 +192,24 @@ export class Balancer implements Running {
       void frontend.empty().then(() => this.#forget(frontend));
     }
     this.#metrics.startAtZero();
+    clearInterval(this.#saving);
+    if (config.state.file !== '') this.#saving = setInterval(() => void this.#save(), config.state.interval);
+  }
+
+  async #restore({ state: { file } }: Config, backends: readonly Backend[]): Promise<void> {
+    if (file === '') return;
+    const restored = await restoreState(file, backends);
+    if (restored.kind === 'unreadable') this.#log.warn({ file, reason: restored.reason }, 'state set aside');
+    else this.#log.info({ file, ...restored }, 'state');
+  }
+
+  /** One after another; a file that cannot be written costs a line in the log, not a connection. */
+  #save(): Promise<void> {
+    const { file } = this.#config.state;
+    this.#saved = this.#saved
+      .then(() => (file === '' ? undefined : saveState(file, this.backends)))
+      .catch(({ message }: Error) => this.#log.error({ file, reason: message }, 'state not saved'));
+    return this.#saved;
   }
 
   #forget(frontend: Frontend): void {
@@ -197,6 +223,7 @@ export class Balancer implements Running {
       routes: routes(frontend, backends),
       timeouts: config.timeouts,
       capacity: this.#capacity,
+      inherited: (asked) => this.#inherited.take(asked, Object.keys(config.frontends)),
       buffers: this.#buffers,
       sockets: this.#sockets,
       observer: this.#observer,
@@ -214,12 +241,14 @@ export class Balancer implements Running {
     }, this.#config.timeouts.drain);
     await Promise.all(this.frontends.map((frontend) => frontend.empty()));
     clearTimeout(timer);
+    await this.#save();
     this.#close();
     this.#log.info('stopped');
   }
 
   #close(): void {
     clearInterval(this.#sweep);
+    clearInterval(this.#saving);
     for (const backend of this.#backends.values()) backend.close();
     this.#metricsServer.close();
     this.#adminServer.close();

@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 import { parseArgs } from 'node:util';
-import { argumentFault, command as adminCommand, type AdminCommand } from './admin/commands.ts';
+import { argumentFault, askBalancer, type AdminCommand } from './admin/commands.ts';
 import { loadConfig } from './config/load.ts';
 import { formatProblem, printable } from './config/locate.ts';
 import { jsonSchema, type Config } from './config/schema.ts';
@@ -49,7 +49,7 @@ function asks(name: AdminCommand, summary: string, argument?: string): Command {
     ...(argument === undefined ? {} : { argument }),
     options: ['config', 'json'],
     fault: (given) => argumentFault(name, given),
-    run: (call) => adminCommand(name, call.argument ?? '', call.file, call.json),
+    run: (call) => askBalancer(name, call.argument ?? '', call.file, call.json),
   };
 }
 

@@ -8,11 +8,12 @@ const BACKLOG = 4096;
 
 /**
  * Listens on `bind`; `owner` is named in what goes wrong. `*` is one dual-stack socket, or IPv4 alone where the machine has
- * no IPv6. A unix socket's path that nobody answers at any more is taken over. Rejects with a StartError.
+ * no IPv6. A unix socket's path that nobody answers at any more is taken over. A descriptor that was inherited takes the
+ * place of `bind`. Rejects with a StartError.
  */
-export async function listen(server: Server, bind: Bind, owner: string): Promise<void> {
+export async function listen(server: Server, bind: Bind, owner: string, inheritedFd?: number): Promise<void> {
   try {
-    await tryListen(server, optionsFor(bind));
+    await tryListen(server, inheritedFd === undefined ? optionsFor(bind) : { fd: inheritedFd, backlog: BACKLOG });
   } catch (error) {
     const { code = '' } = error as NodeJS.ErrnoException;
     const noIPv6 = bind.kind === 'tcp' && bind.host === '*' && ['EAFNOSUPPORT', 'EADDRNOTAVAIL'].includes(code);
@@ -30,6 +31,31 @@ export async function listen(server: Server, bind: Bind, owner: string): Promise
   }
 }
 
+/**
+ * Sockets that systemd opened and keeps open while this process is replaced, so that a restart refuses nobody
+ * (sd_listen_fds(3): LISTEN_PID, LISTEN_FDS, LISTEN_FDNAMES; the first descriptor is 3).
+ */
+export class InheritedSockets {
+  readonly #sockets: { readonly fd: number; readonly name: string }[] = [];
+
+  constructor(env: NodeJS.ProcessEnv = process.env, pid: number = process.pid) {
+    if (Number(env['LISTEN_PID']) !== pid) return;
+    const names = env['LISTEN_FDNAMES']?.split(':') ?? [];
+    for (let i = 0; i < Number(env['LISTEN_FDS']); i++) this.#sockets.push({ fd: 3 + i, name: names[i] ?? '' });
+  }
+
+  get count(): number {
+    return this.#sockets.length;
+  }
+
+  /** The descriptor that is called like the frontend, else one that is called like none of `frontends`; each is given once. */
+  take(frontend: string, frontends: readonly string[]): number | undefined {
+    const named = this.#sockets.findIndex(({ name }) => name === frontend);
+    const index = named >= 0 ? named : this.#sockets.findIndex(({ name }) => !frontends.includes(name));
+    return index < 0 ? undefined : this.#sockets.splice(index, 1)[0]?.fd;
+  }
+}
+
 /** Where it listens: the port that a bind to port 0 was given, too. */
 export function listeningAddress(server: Server): string {
   const address = server.address();
@@ -43,7 +69,7 @@ function optionsFor(bind: Bind): ListenOptions {
   return { host, port: bind.port, ipv6Only: bind.host === '::', backlog: BACKLOG };
 }
 
-function tryListen(server: Server, options: ListenOptions): Promise<void> {
+function tryListen(server: Server, options: ListenOptions & { fd?: number }): Promise<void> {
   return new Promise((resolve, reject) => {
     server.once('error', reject);
     server.listen(options, () => {

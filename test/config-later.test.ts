@@ -12,9 +12,4 @@ check(
   `${SHORTEST}    stickTable: { shared: "redis://h/0" }\n`,
   'FILE:9:27: backends.b.stickTable.shared: is not available in this version',
 );
-check(
-  'not yet: state',
-  `${SHORTEST}state: { file: x }\n`,
-  'FILE:9:1: state: is not available in this version, got a map',
-);
-check('a value of a later version that is its default is none', `${SHORTEST}state: { file: "", interval: 30s }\n`);
+check('a value of a later version that is its default is none', `${SHORTEST}    stickTable: { shared: "" }\n`);

@@ -24,7 +24,7 @@ export function argumentFault(command: AdminCommand, argument: string | undefine
 }
 
 /** Asks the balancer that runs with `file`. Resolves to the exit code: 1 where it cannot be asked, or says no. */
-export async function command(name: AdminCommand, argument: string, file: string, json: boolean): Promise<number> {
+export async function askBalancer(name: AdminCommand, argument: string, file: string, json: boolean): Promise<number> {
   const admin = loadAdmin(file);
   if (!admin) return complain(`cannot read the admin address from ${file}; berth check -c ${file} says what is wrong`);
   try {

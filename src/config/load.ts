@@ -52,7 +52,11 @@ export function loadConfig(file: string): Loaded {
 function validate(raw: unknown, folder: string, locate: Locator, faults: readonly Problem[]): Loaded {
   const parsed = schema.safeParse(raw);
   const findings = [...(parsed.error?.issues ?? []).flatMap((issue) => explain(issue, raw)), ...crossCheck(raw)];
-  if (parsed.data) findings.push(...readNamedFiles(parsed.data, folder));
+  if (parsed.data) {
+    findings.push(...readNamedFiles(parsed.data, folder));
+    const { state } = parsed.data;
+    if (state.file !== '') state.file = resolve(folder, state.file);
+  }
   if (parsed.data && findings.length + faults.length === 0) return { kind: 'config', config: deepFreeze(parsed.data) };
   const problems = [...faults, ...findings.map((finding) => locate.finding(finding))];
   problems.sort((a, b) => a.line - b.line || a.column - b.column);

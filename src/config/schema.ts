@@ -1,6 +1,16 @@
 import { isDeepStrictEqual } from 'node:util';
 import { z } from 'zod';
-import { isCidr, isHost, NAME_RULE, parseBind, parseDuration, parseEndpoint, parseRate, parseSize } from './values.ts';
+import {
+  isCidr,
+  isHost,
+  NAME_RULE,
+  parseBind,
+  parseDuration,
+  parseRate,
+  parseServerAddress,
+  parseSize,
+  type Endpoint,
+} from './values.ts';
 
 /** A timer longer than this fires at once in Node (a signed 32-bit count of milliseconds), so nothing longer is taken. */
 const LONGEST_TIMER = '24d';
@@ -204,8 +214,7 @@ const healthCheck = z.strictObject({
 });
 
 const resolveInterval = () => duration({ min: '100ms', max: LONGEST_TIMER });
-const endpoint = () =>
-  spelled('HOST:PORT or [IPv6]:PORT; srv: and dns: addresses are not available in this version', parseEndpoint);
+const serverAddress = () => spelled('HOST:PORT, [IPv6]:PORT, dns:NAME:PORT or srv:NAME', parseServerAddress);
 
 const serverOptions = z.strictObject({
   weight: whole(0, 256).prefault(1).describe('Share of new clients against the other servers; 0 = none'),
@@ -219,8 +228,12 @@ const serverOptions = z.strictObject({
 });
 const standardOptions = serverOptions.parse({});
 const server = z.union([
-  endpoint().transform((address) => ({ ...standardOptions, address })),
-  serverOptions.extend({ address: endpoint().describe('HOST:PORT; a name is resolved at start and again') }),
+  serverAddress().transform((address) => ({ ...standardOptions, address })),
+  serverOptions.extend({
+    address: serverAddress().describe(
+      'HOST:PORT, whose name is resolved at start and again; dns:NAME:PORT or srv:NAME for one server for each address found',
+    ),
+  }),
 ]);
 
 const backend = z.strictObject({
@@ -286,15 +299,13 @@ export const schema = z.strictObject({
   admin: admin
     .optional()
     .describe('The API that berth status, drain, maint, ready, explain and reload talk to; left out: 127.0.0.1:9181'),
-  state: notYet(
-    z
-      .strictObject({
-        file: text().prefault('').describe('Where bindings and admin states survive a restart; empty = they do not'),
-        interval: positive().prefault('30s').describe('Between two writes of the file'),
-      })
-      .prefault({}),
-    { file: '', interval: 30_000 },
-  ).describe('What survives a restart'),
+  state: z
+    .strictObject({
+      file: text().prefault('').describe('Where bindings and admin states survive a restart; empty = they do not'),
+      interval: positive().prefault('30s').describe('Between two writes of the file'),
+    })
+    .prefault({})
+    .describe('What survives a restart'),
   log: z
     .strictObject({
       level: oneOf('trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent')
@@ -310,6 +321,8 @@ export type Config = z.output<typeof schema>;
 export type FrontendConfig = Config['frontends'][string];
 export type BackendConfig = Config['backends'][string];
 export type ServerConfig = BackendConfig['servers'][string];
+/** Of a server whose address is known, if only by name. */
+export type StaticServerConfig = Omit<ServerConfig, 'address'> & { readonly address: Endpoint };
 export type StickTableConfig = Exclude<BackendConfig['stickTable'], false>;
 export type HealthCheckConfig = Exclude<BackendConfig['healthCheck'], false>;
 export type AdminConfig = z.output<typeof admin>;

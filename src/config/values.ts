@@ -8,6 +8,11 @@ export type Bind =
 /** Where a server is: an IP literal or a name that is resolved while Berth runs. */
 export type Endpoint = { readonly host: string; readonly port: number };
 
+/** Servers that DNS names: every address behind a name, or behind the targets of a service (RFC 2782). */
+export type Discovered =
+  | { readonly discover: 'dns'; readonly name: string; readonly port: number }
+  | { readonly discover: 'srv'; readonly name: string };
+
 export const NAME_RULE = 'a name starts with a letter or digit and goes on with letters, digits and _ . : -';
 
 const UNIT_MS = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
@@ -84,6 +89,18 @@ function canonicalHost(host: string): string {
 export function parseEndpoint(text: string): Endpoint | undefined {
   const split = splitHostPort(text);
   return split && split.port > 0 && isHost(split.host) ? split : undefined;
+}
+
+/** What `parseEndpoint` takes, `dns:registry.internal:5000`, or `srv:_registry._tcp.example.com`. */
+export function parseServerAddress(text: string): Endpoint | Discovered | undefined {
+  const [, discover, rest = ''] = /^(dns|srv):(.*)$/.exec(text) ?? [];
+  // A host may be called dns: that has a port and nothing else behind it.
+  if (discover === undefined || /^\d+$/.test(rest)) return parseEndpoint(text);
+  if (discover === 'srv') return HOST_NAME.test(rest) ? { discover, name: rest } : undefined;
+  const endpoint = parseEndpoint(rest);
+  return endpoint && isIP(endpoint.host) === 0
+    ? { discover: 'dns', name: endpoint.host, port: endpoint.port }
+    : undefined;
 }
 
 /** `HOST:PORT`, an IPv6 address in brackets. */

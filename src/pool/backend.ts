@@ -1,7 +1,9 @@
 import { isDeepStrictEqual } from 'node:util';
-import type { BackendConfig } from '../config/schema.ts';
+import type { BackendConfig, StaticServerConfig } from '../config/schema.ts';
+import { formatEndpoint, type Endpoint } from '../config/values.ts';
 import { choose, type Choice } from './choose.ts';
 import { clientKey } from './client-key.ts';
+import { Discovery } from './discovery.ts';
 import type { PoolObserver } from './observer.ts';
 import { POLICIES, type Policy } from './policies.ts';
 import { Server } from './server.ts';
@@ -18,7 +20,11 @@ export class Backend {
   #servers: readonly Server[] = [];
   #policy: Policy;
   #table: StickTable<Server> | undefined;
+  /** What DNS has found for the entries that ask it. */
+  readonly #found = new Map<string, readonly Endpoint[]>();
+  readonly #discoveries = new Map<string, Discovery>();
   #sweep: NodeJS.Timeout | undefined;
+  #started = false;
 
   constructor(name: string, config: BackendConfig, observer: PoolObserver) {
     this.name = name;
@@ -26,7 +32,7 @@ export class Backend {
     this.#observer = observer;
     this.#policy = POLICIES[config.balance]();
     if (config.stickTable !== false) this.#table = new StickTable(tableOptions(config));
-    this.#servers = Object.keys(config.servers).map((server) => this.#newServer(server));
+    this.#reconcile();
   }
 
   get config(): BackendConfig {
@@ -43,13 +49,14 @@ export class Backend {
 
   /** Begins to resolve and check; resolves when every name has had its first answer, or after a few seconds. */
   async start(): Promise<void> {
+    this.#started = true;
     this.#sweep = setInterval(() => this.#table?.expire(), 1_000);
-    await firstAnswers(this.#servers);
+    await this.#firstAnswers([...this.#servers, ...this.#discoveries.values()]);
   }
 
   close(): void {
     clearInterval(this.#sweep);
-    for (const server of this.#servers) server.close();
+    for (const part of [...this.#servers, ...this.#discoveries.values()]) part.close();
   }
 
   /**
@@ -61,21 +68,7 @@ export class Backend {
     this.#config = config;
     if (config.balance !== before.balance) this.#policy = POLICIES[config.balance]();
     this.#applyTable(before.stickTable, config);
-    const old = new Map(this.#servers.map((server) => [server.name, server]));
-    const added: Server[] = [];
-    this.#servers = Object.entries(config.servers).map(([name, server]) => {
-      const same = old.get(name);
-      if (same?.isAt(server) === true && same.resolveIntervalMs === this.#resolveIntervalMs(name)) {
-        old.delete(name);
-        same.apply(server, config.healthCheck);
-        return same;
-      }
-      const fresh = this.#newServer(name);
-      added.push(fresh);
-      return fresh;
-    });
-    for (const server of old.values()) server.retire();
-    void firstAnswers(added);
+    this.#reconcile();
   }
 
   /** What the client at `address` is in the stick table; undefined where nothing sticks. */
@@ -99,21 +92,74 @@ export class Backend {
     } else if (!isDeepStrictEqual(before, stickTable)) this.#table?.change(tableOptions(config));
   }
 
-  #resolveIntervalMs(server: string): number {
-    return this.#config.servers[server]?.resolveInterval ?? this.#config.resolveInterval;
+  /** Makes the servers what the configuration and DNS say. */
+  #reconcile(): void {
+    this.#reconcileDiscoveries();
+    const old = new Map(this.#servers.map((server) => [server.name, server]));
+    const added: Server[] = [];
+    this.#servers = this.#wanted().map(({ name, config, resolveIntervalMs }) => {
+      const same = old.get(name);
+      if (same?.isAt(config) === true && same.resolveIntervalMs === resolveIntervalMs) {
+        old.delete(name);
+        same.apply(config, this.#config.healthCheck);
+        return same;
+      }
+      const { healthCheck } = this.#config;
+      const observer = this.#observer;
+      const fresh = new Server({ backend: this.name, name, config, healthCheck, resolveIntervalMs, observer });
+      added.push(fresh);
+      return fresh;
+    });
+    for (const server of old.values()) server.retire();
+    if (this.#started) void this.#firstAnswers(added);
   }
 
-  #newServer(name: string): Server {
-    const config = this.#config.servers[name];
-    if (!config) throw new TypeError(`there is no server ${name} in ${this.name}`);
-    return new Server({
-      backend: this.name,
-      name,
-      config,
-      healthCheck: this.#config.healthCheck,
-      resolveIntervalMs: this.#resolveIntervalMs(name),
-      observer: this.#observer,
+  #reconcileDiscoveries(): void {
+    const old = new Map(this.#discoveries);
+    this.#discoveries.clear();
+    for (const [name, { address, resolveInterval }] of Object.entries(this.#config.servers)) {
+      if (!('discover' in address)) continue;
+      const intervalMs = resolveInterval ?? this.#config.resolveInterval;
+      const key = JSON.stringify([name, address, intervalMs]);
+      let discovery = old.get(key);
+      if (!discovery) {
+        this.#found.delete(name);
+        discovery = new Discovery(address, intervalMs, (endpoints) => {
+          this.#found.set(name, endpoints);
+          this.#reconcile();
+        });
+        if (this.#started) void discovery.start();
+      }
+      old.delete(key);
+      this.#discoveries.set(key, discovery);
+    }
+    for (const discovery of old.values()) discovery.close();
+  }
+
+  /** One server for each entry, or for each address that DNS has found for it, called after that address. */
+  #wanted(): { name: string; config: StaticServerConfig; resolveIntervalMs: number }[] {
+    return Object.entries(this.#config.servers).flatMap(([name, config]) => {
+      const { address } = config;
+      const resolveIntervalMs = config.resolveInterval ?? this.#config.resolveInterval;
+      if (!('discover' in address)) return [{ name, config: { ...config, address }, resolveIntervalMs }];
+      const endpoints = (this.#found.get(name) ?? []).map((endpoint) => [formatEndpoint(endpoint), endpoint] as const);
+      return [...new Map(endpoints)]
+        .toSorted(([a], [b]) => (a < b ? -1 : 1))
+        .map(([text, found]) => ({
+          name: `${name}-${text}`,
+          config: { ...config, address: found },
+          resolveIntervalMs,
+        }));
     });
+  }
+
+  async #firstAnswers(parts: readonly { start(): Promise<void> }[]): Promise<void> {
+    let timer: NodeJS.Timeout | undefined;
+    const enough = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, FIRST_ANSWERS_MS);
+    });
+    await Promise.race([Promise.all(parts.map((part) => part.start())), enough]);
+    clearTimeout(timer);
   }
 }
 
@@ -122,13 +168,4 @@ function tableOptions({ stickTable, servers }: BackendConfig): StickTableOptions
   // Where there are backups, their clients must find the way back.
   const homes = stickTable.failback === 'return' || Object.values(servers).some(({ backup }) => backup);
   return { size: stickTable.size, expireMs: stickTable.expire, homes };
-}
-
-async function firstAnswers(servers: readonly Server[]): Promise<void> {
-  let timer: NodeJS.Timeout | undefined;
-  const enough = new Promise<void>((resolve) => {
-    timer = setTimeout(resolve, FIRST_ANSWERS_MS);
-  });
-  await Promise.race([Promise.all(servers.map((server) => server.start())), enough]);
-  clearTimeout(timer);
 }

@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
-import type { HealthCheckConfig, ServerConfig } from '../config/schema.ts';
+import type { HealthCheckConfig, StaticServerConfig } from '../config/schema.ts';
 import type { Endpoint } from '../config/values.ts';
 import { freshHealth, HealthMonitor, observe, type Health, type Observation } from './health.ts';
 import type { PoolObserver } from './observer.ts';
@@ -16,7 +16,7 @@ const SLOWEST_START = 0.01;
 export type ServerParts = {
   readonly backend: string;
   readonly name: string;
-  readonly config: ServerConfig;
+  readonly config: StaticServerConfig;
   readonly healthCheck: HealthCheckConfig | false;
   readonly resolveIntervalMs: number;
   readonly observer: PoolObserver;
@@ -29,7 +29,7 @@ export class Server {
   readonly backend: string;
   readonly name: string;
   readonly resolveIntervalMs: number;
-  config: ServerConfig;
+  config: StaticServerConfig;
   health: Health = freshHealth(Date.now());
   /** Places for connections: those that stand or are being made, and those that wait. */
   readonly slots = new Slots();
@@ -129,12 +129,12 @@ export class Server {
   }
 
   /** Whether a server of this configuration is this one: what else may change is applied. */
-  isAt({ address }: ServerConfig): boolean {
+  isAt({ address }: StaticServerConfig): boolean {
     return isDeepStrictEqual(address, this.config.address);
   }
 
   /** Goes on under another configuration of the same address; health and connections stay. */
-  apply(config: ServerConfig, healthCheck: HealthCheckConfig | false): void {
+  apply(config: StaticServerConfig, healthCheck: HealthCheckConfig | false): void {
     this.config = config;
     this.slots.grant(config.maxConnections);
     if (isDeepStrictEqual(healthCheck, this.#healthCheck)) return;

@@ -11,6 +11,14 @@ export type StickTableOptions = {
   readonly homes?: boolean;
 };
 
+/** A binding as it can be kept elsewhere: `remainingMs` of life, were its client away from now on. */
+export type Binding<S> = {
+  readonly client: string;
+  readonly server: S;
+  readonly home: S | undefined;
+  readonly remainingMs: number;
+};
+
 type Held<S> = { server: S | undefined; connections: number };
 
 /**
@@ -31,6 +39,8 @@ export class StickTable<S extends object> {
   #size: number;
   #expireMs: number;
   #away: LRUCache<string, S>;
+  /** The clients in the cache, which cannot be walked in steps while it changes; a set can. */
+  readonly #roll = new Set<string>();
   readonly #entriesOf = new Map<S, number>();
   /** Only the clients that are not where they began. */
   #homes: Map<string, S> | undefined;
@@ -74,6 +84,7 @@ export class StickTable<S extends object> {
     if (held) held.connections++;
     else {
       this.#away.delete(client);
+      this.#roll.delete(client);
       this.#held.set(client, { server, connections: 1 });
     }
   }
@@ -109,6 +120,7 @@ export class StickTable<S extends object> {
     if (!held || --held.connections > 0) return;
     this.#held.delete(client);
     if (!held.server) return;
+    this.#roll.add(client);
     this.#away.set(client, held.server);
     this.#makeRoom();
   }
@@ -120,6 +132,32 @@ export class StickTable<S extends object> {
       if (oldest.done === true || this.#away.getRemainingTTL(oldest.value) >= 0) return;
       this.#away.get(oldest.value, { allowStale: false });
     }
+  }
+
+  /** All bindings, the oldest first. The table may change between two steps: what comes meanwhile may be in it or not. */
+  *bindings(): Generator<Binding<S>> {
+    const binding = (client: string, server: S, remainingMs: number): Binding<S> => ({
+      client,
+      server,
+      home: this.#homes?.get(client),
+      remainingMs,
+    });
+    for (const client of this.#roll) {
+      const server = this.#away.peek(client, { allowStale: false });
+      if (server) yield binding(client, server, this.#away.getRemainingTTL(client));
+    }
+    for (const [client, { server }] of this.#held) if (server) yield binding(client, server, this.#expireMs);
+  }
+
+  /** A binding that was kept elsewhere, of a client that has none yet; a full table makes room for it. */
+  restore({ client, server, home, remainingMs }: Binding<S>): void {
+    if (remainingMs <= 0 || this.#held.has(client) || this.#away.has(client)) return;
+    const ageMs = this.#expireMs - Math.min(remainingMs, this.#expireMs);
+    this.#roll.add(client);
+    this.#away.set(client, server, { start: this.#now() - ageMs });
+    this.#count(server, 1);
+    if (home) this.#homes?.set(client, home);
+    this.#makeRoom();
   }
 
   /**
@@ -155,6 +193,7 @@ export class StickTable<S extends object> {
         else return;
         this.#count(server, -1);
         this.#homes?.delete(client);
+        this.#roll.delete(client);
       },
     });
   }

@@ -15,6 +15,8 @@ export type FrontendParts = Omit<Surroundings, 'frontend' | 'admission'> & {
   readonly config: FrontendConfig;
   readonly routes: Routes;
   readonly capacity: Capacity;
+  /** Gives a listening descriptor that this process was started with, if there is one for the frontend. */
+  readonly inherited: (frontend: string) => number | undefined;
 };
 
 /** Listeners that were opened for a configuration that is not in force yet. */
@@ -25,6 +27,7 @@ export class Frontend {
   readonly name: string;
   #config: FrontendConfig;
   readonly #capacity: Capacity;
+  readonly #inherited: FrontendParts['inherited'];
   #around: Surroundings;
   readonly #connections = new Set<Connection>();
   /** By the text of their bind. */
@@ -32,10 +35,11 @@ export class Frontend {
   #accepts = 0;
   #onEmpty: (() => void) | undefined;
 
-  constructor({ name, config, capacity, routes, ...around }: FrontendParts) {
+  constructor({ name, config, capacity, routes, inherited, ...around }: FrontendParts) {
     this.name = name;
     this.#config = config;
     this.#capacity = capacity;
+    this.#inherited = inherited;
     this.#around = { ...around, frontend: name, admission: new Admission(config, routes) };
   }
 
@@ -56,7 +60,7 @@ export class Frontend {
       const listener = createServer({ pauseOnConnect: true, allowHalfOpen: true, noDelay: true });
       listener.on('connection', (socket) => this.#accept(socket, bind.kind === 'unix'));
       try {
-        await listen(listener, bind, `frontend ${this.name}`);
+        await listen(listener, bind, `frontend ${this.name}`, this.#inherited(this.name));
       } catch (error) {
         discard(opened);
         throw error;

@@ -1,6 +1,6 @@
 /**
  * The PROXY protocol, versions 1 and 2: who the client of a connection is, told by the proxy in front of us and to the server behind us.
- * "Section N" is https://www.haproxy.org/download/3.2/doc/proxy-protocol.txt.
+ * "Section N" is https://github.com/haproxy/haproxy/blob/master/doc/proxy-protocol.txt.
  */
 import { isIP, isIPv4, isIPv6, SocketAddress } from 'node:net';
 import { ipv6Groups, normaliseAddress } from '../pool/client-key.ts';
@@ -107,8 +107,8 @@ function parseV1(bytes: Buffer): ProxyHeader {
   if (end !== -1) return parseLine(text.slice(0, end));
   const line = text.endsWith('\r') ? text.slice(0, -1) : text;
   if (line.length + 2 > MOST_LINE_BYTES) return invalid('v1 line does not end within 107 bytes');
-  if (line !== text) return parseLine(line).kind === 'header' ? { kind: 'more' } : invalid('malformed v1 line');
-  return canBecomeLine(line) ? { kind: 'more' } : invalid('malformed v1 line');
+  const isOpen = line === text ? canBecomeLine(line) : parseLine(line).kind === 'header';
+  return isOpen ? { kind: 'more' } : invalid('malformed v1 line');
 }
 
 /** `line` is without its CRLF. */
@@ -118,10 +118,10 @@ function parseLine(line: string): ProxyHeader {
   // "The receiver must ignore anything presented before the CRLF."
   if (protocol === 'UNKNOWN') return { kind: 'header', length, source: undefined, destination: undefined };
   const fields = LINES.get(protocol);
-  if (!fields) return invalid('v1 line of a protocol other than TCP4, TCP6 and UNKNOWN');
+  if (!fields) return invalid('malformed v1 line');
   const [from, to, fromPort, toPort] = texts;
   if (texts.length !== fields.length || !fields.every((field, i) => field.matches(texts[i] ?? ''))) {
-    return invalid('v1 line with a malformed address or port');
+    return invalid('malformed v1 line');
   }
   return {
     kind: 'header',
@@ -166,10 +166,10 @@ function parseV2(bytes: Buffer): ProxyHeader {
   // Of a LOCAL header the family is ignored, whatever it is.
   if (!isLocal && addressSize === undefined) return invalid('v2 address family that is not specified');
   if (!isLocal && transport > 2) return invalid('v2 transport protocol that is not specified');
-  if (bytes.length < V2_FIXED_BYTES) return { kind: 'more' };
 
-  const length = V2_FIXED_BYTES + bytes.readUInt16BE(14);
+  const length = V2_FIXED_BYTES + (((bytes[14] ?? 0) << 8) | (bytes[15] ?? 0));
   if (length > MOST_HEADER_BYTES) return invalid(`v2 header of more than ${MOST_HEADER_BYTES} bytes`);
+  if (bytes.length < V2_FIXED_BYTES) return { kind: 'more' };
   if (!isLocal && transport !== 0 && length < V2_FIXED_BYTES + leastBody(family, addressSize ?? 0)) {
     return invalid('v2 header too short for its addresses');
   }

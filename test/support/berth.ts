@@ -33,7 +33,7 @@ export class Berth {
     this.folder = mkdtempSync(join(tmpdir(), 'berth-test-'));
     this.file = join(this.folder, 'balancer.yml');
     writeFileSync(this.file, config);
-    const [command = '', ...args] = [...through, process.execPath, CLI, 'start', '-c', this.file];
+    const [command, ...args] = [...through, process.execPath, CLI, 'start', '-c', this.file];
     this.#child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...env } });
     let rest = '';
     this.#child.stdout?.setEncoding('utf8').on('data', (text: string) => {
@@ -135,6 +135,6 @@ export function oneBackend(servers: readonly number[], backend = '', rest = ''):
   return (
     `frontends:\n  f:\n    bind: 127.0.0.1:0\n    backend: b\n` +
     `backends:\n  b:\n    servers:\n${list}${backend.replaceAll(/^/gm, '    ')}\n` +
-    `metrics: { bind: "127.0.0.1:0" }\n${rest}`
+    `metrics: { bind: "127.0.0.1:0" }\nadmin: { bind: "127.0.0.1:0" }\n${rest}`
   );
 }

@@ -25,7 +25,7 @@ export function withReference(readme: string): string {
 }
 
 function table(): string {
-  const rows = [...describe('', jsonSchema() as Schema)];
+  const rows = [...describe('', jsonSchema())];
   return `| key | default | meaning |\n| --- | --- | --- |\n${rows.join('')}`;
 }
 
@@ -36,7 +36,8 @@ function* describe(path: string, schema: Schema): Generator<string> {
       const required = form.required?.includes(key) === true;
       // A map of further keys is described by them.
       const leaf = forms(value).every((one) => !one.properties);
-      const standard = leaf && value.default !== undefined ? `\`${JSON.stringify(value.default).replaceAll('"', '')}\`` : '';
+      const standard =
+        leaf && value.default !== undefined ? `\`${JSON.stringify(value.default).replaceAll('"', '')}\`` : '';
       const fallback = required ? 'required' : standard;
       yield `| \`${own}\` | ${fallback} | ${(value.description ?? '').replaceAll('|', '\\|')} |\n`;
       yield* describe(own, value);

@@ -1,0 +1,47 @@
+/** What 200 000 bindings cost: memory, and time for each step of a connection. `npm run bench:table`, or with a number of clients. */
+import { StickTable } from '../src/pool/stick-table.ts';
+
+const clients = Number(process.argv[2] ?? 200_000);
+const servers = [{ name: 's1' }, { name: 's2' }, { name: 's3' }, { name: 's4' }];
+const address = (i: number): string => `10.${(i >> 16) & 255}.${(i >> 8) & 255}.${i & 255}`;
+
+function heapBytes(): number {
+  globalThis.gc?.();
+  const { heapUsed, external, arrayBuffers } = process.memoryUsage();
+  return heapUsed + external + arrayBuffers;
+}
+
+/** Nanoseconds for each call. */
+function time(count: number, step: (i: number) => void): number {
+  const startedMs = performance.now();
+  for (let i = 0; i < count; i++) step(i);
+  return ((performance.now() - startedMs) * 1e6) / count;
+}
+
+if (!globalThis.gc) throw new Error('run it with node --expose-gc');
+const before = heapBytes();
+const table = new StickTable<{ name: string }>({ size: clients, expireMs: 1_800_000 });
+const empty = heapBytes();
+const connect = (i: number): void => {
+  const client = address(i);
+  table.open(client);
+  if (!table.match(client)) table.bind(client, servers[i % servers.length]!);
+  table.close(client);
+};
+const first = time(clients, connect);
+const full = heapBytes();
+// Not in the order they came in, which the processor's cache would like too well.
+const stride = 7_919;
+const again = time(clients, (i) => connect((i * stride) % clients));
+const lookup = time(clients, (i) => table.peek(address((i * stride) % clients)));
+const evicting = time(clients, (i) => connect(clients + i));
+
+console.log(`bindings               ${table.entries} (node ${process.version})`);
+console.log(`memory, empty table    ${((empty - before) / 1e6).toFixed(1)} MB`);
+console.log(
+  `memory, full table     ${((full - before) / 1e6).toFixed(1)} MB, ${Math.round((full - before) / clients)} bytes a binding`,
+);
+console.log(`lookup                 ${lookup.toFixed(0)} ns`);
+console.log(`first connection       ${first.toFixed(0)} ns (open, bind, close)`);
+console.log(`returning client       ${again.toFixed(0)} ns (open, match, close)`);
+console.log(`first, table full      ${evicting.toFixed(0)} ns (with an eviction); ${table.evictions} evicted`);
