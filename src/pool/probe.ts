@@ -133,9 +133,9 @@ async function readCapped(response: IncomingMessage): Promise<string> {
 /** A connected socket, over TLS where the check asks for it. The caller destroys it. */
 async function open({ endpoint, name, check, signal, seen }: Node): Promise<Socket> {
   const socket = connectTcp({ ...endpoint, autoSelectFamily: false, signal });
-  await once(socket, 'connect');
-  // From here on errors reach whoever reads; a late one after that must not be an uncaught one.
+  // Errors reach whoever waits or reads; a late one, or a second one, must not be an uncaught one.
   socket.on('error', () => {});
+  await once(socket, 'connect');
   if (check.tls === false) return socket;
   const { tls } = check;
   const secure = connectTls({
@@ -143,9 +143,11 @@ async function open({ endpoint, name, check, signal, seen }: Node): Promise<Sock
     ALPNProtocols: ['http/1.1'],
     // Judged below instead: the expiry of a bad certificate is worth knowing too.
     rejectUnauthorized: false,
+    checkServerIdentity: () => undefined,
     ...(tls.ca ? { ca: tls.ca.content } : {}),
     ...(isIP(name) === 0 ? { servername: name } : {}),
   });
+  secure.on('error', () => {});
   const stop = (): void => void secure.destroy(new Error('aborted'));
   signal.addEventListener('abort', stop, { once: true });
   secure.once('close', () => signal.removeEventListener('abort', stop));
@@ -155,7 +157,6 @@ async function open({ endpoint, name, check, signal, seen }: Node): Promise<Sock
     socket.destroy();
     throw new CheckFailed(`TLS: ${tlsReason(error as Error & { reason?: string })}`, { cause: error });
   }
-  secure.on('error', () => {});
   judgeCertificate(secure, name, tls.verify, seen);
   return secure;
 }
