@@ -75,6 +75,7 @@ export class Balancer implements Running {
       await this.#take(this.#config);
     } catch (error) {
       this.#close();
+      if (this.#stopping) return;
       throw error;
     }
     this.#stage = 'running';
@@ -136,10 +137,12 @@ export class Balancer implements Running {
         const frontend = frontends.get(name);
         if (frontend) opened.set(frontend, await frontend.open(bind));
       }
+      // A signal came while names were being looked up.
+      if (this.#stopping) throw new StartError('STOPPING', 'it is stopping');
     } catch (error) {
       for (const listeners of opened.values()) discard(listeners);
       for (const backend of fresh) backend.close();
-      if (this.#stage !== 'starting') await this.#openAddresses(this.#config);
+      if (this.#stage === 'running') await this.#openAddresses(this.#config);
       throw error;
     }
     await this.#swap(config, backends, frontends, opened);

@@ -1,5 +1,6 @@
-import { unlinkSync } from 'node:fs';
+import { existsSync, lstatSync, unlinkSync } from 'node:fs';
 import { connect, type ListenOptions, type Server } from 'node:net';
+import { dirname } from 'node:path';
 import type { Bind } from './config/values.ts';
 import { StartError } from './errors.ts';
 
@@ -15,7 +16,7 @@ export async function listen(server: Server, bind: Bind, owner: string, inherite
   try {
     await tryListen(server, inheritedFd === undefined ? optionsFor(bind) : { fd: inheritedFd, backlog: BACKLOG });
   } catch (error) {
-    const { code = '' } = error as NodeJS.ErrnoException;
+    const code = codeOf(error as NodeJS.ErrnoException, bind);
     const noIPv6 = bind.kind === 'tcp' && bind.host === '*' && ['EAFNOSUPPORT', 'EADDRNOTAVAIL'].includes(code);
     const stale = bind.kind === 'unix' && code === 'EADDRINUSE' && (await nobodyAnswers(bind.path));
     try {
@@ -87,8 +88,16 @@ function nobodyAnswers(path: string): Promise<boolean> {
   });
 }
 
+/** For a unix socket libuv says EACCES where the folder is missing, and EADDRINUSE whatever kind of file stands there. */
+function codeOf({ code = 'UNKNOWN' }: NodeJS.ErrnoException, bind: Bind): string {
+  if (bind.kind === 'tcp') return code;
+  if (code === 'EACCES' && !existsSync(dirname(bind.path))) return 'ENOENT';
+  const file = code === 'EADDRINUSE' ? lstatSync(bind.path, { throwIfNoEntry: false }) : undefined;
+  return file && !file.isSocket() ? 'ENOTSOCK' : code;
+}
+
 function fault(error: NodeJS.ErrnoException, bind: Bind, owner: string): StartError {
-  const { code = 'UNKNOWN' } = error;
+  const code = codeOf(error, bind);
   const port = bind.kind === 'tcp' ? bind.port : 0;
   const known: Record<string, string> = {
     EADDRINUSE: 'another process listens there. Stop it, or bind another address',
@@ -97,6 +106,7 @@ function fault(error: NodeJS.ErrnoException, bind: Bind, owner: string): StartEr
         ? 'permission denied. Ports below 1024 need CAP_NET_BIND_SERVICE (setcap cap_net_bind_service=+ep on the node binary, or AmbientCapabilities in a systemd unit) or root'
         : 'permission denied',
     EADDRNOTAVAIL: 'this machine does not have that address',
+    ENOTSOCK: 'a file that is no socket stands there',
     ENOENT: 'the folder of the socket does not exist',
     ENOTFOUND: 'that name does not resolve',
   };

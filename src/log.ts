@@ -13,7 +13,8 @@ const MOST_WAITING_BYTES = 16 << 20;
 export function openLog({ level }: Config['log']): Log {
   const out = destination({ fd: 1, sync: false, minLength: BATCH_BYTES, maxLength: MOST_WAITING_BYTES });
   // Nobody reads standard output any more: there is nowhere to say so, and connections must go on.
-  out.on('error', () => {});
+  let gone = false;
+  out.on('error', () => (gone = true));
   const flush = setInterval(() => out.flush(), FLUSH_MS).unref();
   const logger = pino(
     { level, base: null, timestamp: stdTimeFunctions.isoTime, formatters: { level: (label) => ({ level: label }) } },
@@ -22,6 +23,8 @@ export function openLog({ level }: Config['log']): Log {
   return Object.assign(logger, {
     close: () => {
       clearInterval(flush);
+      // pino makes `end` do nothing once the pipe is broken.
+      if (gone) return Promise.resolve();
       return new Promise<void>((resolve) => {
         out.once('close', resolve);
         out.once('error', () => resolve());

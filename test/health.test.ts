@@ -1,210 +1,156 @@
 import assert from 'node:assert/strict';
-import { mock, test } from 'node:test';
-import * as fc from 'fast-check';
-import { freshHealth, HealthMonitor, observe, type Health } from '../src/pool/health.ts';
-import { settled } from './support/pool.ts';
+import { createServer, type Server } from 'node:http';
+import { test } from 'node:test';
+import { oneBackend, start, type LogLine } from './support/berth.ts';
+import { Client, visit } from './support/clients.ts';
+import { refusing, serve, type TestServer } from './support/servers.ts';
 
-const THRESHOLDS = { rise: 2, fall: 3 };
-const see = (health: Health, ok: boolean, now = 0, thresholds = THRESHOLDS): Health =>
-  observe(health, ok ? { ok } : { ok, reason: 'refused' }, thresholds, now);
+const FAST = 'interval: 50ms, fastInterval: 20ms, timeout: 5s';
 
-/** `+` and `-` are good and failed checks; the answer has a `U` or `D` for the state after each. */
-function sequence(checks: string, thresholds = THRESHOLDS, from = freshHealth(0)): string {
-  let health = from;
-  return checks
-    .split('')
-    .map((check) => ((health = see(health, check === '+', 0, thresholds)).up ? 'U' : 'D'))
-    .join('');
+const up = (name: string): string => `berth_server_up{backend="b",server="${name}"}`;
+const checks = (name: string, result: 'passed' | 'failed'): string =>
+  `berth_server_checks_total{backend="b",server="${name}",result="${result}"}`;
+const addresses = (servers: readonly TestServer[]): string[] => servers.map(({ address }) => address);
+const says =
+  (msg: string, server = 's1') =>
+  (line: LogLine) =>
+    line.msg === msg && line['server'] === server;
+
+/** An HTTP node whose answers the test decides: a status for each path, 404 for the rest. */
+async function node(
+  t: { after(end: () => void): void },
+  statuses: Record<string, number>,
+): Promise<{ server: Server; port: number }> {
+  const server = createServer((request, response) => {
+    response.writeHead(statuses[request.url ?? ''] ?? 404).end('{}');
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  t.after(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  const address = server.address();
+  return { server, port: typeof address === 'object' ? (address?.port ?? 0) : 0 };
 }
 
-const SEQUENCES: [string, string, string][] = [
-  ['the first failure of a fresh start takes a server down at once', '-', 'D'],
-  ['after one good check it takes three failures', '+---', 'UUUD'],
-  ['two failures that are not consecutive leave a server up', '+-+-+-+-', 'UUUUUUUU'],
-  ['a good check clears the failures before it', '+--+--+---', 'UUUUUUUUUD'],
-  ['two good checks in a row bring a server up', '-++', 'DDU'],
-  ['one good check does not', '-+-+-', 'DDDDD'],
-  ['a failure clears the good checks before it', '-+-++', 'DDDDU'],
-  ['only the first check of all is special', '-++--', 'DDUUU'],
-  ['a server that comes back falls by three again', '-++---', 'DDUUUD'],
-  ['a server that stays down stays down', '------', 'DDDDDD'],
-];
-for (const [title, checks, states] of SEQUENCES) {
-  test(`${title}: ${checks}`, () => assert.equal(sequence(checks), states));
-}
-
-test('rise and fall of 1 follow each check', () => {
-  assert.equal(sequence('+-+-', { rise: 1, fall: 1 }), 'UDUD');
-});
-
-test('a server is down since it went down, for the reason of its last failure', () => {
-  const down = see(freshHealth(5), false, 10);
-  assert.deepEqual(down, { up: false, streak: 0, fresh: false, reason: 'refused', since: 10 });
-  const still = observe(down, { ok: false, reason: 'no answer within 2s' }, THRESHOLDS, 20);
-  assert.deepEqual([still.since, still.reason], [10, 'no answer within 2s']);
-  const rising = see(still, true, 30);
-  assert.deepEqual([rising.up, rising.streak, rising.reason], [false, 1, 'no answer within 2s']);
-  assert.deepEqual(see(rising, true, 40), { up: true, streak: 0, fresh: false, reason: '', since: 40 });
-});
-
-test('a server that is up has no reason, even after a failure that did not take it down', () => {
-  const shaken = see(see(freshHealth(0), true), false);
-  assert.deepEqual([shaken.up, shaken.streak, shaken.reason], [true, 1, '']);
-});
-
-test('whatever the checks say, the state is what their last ones say', () => {
-  const checks = fc.array(fc.boolean(), { minLength: 1, maxLength: 40 });
-  const count = fc.integer({ min: 1, max: 5 });
-  fc.assert(
-    fc.property(checks, count, count, (all, rise, fall) => {
-      const states = sequence(all.map((ok) => (ok ? '+' : '-')).join(''), { rise, fall });
-      // The naive way: look back over all checks, for the last run that was long enough to decide.
-      for (let i = 0; i < all.length; i++) {
-        let up = true;
-        for (let j = 0; j <= i; j++) {
-          const needed = all[j] ? rise : fall;
-          const run = all.slice(Math.max(0, j - needed + 1), j + 1);
-          if (run.length === needed && run.every((ok) => ok === all[j])) up = all[j]!;
-          else if (j === 0 && !all[0]) up = false;
-        }
-        assert.equal(states[i], up ? 'U' : 'D', `${states} after ${i}`);
-      }
-    }),
+test('the first failed check of a fresh start marks a server down at once, however many `fall` asks for', async (t) => {
+  const berth = await start(
+    t,
+    oneBackend([await refusing()], 'healthCheck: { interval: 1h, fastInterval: 1h, fall: 9 }'),
   );
+  const line = await berth.line(says('server down'));
+  assert.equal(line['reason'], 'connection refused');
+  assert.equal(line['backend'], 'b');
+  assert.equal(line.level, 'warn');
+  assert.equal(await berth.metric(up('s1')), 0);
+  assert.equal(await berth.metric(checks('s1', 'failed')), 1);
 });
 
-const UP: Health = freshHealth(0);
-const SHAKEN: Health = { ...UP, streak: 1 };
+test('a server goes down after `fall` failed checks, comes back after `rise` good ones, and its clients with it', async (t) => {
+  const servers = await serve(t, ['s1', 's2']);
+  const berth = await start(t, oneBackend(addresses(servers), `healthCheck: { ${FAST}, fall: 3, rise: 4 }`));
+  const port = await berth.port();
+  assert.equal((await visit(berth, { port, from: '127.0.30.1' })).answered, 's1');
+  await berth.metricIs(checks('s1', 'passed'), (count) => count > 0);
+  await servers[0]?.close();
+  const down = await berth.line(says('server down'));
+  assert.equal(down['reason'], 'connection refused');
+  assert.equal(await berth.metric(checks('s1', 'failed')).then((count) => (count ?? 0) >= 3), true);
+  assert.equal((await visit(berth, { port, from: '127.0.30.2' })).answered, 's2', 'new clients go elsewhere');
 
-/** A monitor whose checks a test ends by hand, under a clock that it winds. */
-function monitored(random = 0.5) {
-  mock.timers.enable({ apis: ['setTimeout'] });
-  let now = 1_000;
-  const clock = mock.method(performance, 'now', () => now);
-  const waiting: ((health: Health) => void)[] = [];
-  let checks = 0;
-  const check = (): Promise<Health> => {
-    checks++;
-    return new Promise((resolve) => waiting.push(resolve));
-  };
-  const monitor = new HealthMonitor({ interval: 2_000, fastInterval: 500 }, check, () => random);
-  return {
-    monitor,
-    checks: () => checks,
-    running: () => waiting.length,
-    tick: (ms: number): void => {
-      now += ms;
-      mock.timers.tick(ms);
-    },
-    end: async (health: Health = UP): Promise<void> => {
-      waiting.shift()?.(health);
-      await settled();
-    },
-    done: (): void => {
-      monitor.close();
-      clock.mock.restore();
-      mock.timers.reset();
-    },
-  };
-}
-
-test('checks come at the interval, or at the fast one while a server is changing', async (t) => {
-  const { monitor, checks, tick, end, done } = monitored();
-  t.after(done);
-  monitor.start();
-  tick(0);
-  assert.equal(checks(), 1);
-  await end(UP);
-  tick(1_999);
-  assert.equal(checks(), 1);
-  tick(1);
-  assert.equal(checks(), 2);
-  await end(SHAKEN);
-  tick(499);
-  assert.equal(checks(), 2);
-  tick(1);
-  assert.equal(checks(), 3);
+  const before = (await berth.metric(checks('s1', 'passed'))) ?? 0;
+  await servers[0]?.open();
+  const back = await berth.line(says('server up'));
+  assert.equal(typeof back['downMs'], 'number');
+  assert.ok(((await berth.metric(checks('s1', 'passed'))) ?? 0) >= before + 4);
+  assert.equal(await berth.metric(up('s1')), 1);
+  assert.equal((await visit(berth, { port, from: '127.0.30.1' }))['via'], 'stuck', 'it was away while s1 was down');
+  const fresh = [await visit(berth, { port, from: '127.0.30.3' }), await visit(berth, { port, from: '127.0.30.4' })];
+  assert.deepEqual(fresh.map(({ answered }) => answered).toSorted(), ['s1', 's2']);
 });
 
-test('a check that takes long is not overlapped by another, woken or not', async (t) => {
-  const { monitor, checks, running, tick, end, done } = monitored();
-  t.after(done);
-  monitor.start();
-  tick(0);
-  for (let i = 0; i < 10; i++) {
-    monitor.wake();
-    tick(10_000);
-    assert.equal(running(), 1);
-  }
-  assert.equal(checks(), 1);
-  await end();
-  tick(99);
-  assert.equal(checks(), 1);
-  tick(1);
-  assert.equal(checks(), 2);
-  await end();
-  tick(1_999);
-  assert.equal(checks(), 2);
+test('an http check that does not like the answer takes the server down and says why', async (t) => {
+  const statuses = { '/health': 200 };
+  const { port } = await node(t, statuses);
+  const berth = await start(
+    t,
+    oneBackend([port], `healthCheck: { type: http, path: /health, expect: [200], ${FAST} }`),
+  );
+  await berth.metricIs(checks('s1', 'passed'), (count) => count >= 2);
+  assert.equal(await berth.metric(up('s1')), 1);
+  statuses['/health'] = 500;
+  assert.equal((await berth.line(says('server down')))['reason'], 'GET /health answered 500');
+  statuses['/health'] = 200;
+  await berth.line(says('server up'));
 });
 
-test('a wake brings the next check forward, and not closer than the floor', async (t) => {
-  const { monitor, checks, tick, end, done } = monitored();
-  t.after(done);
-  monitor.start();
-  tick(0);
-  await end();
-  monitor.wake();
-  tick(99);
-  assert.equal(checks(), 1);
-  tick(1);
-  assert.equal(checks(), 2);
-  await end();
-  tick(1_000);
-  for (let i = 0; i < 100; i++) monitor.wake();
-  tick(0);
-  assert.equal(checks(), 3);
-  for (let i = 0; i < 10; i++) {
-    await end();
-    for (let ms = 0; ms < 100; ms++) {
-      monitor.wake();
-      assert.equal(checks(), 3 + i);
-      tick(1);
-    }
-    assert.equal(checks(), 4 + i);
+test('a registry check takes 200 and 401 for up and nothing else', async (t) => {
+  const statuses = { '/v2/': 401 };
+  const { port } = await node(t, statuses);
+  const berth = await start(t, oneBackend([port], `healthCheck: { type: registry, ${FAST} }`));
+  await berth.metricIs(checks('s1', 'passed'), (count) => count >= 2);
+  for (const status of [503, 404, 302]) {
+    const seen = berth.lines.length;
+    statuses['/v2/'] = status;
+    assert.equal((await berth.line(says('server down'), seen))['reason'], `GET /v2/ answered ${status}`);
+    statuses['/v2/'] = 200;
+    await berth.line(says('server up'), seen);
   }
 });
 
-test('jitter moves a check by at most a tenth, both ways', async () => {
-  for (const [random, ms] of [
-    [0, 1_800],
-    [0.25, 1_900],
-    [0.5, 2_000],
-    [0.999_999, 2_199],
-  ] as const) {
-    const { monitor, checks, tick, end, done } = monitored(random);
-    try {
-      monitor.start();
-      tick(0);
-      await end();
-      tick(ms - 1);
-      assert.equal(checks(), 1, String(random));
-      tick(2);
-      assert.equal(checks(), 2, String(random));
-    } finally {
-      done();
-    }
-  }
+test('a server that takes the connection of a check and says nothing is down after the timeout of the check', async (t) => {
+  const servers = await serve(t, ['s1'], (socket) => void socket.resume());
+  const config = oneBackend(addresses(servers), 'healthCheck: { type: http, interval: 50ms, timeout: 200ms }');
+  const berth = await start(t, config);
+  assert.equal((await berth.line(says('server down')))['reason'], 'no answer within 200ms');
 });
 
-test('nothing is checked after close, not even when the last check ends or somebody wakes', async (t) => {
-  const { monitor, checks, tick, end, done } = monitored();
-  t.after(done);
-  monitor.start();
-  tick(0);
-  monitor.close();
-  await end();
-  monitor.wake();
-  monitor.start();
-  tick(1_000_000);
-  assert.equal(checks(), 1);
+test('a connect that fails brings the next check forward', async (t) => {
+  const servers = await serve(t, ['s1', 's2']);
+  const berth = await start(
+    t,
+    oneBackend(addresses(servers), 'healthCheck: { interval: 1h, fastInterval: 1h, fall: 2 }'),
+  );
+  await berth.metricIs(checks('s1', 'passed'), 1);
+  await berth.metricIs(checks('s2', 'passed'), 1);
+  await servers[0]?.close();
+  const line = await visit(berth, { port: await berth.port() });
+  assert.equal(line.answered, 's2');
+  // The failed connect was one failure, the check that it brought forward the second: without it that is an hour away.
+  await berth.line(says('server down'));
+  assert.equal(await berth.metric(checks('s1', 'failed')), 1);
+});
+
+test('a name that does not resolve is a server that is down, and no refusal to start', async (t) => {
+  const servers = await serve(t, ['s2']);
+  const berth = await start(t, oneBackend(['nobody.invalid:5000', ...addresses(servers)]));
+  const down = await berth.line(says('server down'));
+  assert.match(String(down['reason']), /^nobody\.invalid does not resolve \(E\w+\)$/);
+  assert.equal(await berth.metric(up('s1')), 0);
+  const line = await visit(berth, { port: await berth.port() });
+  assert.deepEqual([line.answered, line['retries']], ['s2', 0]);
+  assert.equal((await berth.get('/readyz')).status, 200);
+});
+
+test('a balancer whose names all fail to resolve starts, is not ready, and resets its clients', async (t) => {
+  const berth = await start(t, oneBackend(['nobody.invalid:5000']));
+  assert.equal((await berth.get('/readyz')).status, 503);
+  const client = new Client({ port: await berth.port() });
+  assert.equal(await client.ended, 'reset');
+  assert.equal((await berth.connections(1))[0]?.['end'], 'SC');
+});
+
+test('with healthCheck: false nothing is checked, and a server that refused is tried again by the next client', async (t) => {
+  const servers = await serve(t, ['s1', 's2']);
+  const berth = await start(t, oneBackend(addresses(servers), 'healthCheck: false'));
+  const port = await berth.port();
+  await servers[0]?.close();
+  assert.equal((await visit(berth, { port, from: '127.0.31.1' })).answered, 's2');
+  assert.equal(await berth.metric(up('s1')), 1);
+  await servers[0]?.open();
+  const answers = [];
+  for (const last of [2, 3]) answers.push((await visit(berth, { port, from: `127.0.31.${last}` })).answered);
+  assert.deepEqual(answers.toSorted(), ['s1', 's2']);
+  assert.equal(await berth.metric(checks('s1', 'passed')), 0);
+  assert.equal(servers[0]?.accepted, 1, 'the client, and no check');
 });

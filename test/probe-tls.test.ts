@@ -4,7 +4,7 @@ import { createServer as createHttpsServer } from 'node:https';
 import { after, test, type TestContext } from 'node:test';
 import { createServer as createTlsServer } from 'node:tls';
 import { probe, type ProbeResult } from '../src/pool/probe.ts';
-import { Authority, type Certificate } from './support/certificates.ts';
+import { Authority, type Certificate } from './support/authority.ts';
 import { closedPort, listen, listenRaw } from './support/listening.ts';
 import { checkConfig } from './support/pool.ts';
 

@@ -106,7 +106,6 @@ test('storage: a tag list, or word that there is none, is up', async (t) => {
 test('storage: any other answer is down', async (t) => {
   for (const [code, body] of [
     [404, 'page not found'],
-    [401, unknown],
     [403, ''],
     [500, unknown],
     [503, ''],
@@ -115,6 +114,12 @@ test('storage: any other answer is down', async (t) => {
     const port = await registry(t, (_, response) => response.writeHead(code, { location: '/' }).end(body));
     assert.deepEqual(await check(port, STORAGE), failed(`GET ${TAGS} answered ${code}`));
   }
+});
+
+test('storage: one that refuses the check says what the check lacks', async (t) => {
+  const port = await registry(t, (_, response) => response.writeHead(401).end(unknown));
+  const reason = `GET ${TAGS} answered 401: user or passwordFile is missing or wrong`;
+  assert.deepEqual(await check(port, STORAGE), failed(reason));
 });
 
 test('storage: one that hangs is down, and the reason says what hung', async (t) => {

@@ -5,6 +5,8 @@ import { listen, listeningAddress } from '../listen.ts';
 /** However many clients there are, they leave descriptors to the connections. */
 const MOST_CONNECTIONS = 16;
 const REQUEST_MS = 5_000;
+/** How often Node looks for requests that take too long; every 30 s if it is not told. */
+const CHECKING_MS = 1_000;
 
 /** A small HTTP server whose address may change while it runs. */
 export class HttpAddress {
@@ -27,7 +29,8 @@ export class HttpAddress {
   /** Listens there, then no longer where it did; resolves to whether that is new. Rejects with a StartError. */
   async listen(bind: Bind): Promise<boolean> {
     if (this.#bind?.text === bind.text) return false;
-    const server = createServer({ requestTimeout: REQUEST_MS, headersTimeout: REQUEST_MS }, (request, response) => {
+    const limits = { requestTimeout: REQUEST_MS, headersTimeout: REQUEST_MS, connectionsCheckingInterval: CHECKING_MS };
+    const server = createServer(limits, (request, response) => {
       void this.#answer(request, response);
     });
     server.maxConnections = MOST_CONNECTIONS;

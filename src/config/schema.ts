@@ -1,6 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import { z } from 'zod';
 import {
+  type Endpoint,
   isCidr,
   isHost,
   NAME_RULE,
@@ -9,7 +10,6 @@ import {
   parseRate,
   parseServerAddress,
   parseSize,
-  type Endpoint,
 } from './values.ts';
 
 /** A timer longer than this fires at once in Node (a signed 32-bit count of milliseconds), so nothing longer is taken. */

@@ -80,7 +80,8 @@ async function expectStorage(node: Node, path: string, { user, passwordFile }: S
   const credentials = user === undefined ? undefined : `${user}:${passwordFile?.content ?? ''}`;
   const { status, body } = await get(node, path, credentials);
   if (status === 200 || (status === 404 && body.includes('NAME_UNKNOWN'))) return;
-  throw new CheckFailed(`GET ${path} answered ${status}`);
+  const hint = status === 401 ? ': user or passwordFile is missing or wrong' : '';
+  throw new CheckFailed(`GET ${path} answered ${status}${hint}`);
 }
 
 async function get(node: Node, path: string, credentials?: string): Promise<{ status: number; body: string }> {
@@ -133,9 +134,9 @@ async function readCapped(response: IncomingMessage): Promise<string> {
 /** A connected socket, over TLS where the check asks for it. The caller destroys it. */
 async function open({ endpoint, name, check, signal, seen }: Node): Promise<Socket> {
   const socket = connectTcp({ ...endpoint, autoSelectFamily: false, signal });
-  // Errors reach whoever waits or reads; a late one, or a second one, must not be an uncaught one.
-  socket.on('error', () => {});
   await once(socket, 'connect');
+  // From here on errors reach whoever reads; a late one after that must not be an uncaught one.
+  socket.on('error', () => {});
   if (check.tls === false) return socket;
   const { tls } = check;
   const secure = connectTls({
@@ -143,10 +144,12 @@ async function open({ endpoint, name, check, signal, seen }: Node): Promise<Sock
     ALPNProtocols: ['http/1.1'],
     // Judged below instead: the expiry of a bad certificate is worth knowing too.
     rejectUnauthorized: false,
+    // Judged below too: where the name is an address, Node would look for "localhost".
     checkServerIdentity: () => undefined,
     ...(tls.ca ? { ca: tls.ca.content } : {}),
     ...(isIP(name) === 0 ? { servername: name } : {}),
   });
+  // An abort fails it twice, as its socket and by itself; `once` hears the first, and the second must not be an uncaught one.
   secure.on('error', () => {});
   const stop = (): void => void secure.destroy(new Error('aborted'));
   signal.addEventListener('abort', stop, { once: true });

@@ -116,14 +116,15 @@ export class Server {
     return this.#names.start();
   }
 
+  /** Nothing is observed any more: a check that is under way says nothing when it ends. */
   close(): void {
+    this.#retired = true;
     this.#names.close();
     this.#monitor?.close();
   }
 
   /** It is no longer configured: its connections go on, new ones go elsewhere. */
   retire(): void {
-    this.#retired = true;
     this.close();
     this.slots.move();
   }

@@ -88,7 +88,8 @@ export class Connection {
 
   /** Brings the server's byte counters up to date. */
   #count(): void {
-    if (!this.#server) return;
+    // Before the server is there what the client sends waits here, and may go to another one.
+    if (!this.#server || this.#connectMs === undefined) return;
     const { bytesIn, bytesOut } = this.#relay;
     this.#server.traffic.in += bytesIn - this.#counted.in;
     this.#server.traffic.out += bytesOut - this.#counted.out;
@@ -127,7 +128,10 @@ export class Connection {
       const place = await this.#takePlace(server);
       if (place === 'moved') continue;
       if (place !== 'granted') return place;
-      if (failed !== NOBODY) observer.retried(backend.name, server !== this.#server);
+      if (this.#server) {
+        this.#retries++;
+        observer.retried(backend.name, server !== this.#server);
+      }
       this.#via = this.#server && !again ? 'redispatched' : (this.#via ?? choice.kind);
       this.#server = server;
       const reached = await this.#attempt(server);
@@ -136,7 +140,6 @@ export class Connection {
       if (reached.final || this.#retries === backend.config.retries) return reached;
       failed = reached;
       tried.add(server);
-      this.#retries++;
     }
   }
 

@@ -6,6 +6,7 @@ import { normaliseAddress } from '../pool/client-key.ts';
 import type { Server } from '../pool/server.ts';
 import { Admission, type Refusal, type Routes } from './admission.ts';
 import { Connection, formatAddress, type Surroundings } from './connection.ts';
+import { reset } from './sockets.ts';
 
 /** Connections that may stand at one time, in all frontends together. */
 export type Capacity = { most: number; open: number };
@@ -132,7 +133,7 @@ export class Frontend {
     const refusal = this.#refusal();
     if (refusal) {
       this.#around.observer.refused(this.name, refusal, formatAddress(peer));
-      socket.on('error', () => {}).resetAndDestroy();
+      reset(socket.on('error', () => {}));
       return;
     }
     this.#around.observer.accepted(this.name);

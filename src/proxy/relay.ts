@@ -2,7 +2,7 @@ import type { Socket } from 'node:net';
 import type { Endpoint } from '../config/values.ts';
 import type { RelayBuffers } from './buffers.ts';
 import { Direction } from './direction.ts';
-import type { Sockets } from './sockets.ts';
+import { reset, type Sockets } from './sockets.ts';
 
 /**
  * How a connection ended, as HAProxy writes it: who (`C` client, `S` server, `P` the proxy, by a rule, `R` resources, `D` the
@@ -176,10 +176,4 @@ export class Relay {
 function closeOf(socket: Socket): Promise<void> {
   if (socket.closed) return Promise.resolve();
   return new Promise((resolve) => socket.once('close', () => resolve()));
-}
-
-/** A reset after `end()` that has not finished fails in Node with EINVAL and leaves the descriptor open for ever. */
-function reset(socket: Socket): void {
-  if (!socket.writableEnded || socket.writableFinished) socket.resetAndDestroy();
-  else socket.destroy();
 }

@@ -69,6 +69,15 @@ function listenForData(socket: Socket, reader: Reader): Socket {
   return socket;
 }
 
+/** Closes a socket so that the other end sees a reset, where that can be done. */
+export function reset(socket: Socket): void {
+  // A reset while the kernel is asked to send the end fails in Node with EINVAL and leaves the descriptor open for ever.
+  const ending = socket.writableEnded && !socket.writableFinished && socket.writableLength === 0;
+  // A unix socket has no port and knows no reset: Node would throw.
+  if (ending || socket.localPort === undefined) socket.destroy();
+  else socket.resetAndDestroy();
+}
+
 const PROBE_MS = 2_000;
 
 /** Whether this Node can do what `onreadSockets` needs: a few bytes go there and back over loopback, and are compared. */

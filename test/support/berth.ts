@@ -1,10 +1,13 @@
 /** The built program, run as an operator runs it: a balancer.yml in, JSON lines and metrics out. */
 import { spawn, type ChildProcess } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { createWriteStream, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { TestContext } from 'node:test';
+import { fileURLToPath } from 'node:url';
 
-export const CLI = join(process.cwd(), 'dist', 'cli.js');
+/** This file runs from .build/test/support/. */
+export const CLI = fileURLToPath(new URL('../../../dist/cli.js', import.meta.url));
 
 export type LogLine = { readonly msg: string; readonly level: string; readonly [key: string]: unknown };
 
@@ -12,6 +15,14 @@ export type BerthOptions = {
   /** Run it through another program, such as `['prlimit', '--nofile=64']`. */
   readonly through?: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
+  /** Where its balancer.yml is to be, instead of in a folder that only we can read. */
+  readonly file?: string;
+  /** It will not say that it has started: `start` does not wait for it. */
+  readonly quiet?: boolean;
+  /** The directory that its own is made in. */
+  readonly within?: string;
+  /** Where its log goes besides. */
+  readonly logFile?: string;
 };
 
 /** No test waits longer than this for something that should happen. */
@@ -29,12 +40,13 @@ export class Berth {
   readonly #waiting = new Set<() => void>();
   #ended = false;
 
-  constructor(config: string, { through = [], env = {} }: BerthOptions = {}) {
-    this.folder = mkdtempSync(join(tmpdir(), 'berth-test-'));
-    this.file = join(this.folder, 'balancer.yml');
+  constructor(config: string, { through = [], env = {}, within = tmpdir(), logFile, file }: BerthOptions = {}) {
+    this.folder = mkdtempSync(join(within, 'berth-test-'));
+    this.file = file ?? join(this.folder, 'balancer.yml');
     writeFileSync(this.file, config);
     const [command, ...args] = [...through, process.execPath, CLI, 'start', '-c', this.file];
     this.#child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...env } });
+    if (logFile !== undefined) this.#child.stdout?.pipe(createWriteStream(logFile));
     let rest = '';
     this.#child.stdout?.setEncoding('utf8').on('data', (text: string) => {
       const lines = (rest + text).split('\n');
@@ -62,6 +74,14 @@ export class Berth {
   async port(frontend = 'f'): Promise<number> {
     const { address } = await this.line((line) => line.msg === 'listening' && line['frontend'] === frontend);
     return Number(/(\d+)$/.exec(String(address))?.[1]);
+  }
+
+  /** Where a frontend listens, one text for each of its binds. */
+  async addresses(frontend = 'f'): Promise<string[]> {
+    await this.line(({ msg }) => msg === 'started');
+    return this.lines
+      .filter((line) => line.msg === 'listening' && line['frontend'] === frontend)
+      .map(({ address }) => String(address));
   }
 
   /** The first line, past or to come, that is `wanted`; `from` skips the first lines of the log. */
@@ -114,8 +134,43 @@ export class Berth {
     return line === undefined ? undefined : Number(line.slice(sample.length + 1));
   }
 
+  /** Scrapes again and again until the sample has the value; resolves at once where it has it already. */
+  async metricIs(sample: string, wanted: number | ((value: number) => boolean)): Promise<number> {
+    const good = typeof wanted === 'function' ? wanted : (value: number) => value === wanted;
+    const deadline = Date.now() + PATIENCE_MS;
+    for (;;) {
+      const value = await this.metric(sample);
+      if (value !== undefined && good(value)) return value;
+      if (Date.now() > deadline) throw new Error(`waited in vain: ${sample} is ${value}, not ${String(wanted)}`);
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+  }
+
+  /** How it ended; rejects where it does not end by itself. */
+  async end(): Promise<number | NodeJS.Signals> {
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<never>((_, reject) => {
+      timer = setTimeout(() => reject(new Error(`it does not end; standard error: ${this.stderr}`)), PATIENCE_MS);
+    });
+    return Promise.race([this.exited, late]).finally(() => clearTimeout(timer));
+  }
+
   signal(signal: NodeJS.Signals): void {
     this.#child.kill(signal);
+  }
+
+  /** Nobody reads the log any more: what it writes from now on fails. */
+  closeStandardOutput(): void {
+    this.#child.stdout?.destroy();
+  }
+
+  /** The reader of the log stops reading: the pipe fills. */
+  pauseStandardOutput(): void {
+    this.#child.stdout?.pause();
+  }
+
+  resumeStandardOutput(): void {
+    this.#child.stdout?.resume();
   }
 
   /** Ends it for good, however it is doing. */
@@ -129,11 +184,28 @@ export class Berth {
   }
 }
 
-/** A balancer in front of `servers`, one frontend `f` and one backend `b`, on free ports of 127.0.0.1. */
-export function oneBackend(servers: readonly number[], backend = '', rest = ''): string {
-  const list = servers.map((port, i) => `      s${i + 1}: 127.0.0.1:${port}\n`).join('');
+/** A running `berth start` that listens, ended with the test. */
+export async function start(t: TestContext, config: string, options?: BerthOptions): Promise<Berth> {
+  const berth = new Berth(config, options);
+  t.after(() => berth.stop());
+  if (options?.quiet !== true) await berth.line(({ msg }) => msg === 'started');
+  return berth;
+}
+
+/**
+ * A balancer in front of `servers` (an address, or a port of 127.0.0.1), one frontend `f` and one backend `b`, on free ports of
+ * 127.0.0.1. `backend` is YAML for the backend, `rest` for the top level, `bind` for the frontend.
+ */
+export function oneBackend(
+  servers: readonly (number | string)[],
+  backend = '',
+  rest = '',
+  bind = '"127.0.0.1:0"',
+): string {
+  const address = (server: number | string): string => (typeof server === 'string' ? server : `127.0.0.1:${server}`);
+  const list = servers.map((server, i) => `      s${i + 1}: ${address(server)}\n`).join('');
   return (
-    `frontends:\n  f:\n    bind: 127.0.0.1:0\n    backend: b\n` +
+    `frontends:\n  f:\n    bind: ${bind}\n    backend: b\n` +
     `backends:\n  b:\n    servers:\n${list}${backend.replaceAll(/^/gm, '    ')}\n` +
     `metrics: { bind: "127.0.0.1:0" }\nadmin: { bind: "127.0.0.1:0" }\n${rest}`
   );

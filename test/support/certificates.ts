@@ -1,89 +1,87 @@
-/** Certificates of all kinds, made with openssl in a temporary folder. */
-import { execFileSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+/** A CA and the certificates it signs, good and bad, made with openssl. */
+import { randomBytes } from 'node:crypto';
+import { mkdir, writeFile } from 'node:fs/promises';
+import { isIP } from 'node:net';
 import { join } from 'node:path';
+import type { Workspace } from './processes.ts';
 
-export type Certificate = { readonly key: string; readonly cert: string };
+const DAY_MS = 86_400_000;
 
-/** `openssl x509 -not_after` is younger than what many machines have; `openssl ca` always had dates. */
-const CA_CONFIG = `
-[ca]
-default_ca = here
-[here]
-dir = .
-database = index.txt
-new_certs_dir = .
-serial = serial
-default_md = sha256
-policy = any
-copy_extensions = copy
-unique_subject = no
-[any]
-commonName = supplied
-[req]
-distinguished_name = name
-[name]
-[authority]
-basicConstraints = critical,CA:true
-keyUsage = critical,keyCertSign,cRLSign
-`;
+export interface Certificate {
+  certificate: string;
+  key: string;
+}
 
-/** An authority and what it signs. */
-export class Authority {
-  readonly folder = mkdtempSync(join(tmpdir(), 'berth-certificates-'));
-  readonly ca: string;
+/** What is wrong with a certificate; every kind but 'untrusted' is signed by the cluster's CA. */
+export type CertificateKind =
+  'good' | 'expired' | 'expires-soon' | 'not-yet-valid' | 'wrong-name' | 'no-san' | 'untrusted';
 
-  constructor() {
-    writeFileSync(join(this.folder, 'ca.cnf'), CA_CONFIG);
-    writeFileSync(join(this.folder, 'index.txt'), '');
-    writeFileSync(join(this.folder, 'serial'), '01\n');
-    const authority = ['-subj', '/CN=Berth test authority', '-extensions', 'authority', '-days', '10'];
-    this.#openssl('req', '-x509', ...this.#newKey('ca'), ...authority, '-out', 'ca.pem');
-    this.ca = readFileSync(join(this.folder, 'ca.pem'), 'utf8');
-  }
+/** A CA of its own in `dir`: ca.crt and ca.key. The configuration file keeps the machine's own openssl.cnf out of it. */
+export async function makeAuthority(workspace: Workspace, dir: string): Promise<void> {
+  const config = join(dir, 'ca.cnf');
+  await mkdir(dir, { recursive: true });
+  const extensions =
+    'basicConstraints=critical,CA:TRUE\nkeyUsage=critical,keyCertSign,cRLSign\nsubjectKeyIdentifier=hash';
+  const name = `Berth test CA ${randomBytes(4).toString('hex')}`;
+  await writeFile(
+    config,
+    `[req]\ndistinguished_name=dn\nx509_extensions=ext\nprompt=no\n[dn]\nCN=${name}\n[ext]\n${extensions}\n`,
+  );
+  const files = ['-keyout', join(dir, 'ca.key'), '-out', join(dir, 'ca.crt')];
+  await workspace.run('openssl', ['req', '-x509', ...NEW_KEY, '-days', '3650', '-config', config, ...files]);
+}
 
-  /** Signed by this authority for `name` (`DNS:…` or `IP:…`), valid between two dates such as 20200101000000Z. */
-  sign(name: string, from = '20200101000000Z', to = '20400101000000Z'): Certificate {
-    const file = `${name}-${to}`.replaceAll(/\W/g, '-');
-    this.#openssl(
-      'req',
-      ...this.#newKey(file),
-      '-subj',
-      `/CN=${file}`,
-      '-addext',
-      `subjectAltName=${name}`,
-      '-out',
-      `${file}.csr`,
-    );
-    const dates = ['-startdate', from, '-enddate', to];
-    const signer = ['-config', 'ca.cnf', '-cert', 'ca.pem', '-keyfile', 'ca.key', '-batch', '-notext'];
-    this.#openssl('ca', ...signer, ...dates, '-in', `${file}.csr`, '-out', `${file}.pem`);
-    return this.#read(file);
-  }
+const NEW_KEY = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-sha256'];
 
-  /** Signed by itself. */
-  selfSigned(name: string): Certificate {
-    const subject = ['-subj', '/CN=self', '-addext', `subjectAltName=${name}`, '-days', '10'];
-    this.#openssl('req', '-x509', ...this.#newKey('self'), ...subject, '-out', 'self.pem');
-    return this.#read('self');
-  }
+/** From and until, in days from now. */
+const VALIDITY: Partial<Record<CertificateKind, [number, number]>> = {
+  expired: [-30, -1],
+  'expires-soon': [-30, 7],
+  'not-yet-valid': [1, 365],
+};
 
-  remove(): void {
-    rmSync(this.folder, { recursive: true, force: true });
-  }
+export async function makeCertificate(
+  workspace: Workspace,
+  caDir: string,
+  kind: CertificateKind,
+  names: string[],
+): Promise<Certificate> {
+  const dir = join(workspace.dir, `certificate-${kind}`);
+  await mkdir(dir);
+  const signer = kind === 'untrusted' ? join(dir, 'other-ca') : caDir;
+  if (kind === 'untrusted') await makeAuthority(workspace, signer);
+  const wanted = kind === 'wrong-name' ? ['other.test'] : names;
+  const san = wanted.map((name) => `${isIP(name) === 0 ? 'DNS' : 'IP'}:${name}`).join(',');
+  const config = join(dir, 'openssl.cnf');
+  const at = (name: string) => join(dir, name);
+  await writeFile(at('index.txt'), '');
+  await writeFile(
+    config,
+    `[req]\ndistinguished_name=dn\nprompt=no\n[dn]\nCN=${wanted[0]}\n[ca]\ndefault_ca=d\n` +
+      `[d]\ndatabase=${at('index.txt')}\nnew_certs_dir=${dir}\ndefault_md=sha256\npolicy=p\nrand_serial=yes\nx509_extensions=ext\n` +
+      `[p]\ncommonName=supplied\n[ext]\nbasicConstraints=CA:FALSE\nkeyUsage=critical,digitalSignature\n` +
+      `extendedKeyUsage=serverAuth\n${kind === 'no-san' ? '' : `subjectAltName=${san}\n`}`,
+  );
+  await workspace.run('openssl', [
+    'req',
+    '-new',
+    ...NEW_KEY,
+    '-config',
+    config,
+    '-keyout',
+    at('key.pem'),
+    '-out',
+    at('csr.pem'),
+  ]);
+  const [from, until] = VALIDITY[kind] ?? [-1, 365];
+  // `openssl ca` and not `openssl x509`: before OpenSSL 3.4 nothing else sets dates in the past.
+  const dates = ['-startdate', openSslDate(from), '-enddate', openSslDate(until)];
+  const signing = ['-cert', join(signer, 'ca.crt'), '-keyfile', join(signer, 'ca.key'), '-in', at('csr.pem'), ...dates];
+  await workspace.run('openssl', ['ca', '-batch', '-notext', '-config', config, ...signing, '-out', at('crt.pem')]);
+  return { certificate: at('crt.pem'), key: at('key.pem') };
+}
 
-  #newKey(file: string): string[] {
-    const curve = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes'];
-    return [...curve, '-keyout', `${file}.key`, '-config', 'ca.cnf'];
-  }
-
-  #openssl(...args: string[]): void {
-    execFileSync('openssl', args, { cwd: this.folder, stdio: ['ignore', 'ignore', 'pipe'] });
-  }
-
-  #read(file: string): Certificate {
-    const text = (ending: string): string => readFileSync(join(this.folder, `${file}.${ending}`), 'utf8');
-    return { key: text('key'), cert: text('pem') };
-  }
+/** YYYYMMDDHHMMSSZ. */
+function openSslDate(daysFromNow: number): string {
+  return new Date(Date.now() + daysFromNow * DAY_MS).toISOString().replace(/\.\d+|[-:T]/g, '');
 }

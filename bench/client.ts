@@ -1,0 +1,158 @@
+/**
+ * The load generator of the benchmark: a process that does one job after another for relay.ts, and answers each with
+ * what was delivered completely. Only the balancer's CPU is measured, so its own slowness merely lengthens a run.
+ */
+import { Buffer } from 'node:buffer';
+import { connect, type Socket } from 'node:net';
+import {
+  bulkHeader,
+  DOWNLOAD,
+  isPayload,
+  makeBlock,
+  pour,
+  READ_BYTES,
+  REPLY_BYTES,
+  REQUEST,
+  REQUEST_BYTES,
+  UPLOAD,
+  type Job,
+  type JobReply,
+  type Tally,
+} from './protocol.ts';
+
+const block = makeBlock();
+const request = Buffer.alloc(REQUEST_BYTES, REQUEST);
+// One buffer for all sockets: a sink is done with a chunk before it returns, and never writes from it.
+const landing = Buffer.allocUnsafe(READ_BYTES);
+
+/** 127.0.0.2 and up: each stands for one client with a binding of its own. */
+function sourceAddress(index: number): string {
+  return `127.0.0.${2 + (index % 250)}`;
+}
+
+function open(port: number, source: number, onChunk: (chunk: Buffer, socket: Socket) => void): Socket {
+  const socket = connect({
+    host: '127.0.0.1',
+    port,
+    localAddress: sourceAddress(source),
+    noDelay: true,
+    onread: {
+      buffer: landing,
+      callback: (length) => {
+        onChunk(landing.subarray(0, length), socket);
+        return true;
+      },
+    },
+  });
+  return socket;
+}
+
+/** Settles when the socket has closed: with `tally()`, or with the error or the shortfall that `tally` throws. */
+function closed(socket: Socket, tally: () => Tally): Promise<Tally> {
+  return new Promise((resolve, reject) => {
+    socket.once('error', reject);
+    socket.once('close', () => {
+      try {
+        resolve(tally());
+      } catch (error) {
+        reject(error);
+      }
+    });
+  });
+}
+
+function complete(what: string, received: number, expected: number): void {
+  if (received !== expected) throw new Error(`${what}: ${received} bytes arrived of ${expected}`);
+}
+
+function download(port: number, source: number, bytes: number): Promise<Tally> {
+  let received = 0;
+  const socket = open(port, source, (chunk) => {
+    if (!isPayload(chunk, received)) socket.destroy(new Error(`wrong bytes near ${received}`));
+    received += chunk.length;
+  });
+  socket.write(bulkHeader(DOWNLOAD, bytes));
+  return closed(socket, () => {
+    complete('payload', received, bytes);
+    return { bytes, requests: 0, connections: 1 };
+  });
+}
+
+function upload(port: number, source: number, bytes: number): Promise<Tally> {
+  const receipt: number[] = [];
+  const socket = open(port, source, (chunk) => {
+    receipt.push(...chunk);
+    if (receipt.length === 8) socket.end();
+  });
+  socket.write(bulkHeader(UPLOAD, bytes));
+  pour(socket, block, bytes, () => undefined);
+  return closed(socket, () => {
+    complete('receipt', receipt.length, 8);
+    complete('payload', Buffer.from(receipt).readUIntLE(0, 6), bytes);
+    return { bytes, requests: 0, connections: 1 };
+  });
+}
+
+/** Sends `count` requests one after another, each when the reply to the one before is complete, then closes. */
+function converse(port: number, source: number, count: number): Promise<Tally> {
+  let received = 0;
+  const socket = open(port, source, (chunk) => {
+    received += chunk.length;
+    if (received % REPLY_BYTES !== 0) return;
+    if (received < count * REPLY_BYTES) socket.write(request);
+    else socket.end();
+  });
+  socket.write(request);
+  return closed(socket, () => {
+    complete('replies', received, count * REPLY_BYTES);
+    return { bytes: 0, requests: count, connections: 1 };
+  });
+}
+
+/**
+ * A connection at a time, from each of its addresses in turn: with few addresses, the search for a source port
+ * that is not in TIME_WAIT would slow the generator down.
+ */
+async function visit(job: Extract<Job, { kind: 'new' }>, visitor: number): Promise<Tally> {
+  for (let count = 0; count < job.visits; count++) {
+    const source = (visitor + count * job.parallel) % job.sources;
+    await converse(job.port, source, 1);
+  }
+  return { bytes: 0, requests: job.visits, connections: job.visits };
+}
+
+function inParallel(count: number, one: (index: number) => Promise<Tally>): Promise<Tally>[] {
+  return Array.from({ length: count }, (_, index) => one(index));
+}
+
+function start(job: Job): Promise<Tally>[] {
+  switch (job.kind) {
+    case 'download':
+      return inParallel(job.flows, (index) => download(job.port, index, job.bytesPerFlow));
+    case 'upload':
+      return inParallel(job.flows, (index) => upload(job.port, index, job.bytesPerFlow));
+    case 'kept':
+      return inParallel(job.connections, (index) => converse(job.port, index, job.requestsPerConnection));
+    case 'new':
+      return inParallel(job.parallel, (index) => visit(job, index));
+    default:
+      throw new Error(`unknown job ${JSON.stringify(job satisfies never)}`);
+  }
+}
+
+async function perform(job: Job): Promise<JobReply> {
+  try {
+    const tallies = await Promise.all(start(job));
+    const sum = (field: keyof Tally): number => tallies.reduce((total, tally) => total + tally[field], 0);
+    return {
+      kind: 'done',
+      tally: { bytes: sum('bytes'), requests: sum('requests'), connections: sum('connections') },
+    };
+  } catch (error) {
+    return { kind: 'failed', reason: error instanceof Error ? error.message : String(error) };
+  }
+}
+
+// The parent is gone: nobody will stop this process, so it stops itself.
+process.on('disconnect', () => process.exit());
+process.on('message', (job: Job) => void perform(job).then((reply) => process.send?.(reply)));

@@ -1,0 +1,91 @@
+/**
+ * What the load generator and the backend of the benchmark say to each other through the balancer.
+ *
+ * A connection's first byte says what it is for. Bulk connections start with a header of HEADER_BYTES (op, then the
+ * number of bytes to come); request connections are a row of REQUEST_BYTES, each answered with REPLY_BYTES.
+ */
+import { Buffer } from 'node:buffer';
+import type { Socket } from 'node:net';
+
+export const DOWNLOAD = 0x44; // 'D'
+export const UPLOAD = 0x55; // 'U'
+export const REQUEST = 0x52; // 'R'
+
+export const HEADER_BYTES = 16;
+export const REQUEST_BYTES = 200;
+export const REPLY_BYTES = 400;
+
+/** What one sink reads at a time: large, so that the generator is cheap beside what it measures. */
+export const READ_BYTES = 1 << 20;
+
+/**
+ * The payload repeats every BLOCK_BYTES. Deliberately not a power of two: a relay that mixes up two of its 1 MiB (or
+ * 64 KiB) buffers would otherwise deliver the very bytes that were expected.
+ */
+export const BLOCK_BYTES = 4 * 262_139;
+
+export function makeBlock(): Buffer {
+  const block = Buffer.allocUnsafe(BLOCK_BYTES);
+  for (let at = 0; at < BLOCK_BYTES; at += 4) block.writeUInt32LE(at, at);
+  return block;
+}
+
+export function bulkHeader(op: typeof DOWNLOAD | typeof UPLOAD, bytes: number): Buffer {
+  const header = Buffer.alloc(HEADER_BYTES);
+  header[0] = op;
+  header.writeUIntLE(bytes, 1, 6);
+  return header;
+}
+
+export function bulkLength(header: Buffer): number {
+  return header.readUIntLE(1, 6);
+}
+
+/**
+ * Whether `chunk`, which starts at byte `position` of the payload, is what was sent. Looks at its first and last whole
+ * word: enough to notice bytes lost, doubled or swapped, and next to free.
+ */
+export function isPayload(chunk: Buffer, position: number): boolean {
+  const first = (4 - (position % 4)) % 4;
+  const last = chunk.length - 4 - ((position + chunk.length) % 4);
+  return wordFits(chunk, first, position) && wordFits(chunk, last, position);
+}
+
+function wordFits(chunk: Buffer, at: number, position: number): boolean {
+  if (at < 0 || at + 4 > chunk.length) return true;
+  return chunk.readUInt32LE(at) === (position + at) % BLOCK_BYTES;
+}
+
+/** Writes `total` bytes of payload, one reused block at a time, and calls `done` when the kernel has the last one. */
+export function pour(socket: Socket, block: Buffer, total: number, done: () => void): void {
+  let left = total;
+  const next = (): void => {
+    if (left === 0) return done();
+    const size = Math.min(left, block.length);
+    left -= size;
+    socket.write(size === block.length ? block : block.subarray(0, size), (error) => {
+      // The socket's own 'error' handler reports a failed write; there is nothing left to pour into.
+      if (!error) next();
+    });
+  };
+  next();
+}
+
+/**
+ * One piece of work for the load generator; `port` is the balancer's, on 127.0.0.1. For 'new', each of `parallel`
+ * visitors makes `visits` connections one after another, and together they come from `sources` addresses.
+ */
+export type Job =
+  | { kind: 'download' | 'upload'; port: number; flows: number; bytesPerFlow: number }
+  | { kind: 'kept'; port: number; connections: number; requestsPerConnection: number }
+  | { kind: 'new'; port: number; parallel: number; sources: number; visits: number };
+
+/** What was delivered completely, counted at the receiving end. */
+export interface Tally {
+  bytes: number;
+  requests: number;
+  connections: number;
+}
+
+export type JobReply = { kind: 'done'; tally: Tally } | { kind: 'failed'; reason: string };
+export type BackendReady = { kind: 'listening'; ports: number[] };

@@ -1,0 +1,34 @@
+import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
+
+export interface Forwarder {
+  /** On 127.0.0.1. */
+  port: number;
+  close(): Promise<void>;
+}
+
+/**
+ * Accepts on a port of 127.0.0.1 and goes on to `host:port` from `localAddress`: a client that cannot choose its own address,
+ * such as skopeo, then comes from any address of 127.0.0.0/8. Passes half-closes on, and resets as resets.
+ */
+export async function connectFrom(localAddress: string, port: number, host = '127.0.0.1'): Promise<Forwarder> {
+  const open = new Set<Socket>();
+  const server = createServer({ allowHalfOpen: true, noDelay: true }, (client) => {
+    const target = connect({ port, host, localAddress, allowHalfOpen: true, noDelay: true });
+    for (const [one, other] of [[client, target] as const, [target, client] as const]) {
+      open.add(one);
+      one.pipe(other);
+      one.once('error', () => other.resetAndDestroy());
+      one.once('close', () => open.delete(one));
+    }
+  });
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(0, '127.0.0.1', resolve);
+  });
+  const close = async () => {
+    const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+    for (const socket of open) socket.destroy();
+    await closed;
+  };
+  return { port: (server.address() as AddressInfo).port, close };
+}

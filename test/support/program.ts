@@ -1,0 +1,126 @@
+/** A program that was started: how it goes, what it says, how it ends. */
+import type { ChildProcess } from 'node:child_process';
+import { existsSync, readFileSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+/** A command that ended with another code than 0, or a program that did not come up: `message` carries the end of its output. */
+export class ProgramError extends Error {
+  readonly code: 'COMMAND_FAILED' | 'NOT_READY';
+
+  constructor(code: ProgramError['code'], message: string) {
+    super(message);
+    this.name = 'ProgramError';
+    this.code = code;
+  }
+}
+
+/** One running program; its standard output and standard error go to `logFile`, which several runs of one name share. */
+export class Program {
+  readonly name: string;
+  readonly logFile: string;
+  /** How it ended, in words; never rejects. */
+  readonly ended: Promise<string>;
+  #child: ChildProcess;
+  /** Where in the log file this run begins. */
+  #logStart: number;
+  #ending: string | undefined;
+
+  constructor(name: string, child: ChildProcess, logFile = '', logStart = 0) {
+    this.name = name;
+    this.logFile = logFile;
+    this.#child = child;
+    this.#logStart = logStart;
+    this.ended = new Promise((resolve) => {
+      child.once('error', (error) => resolve((this.#ending = error.message)));
+      child.once('exit', (code, signal) =>
+        resolve((this.#ending = signal ? `ended by ${signal}` : `exit code ${code}`)),
+      );
+    });
+  }
+
+  get pid(): number {
+    return this.#child.pid ?? -1;
+  }
+
+  get running(): boolean {
+    return this.#ending === undefined;
+  }
+
+  /** SIGTERM, then SIGKILL when it has not ended in time. */
+  async stop(graceMs = 5_000): Promise<void> {
+    this.signal('SIGTERM');
+    this.signal('SIGCONT'); // a frozen program would never see the SIGTERM
+    const outcome = await Promise.race([this.ended, sleep(graceMs, undefined, { ref: false })]);
+    if (outcome === undefined) await this.kill();
+  }
+
+  async kill(): Promise<void> {
+    this.signal('SIGKILL');
+    await this.ended;
+  }
+
+  /** Sent to the program's own process group; does nothing once it has ended, so that a recycled pid is never hit. */
+  signal(signal: NodeJS.Signals): void {
+    if (!this.running || this.#child.pid === undefined) return;
+    try {
+      process.kill(-this.#child.pid, signal);
+    } catch {
+      // It has just ended.
+    }
+  }
+
+  /** What all runs of this name have said. */
+  log(): string {
+    return this.#readLog().toString();
+  }
+
+  /** The last of what this run has said. */
+  tail(lines = 15): string {
+    return lastLines(this.#readLog().subarray(this.#logStart).toString(), lines);
+  }
+
+  /** The lines of its log, of all runs, that are JSON objects, oldest first; what is half written or plain text is left out. */
+  records(): Record<string, unknown>[] {
+    return this.log()
+      .split('\n')
+      .flatMap((line) => {
+        if (!line.startsWith('{')) return [];
+        try {
+          return [JSON.parse(line) as Record<string, unknown>];
+        } catch {
+          return [];
+        }
+      });
+  }
+
+  /**
+   * Polls `check` until it returns something other than undefined or false. Throws NOT_READY, with the end of the log, at the
+   * deadline and as soon as the program has ended.
+   */
+  async waitFor<T>(
+    what: string,
+    check: () => T | Promise<T>,
+    timeoutMs = 15_000,
+  ): Promise<Exclude<T, undefined | null | false>> {
+    const deadline = performance.now() + timeoutMs;
+    for (;;) {
+      const value = await check();
+      if (value !== undefined && value !== null && value !== false)
+        return value as Exclude<T, undefined | null | false>;
+      const late = performance.now() > deadline;
+      if (late || !this.running) {
+        const why = late ? `not within ${timeoutMs / 1000} s` : (this.#ending ?? '');
+        throw new ProgramError('NOT_READY', `${this.name}: ${what}: ${why}\n${this.tail() || '(its log is empty)'}`);
+      }
+      await sleep(25);
+    }
+  }
+
+  #readLog(): Buffer {
+    return existsSync(this.logFile) ? readFileSync(this.logFile) : Buffer.alloc(0);
+  }
+}
+
+export function lastLines(text: string, count: number): string {
+  return text.trim().split('\n').slice(-count).join('\n');
+}
