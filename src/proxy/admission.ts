@@ -64,8 +64,18 @@ export class Admission {
     return peer !== undefined && this.#config.acceptProxy.length > 0 && contains(this.#proxies, peer.address);
   }
 
-  /** Reads what must be read before a backend is known. An admitted client is counted until `access.leave`. */
-  async admit(relay: Relay, peer: Address | undefined): Promise<Admitted | Refused> {
+  /**
+   * Judges and routes, by the client's first bytes where they matter: only then is it a promise. An admitted client is counted
+   * until `access.leave`.
+   */
+  admit(relay: Relay, peer: Address | undefined): Admitted | Refused | Promise<Admitted | Refused> {
+    if (this.mustAdvertise(peer) || this.#routes.sni.size > 0) return this.#admitByPreface(relay, peer);
+    const reason = peer && this.access.admit(peer.address);
+    if (reason) return { kind: 'refused', reason, client: peer };
+    return this.#route({ client: peer, destination: undefined, proxied: false }, undefined);
+  }
+
+  async #admitByPreface(relay: Relay, peer: Address | undefined): Promise<Admitted | Refused> {
     const deadlineMs = performance.now() + this.#config.prefaceTimeout;
     const proxied = this.mustAdvertise(peer);
     let client = peer;
@@ -80,11 +90,18 @@ export class Admission {
     const refusal = client && this.access.admit(client.address);
     if (refusal) return { kind: 'refused', reason: refusal, client };
     const serverName = this.#routes.sni.size > 0 ? await readServerName(relay, deadlineMs) : undefined;
+    return this.#route({ client, destination, proxied }, serverName);
+  }
+
+  #route(
+    who: Pick<Admitted, 'client' | 'destination' | 'proxied'>,
+    serverName: string | undefined,
+  ): Admitted | Refused {
     const routed = serverName === undefined ? undefined : sniMatch(this.#routes.sni, serverName);
     const backend = routed ?? this.#routes.backend;
-    if (backend) return { kind: 'admitted', client, destination, serverName, backend, proxied };
-    if (client) this.access.leave(client.address);
-    return { kind: 'refused', reason: 'server_name_unknown', client };
+    if (backend) return { kind: 'admitted', ...who, serverName, backend };
+    if (who.client) this.access.leave(who.client.address);
+    return { kind: 'refused', reason: 'server_name_unknown', client: who.client };
   }
 }
 

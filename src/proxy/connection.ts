@@ -58,7 +58,9 @@ export class Connection {
   /** The connection's whole life; resolves when it is over and recorded. */
   async run(): Promise<void> {
     const { admission, frontend, observer } = this.#around;
-    const admitted = await admission.admit(this.#relay, this.#peer);
+    const admitting = admission.admit(this.#relay, this.#peer);
+    // Most connections need no waiting here or below: a promise that is not made is a new connection made cheaper.
+    const admitted = admitting instanceof Promise ? await admitting : admitting;
     if (admitted.kind === 'refused') {
       this.#relay.refuse('PR');
       observer.refused(frontend, admitted.reason, formatAddress(admitted.client));
@@ -125,9 +127,13 @@ export class Connection {
       const { server } = choice;
       const again = tried.has(server);
       if (again) await this.#pause(Math.min(SAME_SERVER_DELAY_MS, timeouts.connect));
-      const place = await this.#takePlace(server);
-      if (place === 'moved') continue;
-      if (place !== 'granted') return place;
+      if (this.#relay.end !== undefined) return { kind: 'none', end: 'CQ', final: true };
+      if (server.hasRoom) server.slots.take();
+      else {
+        const place = await this.#queue(server);
+        if (place === 'moved') continue;
+        if (place !== 'granted') return place;
+      }
       if (this.#server) {
         this.#retries++;
         observer.retried(backend.name, server !== this.#server);
@@ -143,14 +149,9 @@ export class Connection {
     }
   }
 
-  /** One of the server's places, waited for where it has none free. */
-  async #takePlace(server: Server): Promise<'granted' | 'moved' | Reached> {
+  /** Waits for one of the server's places. */
+  async #queue(server: Server): Promise<'granted' | 'moved' | Reached> {
     this.#phase = 'Q';
-    if (this.#relay.end !== undefined) return { kind: 'none', end: 'CQ', final: true };
-    if (server.hasRoom) {
-      server.slots.take();
-      return 'granted';
-    }
     const startedMs = performance.now();
     const wait = server.slots.queue();
     let timedOut = false;

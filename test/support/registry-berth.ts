@@ -50,7 +50,7 @@ export interface FrontOptions {
 /** Berth in front of the cluster's nodes for as long as the test lasts. */
 export async function frontFor(t: TestContext, cluster: Cluster, options?: FrontOptions): Promise<RegistryBerth> {
   const berth = await startFront(cluster, options);
-  t.after(() => berth.end());
+  t.after(() => berth.terminate());
   return berth;
 }
 
@@ -67,7 +67,7 @@ export async function startFront(cluster: Cluster, options: FrontOptions = {}): 
     timeouts: { drain: '2s' },
   };
   const berth = new RegistryBerth(JSON.stringify(config, null, 2), cluster.workspace.dir, logFile); // JSON is YAML
-  cluster.workspace.onClose(async () => void (await berth.end()));
+  cluster.workspace.onClose(async () => void (await berth.terminate()));
   // The frontend itself is left alone, so that the first connection it sees, and binds, is a test's.
   for (const { name } of nodes) await berth.metricReaches('berth_server_checks_total', (checks) => checks > 0, name);
   return berth;
