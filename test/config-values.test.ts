@@ -10,6 +10,7 @@ import {
   parseBind,
   parseDuration,
   parseEndpoint,
+  parseServerAddress,
   parseSize,
 } from '../src/config/values.ts';
 
@@ -151,6 +152,23 @@ test('endpoints are as binds, without wildcard, socket and port 0', () => {
     '1.2.3:1',
   ];
   for (const text of wrong) assert.equal(parseEndpoint(text), undefined, JSON.stringify(text));
+});
+
+test('the address of a server is an endpoint, or a name that DNS has servers for', () => {
+  const table: Record<string, object | undefined> = {
+    'registry1:5000': { host: 'registry1', port: 5000 },
+    'dns:registry.internal:5000': { discover: 'dns', name: 'registry.internal', port: 5000 },
+    'srv:_registry._tcp.example.com': { discover: 'srv', name: '_registry._tcp.example.com' },
+    'dns:5000': { host: 'dns', port: 5000 },
+    'srv:5000': { host: 'srv', port: 5000 },
+    'dns:10.0.0.1:5000': undefined,
+    'dns:registry': undefined,
+    'srv:': undefined,
+    'srv:a b': undefined,
+    'dns:a:0': undefined,
+    'http:a:1': undefined,
+  };
+  for (const [text, address] of Object.entries(table)) assert.deepEqual(parseServerAddress(text), address, text);
 });
 
 const host = fc.oneof(fc.ipV4(), fc.ipV6(), fc.domain());

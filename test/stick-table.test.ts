@@ -236,22 +236,26 @@ test('whatever happens, the table is what a simple list would be', () => {
       const { table, clock } = make(size, 100);
       const model = new Model(size, 100);
       for (const { do: what, client, server, ms } of steps) {
-        if (what === 'open') {
-          table.open(client);
-          model.open(client, clock.ms);
-        }
-        if (what === 'bind') {
-          table.bind(client, server);
-          model.bind(client, server);
-        }
-        if (what === 'close') {
-          table.close(client);
-          model.close(client, clock.ms);
-        }
-        if (what === 'wait') clock.ms += ms;
-        if (what === 'expire') {
-          table.expire();
-          model.counts.expirations += model.drop(({ since }) => clock.ms - since > 100);
+        const now = clock.ms;
+        switch (what) {
+          case 'open':
+            table.open(client);
+            model.open(client, now);
+            break;
+          case 'bind':
+            table.bind(client, server);
+            model.bind(client, server);
+            break;
+          case 'close':
+            table.close(client);
+            model.close(client, now);
+            break;
+          case 'expire':
+            table.expire();
+            model.counts.expirations += model.drop(({ since }) => now - since > 100);
+            break;
+          case 'wait':
+            clock.ms += ms;
         }
         const { hits, misses, evictions, expirations, moves } = table;
         assert.deepEqual({ hits, misses, evictions, expirations, moves }, model.counts);

@@ -1,0 +1,60 @@
+/** Servers whose checks and names a test answers by hand. */
+import { schema, type HealthCheckConfig, type ServerConfig } from '../../src/config/schema.ts';
+import type { ProbeResult } from '../../src/pool/probe.ts';
+import type { Lookup } from '../../src/pool/resolve.ts';
+import { Server } from '../../src/pool/server.ts';
+
+type Options = {
+  readonly address?: string;
+  readonly server?: object;
+  readonly healthCheck?: object | false;
+  readonly lookup?: Lookup;
+  /** What each check sees; a server that is checked without it never gets an answer. */
+  readonly probe?: (host: string) => Promise<ProbeResult>;
+};
+
+export type TestServer = Server & {
+  /** Each change, as the observer was told of it: `up` or the reason for its being down. */
+  readonly told: string[];
+};
+
+export function testServer(name: string, options: Options = {}): TestServer {
+  const { address = '10.0.0.1:5000', server = {}, healthCheck = {}, lookup, probe } = options;
+  const { backends } = schema.parse({
+    frontends: { f: { bind: '*:1', backend: 'b' } },
+    backends: { b: { healthCheck, servers: { [name]: { address, ...server } } } },
+  });
+  const { servers, healthCheck: check, resolveInterval } = backends['b']!;
+  const told: string[] = [];
+  const made = new Server({
+    backend: 'b',
+    name,
+    config: servers[name] as ServerConfig & Server['config'],
+    healthCheck: check,
+    resolveIntervalMs: resolveInterval,
+    observer: {
+      serverChanged: ({ health }) => void told.push(health.up ? 'up' : health.reason),
+      serverChecked() {},
+      adminChanged() {},
+    },
+    ...(lookup ? { lookup } : {}),
+    probe: ({ host }) => probe?.(host) ?? new Promise(() => {}),
+  });
+  return Object.assign(made, { told });
+}
+
+/** A health check's whole configuration. */
+export function checkConfig(options: object): HealthCheckConfig {
+  const { backends } = schema.parse({
+    frontends: { f: { bind: '*:1', backend: 'b' } },
+    backends: { b: { healthCheck: options, servers: { s: 'h:1' } } },
+  });
+  const { healthCheck: check } = backends['b']!;
+  if (check === false) throw new TypeError('no health check');
+  return check;
+}
+
+/** Lets everything that is ready happen. */
+export async function settled(): Promise<void> {
+  for (let i = 0; i < 20; i++) await Promise.resolve();
+}
