@@ -7,6 +7,8 @@ const QUIET_MS = 1_000;
 /** What a client may send before its server is there. A ClientHello and the first request fit many times. */
 const MOST_EARLY_BYTES = 64 << 10;
 const NOTHING = Buffer.alloc(0);
+/** libuv before 1.52 (Node 20) tells of a reset that comes behind unread bytes as of an end. */
+const TELLS_RESETS = atLeast(process.versions.uv, 1, 52);
 
 /** Bytes from one socket to another, with backpressure. Before the target is there, the first ones are kept. */
 export class Direction implements Reader {
@@ -34,13 +36,23 @@ export class Direction implements Reader {
     source.on('end', () => {
       this.ended = true;
       this.lastMs = performance.now();
-      // libuv before 1.52 (Node 20) tells of a reset that comes behind unread bytes as of an end. Writing nothing fails then:
-      // with ECONNRESET, or with EPIPE where an end did come before the reset.
-      if (!source.writableEnded && source.writableLength === 0) source.write(NOTHING);
-      // After the error of that write, or of one that waits: the target is then to be reset, not ended.
-      setImmediate(() => this.#target?.end());
+      if (TELLS_RESETS || source.writableEnded || source.writableLength > 0) this.#finish();
+      else {
+        // Writing nothing fails after a reset: with ECONNRESET, or with EPIPE where an end did come before the reset. Its error
+        // comes before the next turn, and the target is then to be reset, not ended.
+        source.write(NOTHING);
+        setImmediate(() => this.#finish());
+      }
       this.onEarly?.();
     });
+  }
+
+  /** Tells the target that nothing more will come. */
+  #finish(): void {
+    const target = this.#target;
+    // Both have finished: closing says so too, with a system call and an event less.
+    if (target?.readableEnded === true && target.writableLength === 0) target.destroy();
+    else target?.end();
   }
 
   /** What has come before the target was there. */
@@ -132,4 +144,9 @@ export class Direction implements Reader {
     this.#blocked = false;
     this.#source?.resume();
   }
+}
+
+function atLeast(version: string, major: number, minor: number): boolean {
+  const [ownMajor = 0, ownMinor = 0] = version.split('.').map(Number);
+  return ownMajor > major || (ownMajor === major && ownMinor >= minor);
 }

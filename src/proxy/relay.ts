@@ -110,7 +110,7 @@ export class Relay {
     this.#down.from(server);
     // The time that it took to find a server was not idle.
     this.#joinedMs = performance.now();
-    const closed = Promise.all([closeOf(this.#client), closeOf(server)]);
+    const closed = bothClosed(this.#client, server);
     if (forbids) this.#judgeFirst(forbids, () => this.#up.to(server, header));
     else this.#up.to(server, header);
     await closed;
@@ -193,9 +193,17 @@ export class Relay {
   }
 }
 
-function closeOf(socket: Socket): Promise<void> {
-  if (socket.closed) return Promise.resolve();
-  return new Promise((resolve) => socket.once('close', () => resolve()));
+function bothClosed(a: Socket, b: Socket): Promise<void> {
+  return new Promise((resolve) => {
+    let open = 2;
+    const closed = (): void => {
+      if (--open === 0) resolve();
+    };
+    for (const socket of [a, b]) {
+      if (socket.closed) closed();
+      else socket.once('close', closed);
+    }
+  });
 }
 
 function afterFinish(socket: Socket, then: () => void): void {
