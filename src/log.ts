@@ -4,7 +4,7 @@ import type { Config } from './config/schema.ts';
 export type Log = Logger & { close(): Promise<void> };
 
 /** Lines gather until there are this many bytes, or until the next flush. */
-const BATCH_BYTES = 4096;
+const BATCH_BYTES = 15 << 10;
 const FLUSH_MS = 100;
 /** A reader of standard output that has stopped reading costs lines, not memory and not connections. */
 const MOST_WAITING_BYTES = 16 << 20;

@@ -150,9 +150,9 @@ for (const sockets of [onreadSockets, eventSockets]) {
         const lost = new Promise<void>((resolve) => flow.relay.onClientLost(resolve));
         flow.client.reset();
         await lost;
-        assert.equal(flow.relay.end, 'CC');
+        assert.equal(flow.relay.end, 'CR');
         await flow.join();
-        assert.equal(await flow.ended, 'CC');
+        assert.equal(await flow.ended, 'CR');
         await flow.server.getsEnd();
       }
     });

@@ -94,7 +94,8 @@ export class Direction implements Reader {
     }
     const { landing } = this.#buffers;
     // Other sockets' next reads are aimed at the landing buffer already: what is written must be a copy.
-    const chunk = Buffer.from(landing.subarray(0, count));
+    const chunk = Buffer.allocUnsafe(count);
+    landing.copy(chunk, 0, 0, count);
     if (this.#target && count === landing.length) this.#own = this.#buffers.lend();
     return this.#pass(chunk);
   }
