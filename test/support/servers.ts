@@ -1,8 +1,10 @@
 /** Registry nodes as far as layer 4 is concerned: TCP servers that say their name, echo, hang, reset or count. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net';
 import type { TestContext } from 'node:test';
+import { eventually } from './clients.ts';
 
 export type ServerOptions = { readonly allowHalfOpen?: boolean };
 /** What a server does with a connection. */
@@ -109,11 +111,11 @@ export async function blackhole(t: TestContext): Promise<string> {
   t.after(() => child.kill('SIGKILL'));
   const [printed] = (await once(child.stdout, 'data')) as [Buffer];
   const port = Number(printed.toString());
-  // It prints before it stops: what it accepts until then leaves room that the next ones fill.
+  await eventually('it to be stopped', () => / T /.test(readFileSync(`/proc/${child.pid}/stat`, 'utf8')) || undefined);
   for (let unanswered = false; !unanswered;) {
     const filler = connect(port, host).on('error', () => {});
     t.after(() => filler.destroy());
-    // Loopback answers a SYN within microseconds; where this gives up too early the backlog is merely filled less.
+    // Loopback answers a SYN within microseconds.
     unanswered = await Promise.race([
       once(filler, 'connect').then(() => false),
       new Promise<boolean>((resolve) => setTimeout(resolve, 1_000, true)),
