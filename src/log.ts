@@ -23,6 +23,8 @@ export function openLog({ level }: Config['log']): Log {
   return Object.assign(logger, {
     close: () => {
       clearInterval(flush);
+      // A check that is under way may end later and want to tell of it, and what is closed throws.
+      logger.level = 'silent';
       // pino makes `end` do nothing once the pipe is broken.
       if (gone) return Promise.resolve();
       return new Promise<void>((resolve) => {

@@ -81,7 +81,7 @@ export class Berth {
     await this.line(({ msg }) => msg === 'started');
     return this.lines
       .filter((line) => line.msg === 'listening' && line['frontend'] === frontend)
-      .map(({ address }) => String(address));
+      .flatMap(({ address }) => String(address).split(' '));
   }
 
   /** The first line, past or to come, that is `wanted`; `from` skips the first lines of the log. */

@@ -1,10 +1,10 @@
 /** Registry nodes as far as layer 4 is concerned: TCP servers that say their name, echo, hang, reset or count. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readFile } from 'node:fs/promises';
-import { setImmediate as nextTurn } from 'node:timers/promises';
+import { readFileSync } from 'node:fs';
 import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net';
 import type { TestContext } from 'node:test';
+import { eventually } from './clients.ts';
 
 export type ServerOptions = { readonly allowHalfOpen?: boolean };
 /** What a server does with a connection. */
@@ -62,18 +62,15 @@ export class TestServer {
     this.port = (this.#listener.address() as AddressInfo).port;
   }
 
-  /** Refuses from now on; open connections go on. */
-  refuse(): void {
-    this.#listener?.close();
-    this.#listener = undefined;
-  }
-
   /** Refuses from now on; open connections are reset. */
   async close(): Promise<void> {
-    this.refuse();
-    const closed = [...this.sockets].map((socket) => once(socket, 'close'));
+    const listener = this.#listener;
+    if (!listener) return;
+    this.#listener = undefined;
+    const closed = once(listener, 'close');
+    listener.close();
     for (const socket of this.sockets) socket.resetAndDestroy();
-    await Promise.all(closed);
+    await closed;
   }
 }
 
@@ -100,10 +97,9 @@ export async function refusing(): Promise<string> {
   return server.address;
 }
 
-const BACKLOG = 1;
 const LISTEN_AND_STOP = `
   const server = require('node:net').createServer();
-  server.listen({ host: process.argv[1], port: 0, backlog: ${BACKLOG} }, () => {
+  server.listen({ host: process.argv[1], port: 0, backlog: 1 }, () => {
     console.log(server.address().port);
     setTimeout(() => process.kill(process.pid, 'SIGSTOP'), 0);
   });`;
@@ -115,13 +111,15 @@ export async function blackhole(t: TestContext): Promise<string> {
   t.after(() => child.kill('SIGKILL'));
   const [printed] = (await once(child.stdout, 'data')) as [Buffer];
   const port = Number(printed.toString());
-  // It prints before it stops, and what it still accepted would leave room in its backlog.
-  while (!/^\d+ \(.*\) T /.test(await readFile(`/proc/${child.pid}/stat`, 'utf8'))) await nextTurn();
-  // Linux takes one connection more than the backlog, then drops SYNs.
-  for (let i = 0; i <= BACKLOG; i++) {
+  await eventually('it to be stopped', () => / T /.test(readFileSync(`/proc/${child.pid}/stat`, 'utf8')) || undefined);
+  for (let unanswered = false; !unanswered;) {
     const filler = connect(port, host).on('error', () => {});
     t.after(() => filler.destroy());
-    await once(filler, 'connect');
+    // Loopback answers a SYN within microseconds.
+    unanswered = await Promise.race([
+      once(filler, 'connect').then(() => false),
+      new Promise<boolean>((resolve) => setTimeout(resolve, 1_000, true)),
+    ]);
   }
   return `${host}:${port}`;
 }
