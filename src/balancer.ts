@@ -1,7 +1,5 @@
-import { AdminServer } from './admin/admin-server.ts';
-import type { HttpAddress } from './admin/http-address.ts';
-import { metricsServer } from './admin/metrics-server.ts';
-import { STANDARD_ADMIN, type Config, type FrontendConfig } from './config/schema.ts';
+import { Addresses, type OpenedAddresses } from './addresses.ts';
+import type { Config, FrontendConfig } from './config/schema.ts';
 import { Control, type Running } from './control.ts';
 import { StartError } from './errors.ts';
 import { InheritedSockets } from './listen.ts';
@@ -13,12 +11,20 @@ import { connectionCapacity, openFileLimit, openFiles } from './proxy/descriptor
 import type { Routes } from './proxy/admission.ts';
 import { discard, Frontend, type Capacity, type Opened } from './proxy/frontend.ts';
 import type { Sockets } from './proxy/sockets.ts';
-import { checkStateFile, restoreState, saveState } from './state.ts';
+import { checkStateFile, restoreState, StateKeeper } from './state.ts';
 import { reports, type Reports } from './reports.ts';
 import { version } from './version.ts';
 
 /** Idle connections are looked for this often, or more often where a timeout is short. */
 const SWEEP_MS = 1_000;
+
+/** What is opened for a configuration before it is in force. */
+type Opening = {
+  addresses: OpenedAddresses | undefined;
+  readonly listeners: Map<Frontend, Opened>;
+  /** Connections that fit. */
+  capacity: number;
+};
 
 /** The composition root: makes the parts, joins them, starts, reloads and stops them. */
 export class Balancer implements Running {
@@ -29,14 +35,13 @@ export class Balancer implements Running {
   readonly #capacity: Capacity = { most: 0, open: 0 };
   readonly #observer: Reports;
   readonly #metrics: Metrics;
-  readonly #metricsServer: HttpAddress;
-  readonly #adminServer: AdminServer;
+  readonly #addresses: Addresses;
+  readonly #state: StateKeeper;
   #config: Config;
   #backends = new Map<string, Backend>();
   #frontends = new Map<string, Frontend>();
   #sweep: NodeJS.Timeout | undefined;
-  #saving: NodeJS.Timeout | undefined;
-  #saved: Promise<void> = Promise.resolve();
+  #swapped: Promise<void> = Promise.resolve();
   #stage: 'starting' | 'running' | 'draining' = 'starting';
   #stopping: Promise<void> | undefined;
 
@@ -53,8 +58,12 @@ export class Balancer implements Running {
       },
     });
     this.#metrics = new Metrics(this);
-    this.#metricsServer = metricsServer({ metrics: () => this.#metrics.expose(), notReady: () => this.#notReady() });
-    this.#adminServer = new AdminServer(new Control(this, reload));
+    const asked = { metrics: () => this.#metrics.expose(), notReady: () => this.#notReady() };
+    this.#addresses = new Addresses(asked, new Control(this, reload), log);
+    this.#state = new StateKeeper(
+      () => this.backends,
+      (stateFile, reason) => log.error({ file: stateFile, reason }, 'state not saved'),
+    );
   }
 
   get backends(): readonly Backend[] {
@@ -78,6 +87,7 @@ export class Balancer implements Running {
       if (this.#stopping) return;
       throw error;
     }
+    if (this.#stopping) return;
     this.#stage = 'running';
     this.#log.info({ version, node: process.version, maxConnections: this.#capacity.most }, 'started');
   }
@@ -124,68 +134,73 @@ export class Balancer implements Running {
         this.#frontends.get(name) ?? this.#newFrontend(name, frontend, config, backends),
       ]),
     );
-    const fresh = [...backends.values()].filter(({ name }) => !this.#backends.has(name));
-    const opened = new Map<Frontend, Opened>();
+    const [kept, fresh] = [[] as Backend[], [] as Backend[]];
+    for (const backend of backends.values()) (this.#backends.has(backend.name) ? kept : fresh).push(backend);
+    const opened: Opening = { addresses: undefined, listeners: new Map(), capacity: 0 };
     try {
-      await this.#openAddresses(config);
+      opened.addresses = await this.#addresses.open(config);
       if (config.state.file !== '') await checkStateFile(config.state.file);
-      await Promise.all(fresh.map((backend) => backend.start()));
+      const prepared = kept.map((backend) => backend.prepare(config.backends[backend.name] ?? backend.config));
+      await Promise.all([...prepared, ...fresh.map((backend) => backend.start())]);
       // After the first answers of DNS: bindings to servers that it names come back too.
       if (this.#stage === 'starting') await this.#restore(config, fresh);
-      this.#capacity.most = this.#connectionCapacity(config);
-      for (const [name, { bind }] of Object.entries(config.frontends)) {
-        const frontend = frontends.get(name);
-        if (frontend) opened.set(frontend, await frontend.open(bind));
+      opened.capacity = this.#connectionCapacity(config);
+      const leaving = this.#leaving(config);
+      for (const [name, frontend] of frontends) {
+        opened.listeners.set(frontend, await frontend.open(config.frontends[name]?.bind ?? [], leaving));
       }
-      // A signal came while names were being looked up.
+      // A signal came meanwhile.
       if (this.#stopping) throw new StartError('STOPPING', 'it is stopping');
     } catch (error) {
-      for (const listeners of opened.values()) discard(listeners);
+      for (const listeners of opened.listeners.values()) discard(listeners);
       for (const backend of fresh) backend.close();
-      if (this.#stage === 'running') await this.#openAddresses(this.#config);
+      for (const backend of kept) backend.forget();
+      if (opened.addresses) this.#addresses.discard(opened.addresses);
       throw error;
     }
-    await this.#swap(config, backends, frontends, opened);
+    this.#swapped = this.#swap(config, backends, frontends, opened);
+    await this.#swapped;
   }
 
-  async #openAddresses({ metrics, admin }: Config): Promise<void> {
-    if (await this.#metricsServer.listen(metrics.bind)) {
-      this.#log.info({ address: this.#metricsServer.address }, 'metrics listening');
+  /** The binds that a frontend listens on and is not to listen on any more. */
+  #leaving(config: Config): Map<string, Frontend> {
+    const leaving = new Map<string, Frontend>();
+    for (const [name, frontend] of this.#frontends) {
+      const stay = new Set(config.frontends[name]?.bind.map(({ text }) => text));
+      for (const text of frontend.binds) if (!stay.has(text)) leaving.set(text, frontend);
     }
-    try {
-      const fresh = await this.#adminServer.listen(admin ?? STANDARD_ADMIN);
-      if (fresh) this.#log.info({ address: this.#adminServer.address }, 'admin listening');
-    } catch (error) {
-      // Nobody asked for this address: a second balancer on one machine must not fail for it.
-      if (admin || !(error instanceof StartError)) throw error;
-      this.#log.warn(`${error.message}; going on without the admin address`);
-    }
+    return leaving;
   }
 
   async #swap(
     config: Config,
     backends: Map<string, Backend>,
     frontends: Map<string, Frontend>,
-    opened: ReadonlyMap<Frontend, Opened>,
+    opened: Opening,
   ): Promise<void> {
     const [oldBackends, oldFrontends] = [this.#backends, this.#frontends];
     this.#config = config;
     this.#backends = backends;
+    this.#capacity.most = opened.capacity;
     this.#log.level = config.log.level;
     for (const [name, backend] of backends) {
       const wanted = config.backends[name];
       if (wanted) backend.apply(wanted);
     }
     this.#frontends = new Map([...oldFrontends, ...frontends]);
+    for (const [frontend, listeners] of opened.listeners) frontend.use(listeners);
+    if (opened.addresses) this.#addresses.use(opened.addresses, config);
+    this.#state.keep(config.state);
     clearInterval(this.#sweep);
     const { idle, halfClosed } = config.timeouts;
     this.#sweep = setInterval(() => this.sweep(), Math.min(SWEEP_MS, Math.max(10, Math.min(idle, halfClosed) / 4)));
     for (const [name, frontend] of frontends) {
       const wanted = config.frontends[name];
       if (!wanted) continue;
-      const listeners = opened.get(frontend) ?? new Map<string, never>();
-      await frontend.apply(wanted, routes(wanted, backends), config.timeouts, listeners);
-      if (listeners.size > 0) this.#log.info({ frontend: name, address: frontend.addresses.join(' ') }, 'listening');
+      await frontend.apply(wanted, routes(wanted, backends), config.timeouts);
+      const { fresh, taken } = opened.listeners.get(frontend) ?? {};
+      if (fresh?.size || taken?.size)
+        this.#log.info({ frontend: name, address: frontend.addresses.join(' ') }, 'listening');
     }
     for (const [name, backend] of oldBackends) if (backends.get(name) !== backend) backend.close();
     for (const [name, frontend] of oldFrontends) {
@@ -195,8 +210,6 @@ export class Balancer implements Running {
       void frontend.empty().then(() => this.#forget(frontend));
     }
     this.#metrics.startAtZero();
-    clearInterval(this.#saving);
-    if (config.state.file !== '') this.#saving = setInterval(() => void this.#save(), config.state.interval);
   }
 
   async #restore({ state: { file } }: Config, backends: readonly Backend[]): Promise<void> {
@@ -206,18 +219,11 @@ export class Balancer implements Running {
     else this.#log.info({ file, ...restored }, 'state');
   }
 
-  /** One after another; a file that cannot be written costs a line in the log, not a connection. */
-  #save(): Promise<void> {
-    const { file } = this.#config.state;
-    this.#saved = this.#saved
-      .then(() => (file === '' ? undefined : saveState(file, this.backends)))
-      .catch(({ message }: Error) => this.#log.error({ file, reason: message }, 'state not saved'));
-    return this.#saved;
-  }
-
+  /** It may have come back with a reload. */
   #forget(frontend: Frontend): void {
-    // Another reload may have named it again meanwhile.
-    if (!this.#config.frontends[frontend.name]) this.#frontends.delete(frontend.name);
+    const { name } = frontend;
+    if (this.#config.frontends[name] === undefined && this.#frontends.get(name) === frontend)
+      this.#frontends.delete(name);
   }
 
   #newFrontend(name: string, frontend: FrontendConfig, config: Config, backends: Map<string, Backend>): Frontend {
@@ -236,6 +242,8 @@ export class Balancer implements Running {
 
   async #drain(reason: string): Promise<void> {
     this.#stage = 'draining';
+    // One that has begun opens doors, and they must be closed.
+    await this.#swapped;
     const connections = (): number => this.frontends.reduce((sum, frontend) => sum + frontend.connections, 0);
     this.#log.info({ reason, connections: connections(), drainMs: this.#config.timeouts.drain }, 'draining');
     await Promise.all(this.frontends.map((frontend) => frontend.stopAccepting()));
@@ -245,17 +253,16 @@ export class Balancer implements Running {
     }, this.#config.timeouts.drain);
     await Promise.all(this.frontends.map((frontend) => frontend.empty()));
     clearTimeout(timer);
-    await this.#save();
+    await this.#state.save();
     this.#close();
     this.#log.info('stopped');
   }
 
   #close(): void {
     clearInterval(this.#sweep);
-    clearInterval(this.#saving);
+    this.#state.close();
     for (const backend of this.#backends.values()) backend.close();
-    this.#metricsServer.close();
-    this.#adminServer.close();
+    this.#addresses.close();
   }
 
   #notReady(): string | undefined {

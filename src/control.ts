@@ -1,4 +1,6 @@
 import type { Backend } from './pool/backend.ts';
+import { formatEndpoint } from './config/values.ts';
+import { takesNew } from './pool/choose.ts';
 import type { AdminState, Server } from './pool/server.ts';
 import { normaliseAddress } from './pool/client-key.ts';
 import type { Frontend } from './proxy/frontend.ts';
@@ -89,7 +91,7 @@ function describe(server: Server, { table }: Backend): object {
   const { name, config, health, admin, connections, slots, weight } = server;
   return {
     name,
-    address: `${config.address.host}:${config.address.port}`,
+    address: formatEndpoint(config.address),
     up: health.up,
     since: new Date(health.since).toISOString(),
     reason: health.reason,
@@ -106,12 +108,23 @@ function describe(server: Server, { table }: Backend): object {
 }
 
 function explanation({ config, servers }: Backend, client: string | undefined, bound: Server | undefined): string {
-  if (client === undefined) return `not sticky; the next connection goes where ${config.balance} sends it`;
-  if (!servers.some(({ usable }) => usable)) return 'no server is usable; the next connection is reset';
-  if (!bound) return `not bound; the next connection goes where ${config.balance} sends it, and binds it there`;
-  if (bound.usable) return `bound to ${bound.name}, which is up and takes its clients`;
-  const fault = bound.health.up ? `in ${bound.admin}` : `down: ${bound.health.reason}`;
-  return `bound to ${bound.name}, which is ${fault}; the next connection moves it where ${config.balance} sends it`;
+  const primaries = servers.some((server) => takesNew(server) && !server.config.backup);
+  if (bound?.usable === true && !(bound.config.backup && primaries)) {
+    return `bound to ${bound.name}, which is up and takes its clients`;
+  }
+  const next = servers.some(takesNew)
+    ? `goes where ${config.balance} sends it`
+    : 'is reset: no server takes new clients';
+  if (client === undefined) return `not sticky; the next connection ${next}`;
+  if (!bound) return `not bound; the next connection ${next}`;
+  return `bound to ${bound.name}, which is ${fault(bound, servers)}; the next connection ${next}`;
+}
+
+/** Why a server does not keep its clients. */
+function fault(server: Server, servers: readonly Server[]): string {
+  if (!servers.includes(server)) return 'no longer configured';
+  if (!server.health.up) return `down: ${server.health.reason}`;
+  return server.admin === 'maint' ? 'in maint' : 'a backup that is not needed any more';
 }
 
 function names(all: readonly { readonly name: string }[]): string {

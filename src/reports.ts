@@ -1,4 +1,5 @@
 import type { Log } from './log.ts';
+import { formatEndpoint } from './config/values.ts';
 import type { Metrics } from './metrics.ts';
 import type { PoolObserver } from './pool/observer.ts';
 import type { Server } from './pool/server.ts';
@@ -22,7 +23,7 @@ export function reports(log: Log, { metrics, logConnections, serverDown }: Repor
   return {
     serverChanged(changed, before) {
       const { backend, name: server, config, health } = changed;
-      const where = { backend, server, address: `${config.address.host}:${config.address.port}` };
+      const where = { backend, server, address: formatEndpoint(config.address) };
       if (health.up) log.info({ ...where, downMs: health.since - before.since }, 'server up');
       else {
         log.warn({ ...where, reason: health.reason }, 'server down');

@@ -1,8 +1,9 @@
 import { createReadStream } from 'node:fs';
-import { open, rename, rm, type FileHandle } from 'node:fs/promises';
+import { open, rename, rm, stat, type FileHandle } from 'node:fs/promises';
 import { createInterface } from 'node:readline';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { z } from 'zod';
+import type { Config } from './config/schema.ts';
 import { StartError } from './errors.ts';
 import type { Backend } from './pool/backend.ts';
 import type { Server } from './pool/server.ts';
@@ -48,12 +49,66 @@ export async function saveState(file: string, backends: readonly Backend[]): Pro
 
 /** Whether the file can be written at all. Rejects with a StartError. */
 export async function checkStateFile(file: string): Promise<void> {
+  // Not the draft: at a reload that may be under way.
+  const attempt = `${file}.try`;
   try {
-    await (await open(`${file}.new`, 'a', 0o600)).close();
-    await rm(`${file}.new`);
+    const there = await stat(file).catch(() => undefined);
+    if (there?.isDirectory() === true) throw Object.assign(new Error(), { code: 'EISDIR' });
+    await (await open(attempt, 'a', 0o600)).close();
+    await rm(attempt);
   } catch (error) {
     const { code = '', message } = error as NodeJS.ErrnoException;
-    throw new StartError(code, `cannot write the state file ${file}: ${message}`, error);
+    const known: Record<string, string> = {
+      EACCES: 'permission denied',
+      EISDIR: 'it is a folder',
+      ENOENT: 'its folder does not exist',
+      ENOTDIR: 'its folder is a file',
+      EROFS: 'its file system is read-only',
+    };
+    throw new StartError(code, `cannot write the state file ${file}: ${known[code] ?? message}`, error);
+  }
+}
+
+/** Writes the state again and again, from the first `keep` on. */
+export class StateKeeper {
+  readonly #backends: () => readonly Backend[];
+  readonly #failed: (file: string, reason: string) => void;
+  #file = '';
+  #timer: NodeJS.Timeout | undefined;
+  #saved: Promise<void> = Promise.resolve();
+  #saving = false;
+
+  /** A file that cannot be written costs a call of `failed`, not a connection. */
+  constructor(backends: () => readonly Backend[], failed: (file: string, reason: string) => void) {
+    this.#backends = backends;
+    this.#failed = failed;
+  }
+
+  keep({ file, interval }: Config['state']): void {
+    this.#file = file;
+    clearInterval(this.#timer);
+    if (file === '') return;
+    this.#timer = setInterval(() => {
+      // A large table on a slow disk may take longer than the interval.
+      if (!this.#saving) void this.save();
+    }, interval);
+  }
+
+  /** After what is being written; there is nothing to write before `keep`. */
+  save(): Promise<void> {
+    this.#saved = this.#saved.then(() => this.#save(this.#file));
+    return this.#saved;
+  }
+
+  close(): void {
+    clearInterval(this.#timer);
+  }
+
+  async #save(file: string): Promise<void> {
+    if (file === '') return;
+    this.#saving = true;
+    await saveState(file, this.#backends()).catch(({ message }: Error) => this.#failed(file, message));
+    this.#saving = false;
   }
 }
 
@@ -101,8 +156,7 @@ export async function restoreState(file: string, backends: readonly Backend[]): 
       counts.states++;
     } else if (backend?.table) {
       const { client, home, ms } = record;
-      backend.table.restore({ client, server, home: named(home), remainingMs: ms });
-      counts.bindings++;
+      if (backend.table.restore({ client, server, home: named(home), remainingMs: ms })) counts.bindings++;
     }
   }
   return { kind: 'restored', ...counts };

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { oneBackend, start } from './support/berth.ts';
 import { Client, visit } from './support/clients.ts';
-import { change, reload, setState } from './support/operator.ts';
+import { change, reload, setState } from './support/asked.ts';
 import { come, hold, leave, somebody } from './support/people.ts';
 import { refusing, serve, type TestServer } from './support/servers.ts';
 

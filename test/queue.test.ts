@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { oneBackend, start, type Berth } from './support/berth.ts';
 import { Client, eventually } from './support/clients.ts';
-import { change, reload, servers as status, setState } from './support/operator.ts';
+import { change, reload, servers as status, setState } from './support/asked.ts';
 import { come, hold, leave, somebody } from './support/people.ts';
 import { blackhole, refusing, serve, type TestServer } from './support/servers.ts';
 

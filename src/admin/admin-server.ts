@@ -3,7 +3,7 @@ import type { IncomingMessage } from 'node:http';
 import { isIP } from 'node:net';
 import type { AdminConfig } from '../config/schema.ts';
 import { ADMIN_STATES, NotFound, type Control } from '../control.ts';
-import { HttpAddress } from './http-address.ts';
+import { HttpAddress, type OpenedHttp } from './http-address.ts';
 
 const LARGEST_BODY_BYTES = 16 << 10;
 
@@ -30,11 +30,15 @@ export class AdminServer {
     return this.#http.address;
   }
 
-  /** Rejects with a StartError. Resolves to whether the address is new. */
-  async listen({ bind, token, tokenFile }: AdminConfig): Promise<boolean> {
-    const fresh = await this.#http.listen(bind);
-    this.#token = token ?? tokenFile?.content.trim();
-    return fresh;
+  /** @see HttpAddress.open */
+  open({ bind }: AdminConfig): Promise<OpenedHttp | undefined> {
+    return this.#http.open(bind);
+  }
+
+  /** Goes on where `opened` listens, where that is another address, and under another token. */
+  use(opened: OpenedHttp | undefined, { token, tokenFile }: AdminConfig): void {
+    this.#token = token ?? tokenFile?.content;
+    if (opened) this.#http.use(opened);
   }
 
   close(): void {
@@ -45,11 +49,14 @@ export class AdminServer {
     const refusal = this.#refusal(request);
     if (refusal) return refusal;
     const { method = '', url = '/' } = request;
-    const { pathname, searchParams } = new URL(url, 'http://berth');
-    const [, backend, server] = /^\/api\/v1\/servers\/([^/]+)\/([^/]+)$/.exec(pathname) ?? [];
+    const [pathname = '', query] = url.split('?', 2);
+    const searchParams = new URLSearchParams(query);
+    const [, backend, server] = /^\/api\/v1\/servers\/([^/]+)\/([^/]+)$/.exec(pathname)?.map(decoded) ?? [];
     if (backend !== undefined && server !== undefined) {
       if (method !== 'PUT') return only('PUT');
-      return this.#setState(decodeURIComponent(backend), decodeURIComponent(server), await readBody(request));
+      const body = await readBody(request);
+      if (body === TOO_LARGE) return { status: 413, body: { error: `more than ${LARGEST_BODY_BYTES} bytes` } };
+      return this.#setState(backend, server, body);
     }
     switch (pathname) {
       case '/api/v1/status':
@@ -103,16 +110,31 @@ function sameSecret(given: string, secret: string): boolean {
   return timingSafeEqual(digest(given), digest(secret));
 }
 
+const TOO_LARGE = Symbol('too large');
+
+/** What the JSON says; undefined where it is none. */
 async function readBody(request: IncomingMessage): Promise<unknown> {
-  let text = '';
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  // Reads on past the limit and keeps nothing: who is still sending does not see an answer.
   for await (const chunk of request as AsyncIterable<Buffer>) {
-    text += chunk.toString('utf8');
-    if (text.length > LARGEST_BODY_BYTES) return undefined;
+    bytes += chunk.length;
+    if (bytes <= LARGEST_BODY_BYTES) chunks.push(chunk);
   }
+  if (bytes > LARGEST_BODY_BYTES) return TOO_LARGE;
   try {
-    return JSON.parse(text);
+    return JSON.parse(Buffer.concat(chunks).toString('utf8'));
   } catch {
     return undefined;
+  }
+}
+
+/** As it stands where it is no URL encoding: then it names nothing. */
+function decoded(part: string): string {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return part;
   }
 }
 

@@ -8,6 +8,9 @@ const REQUEST_MS = 5_000;
 /** How often Node looks for requests that take too long; every 30 s if it is not told. */
 const CHECKING_MS = 1_000;
 
+/** A server that listens and is not in use yet. */
+export type OpenedHttp = { readonly server: Server; readonly bind: Bind };
+
 /** A small HTTP server whose address may change while it runs. */
 export class HttpAddress {
   readonly #owner: string;
@@ -26,25 +29,36 @@ export class HttpAddress {
     return this.#server && listeningAddress(this.#server);
   }
 
-  /** Listens there, then no longer where it did; resolves to whether that is new. Rejects with a StartError. */
-  async listen(bind: Bind): Promise<boolean> {
-    if (this.#bind?.text === bind.text) return false;
+  /** Listens on `bind` too, for `use`; undefined where it listens there already. Rejects with a StartError. */
+  async open(bind: Bind): Promise<OpenedHttp | undefined> {
+    if (this.#bind?.text === bind.text) return undefined;
     const limits = { requestTimeout: REQUEST_MS, headersTimeout: REQUEST_MS, connectionsCheckingInterval: CHECKING_MS };
     const server = createServer(limits, (request, response) => {
+      // It has moved meanwhile: the client must not stay.
+      if (server !== this.#server) response.setHeader('connection', 'close');
       void this.#answer(request, response);
     });
     server.maxConnections = MOST_CONNECTIONS;
     await listen(server, bind, this.#owner);
-    this.close();
+    return { server, bind };
+  }
+
+  /** Listens there alone from now on. A request on its way, such as the one that asked for this, is still answered. */
+  use({ server, bind }: OpenedHttp): void {
+    this.#server?.close();
     this.#server = server;
     this.#bind = bind;
-    return true;
   }
 
   close(): void {
-    this.#server?.close();
-    this.#server?.closeAllConnections();
+    if (this.#server) end(this.#server);
     this.#server = undefined;
     this.#bind = undefined;
   }
+}
+
+/** Listens no more, and answers nobody. */
+export function end(server: Server): void {
+  server.close();
+  server.closeAllConnections();
 }

@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { BackendConfig, StaticServerConfig } from '../config/schema.ts';
-import { formatEndpoint, type Endpoint } from '../config/values.ts';
+import { formatEndpoint, type Discovered, type Endpoint } from '../config/values.ts';
 import { choose, type Choice } from './choose.ts';
 import { clientKey } from './client-key.ts';
 import { Discovery } from './discovery.ts';
@@ -21,11 +21,13 @@ export class Backend {
   readonly #observer: PoolObserver;
   #config: BackendConfig;
   #servers: readonly Server[] = [];
+  /** Servers of a configuration that is not in force yet. */
+  readonly #prepared = new Map<string, Server>();
   #policy: Policy;
   #table: StickTable<Server> | undefined;
-  /** What DNS has found for the entries that ask it. */
-  readonly #found = new Map<string, readonly Endpoint[]>();
+  /** What is asked of DNS, and what it has found, by question. */
   readonly #discoveries = new Map<string, Discovery>();
+  readonly #found = new Map<string, readonly Endpoint[]>();
   #sweep: NodeJS.Timeout | undefined;
   #started = false;
 
@@ -35,6 +37,7 @@ export class Backend {
     this.#observer = observer;
     this.#policy = POLICIES[config.balance]();
     if (config.stickTable !== false) this.#table = new StickTable(tableOptions(config));
+    this.#ask(config);
     this.#reconcile();
   }
 
@@ -59,19 +62,48 @@ export class Backend {
 
   close(): void {
     clearInterval(this.#sweep);
-    for (const part of [...this.#servers, ...this.#discoveries.values()]) part.close();
+    for (const part of [...this.#servers, ...this.#prepared.values(), ...this.#discoveries.values()]) part.close();
   }
 
   /**
-   * Goes on under another configuration. Servers of the same name and address keep health, state and connections; others
-   * are new; those that are left are retired. Bindings stay unless what a client is has changed.
+   * Makes and starts what `config` adds, beside what runs, so that `apply` leaves no moment without servers. Resolves as
+   * `start` does.
+   */
+  async prepare(config: BackendConfig): Promise<void> {
+    const asked = this.#ask(config);
+    const known = new Set(this.#servers.map(({ name }) => name));
+    for (const wanted of this.#wanted(config)) {
+      if (!known.has(wanted.name)) this.#prepared.set(wanted.name, this.#newServer(wanted, config));
+    }
+    await this.#firstAnswers([...this.#prepared.values(), ...asked]);
+  }
+
+  /** What was prepared and is not in force is not wanted any more. */
+  forget(): void {
+    for (const server of this.#prepared.values()) server.close();
+    this.#prepared.clear();
+    const asked = this.#ask(this.#config);
+    if (this.#started) void this.#firstAnswers(asked);
+    const wanted = new Set(questions(this.#config).map(({ key }) => key));
+    for (const [key, discovery] of this.#discoveries) {
+      if (wanted.has(key)) continue;
+      discovery.close();
+      this.#discoveries.delete(key);
+      this.#found.delete(key);
+    }
+  }
+
+  /**
+   * Goes on under another configuration. Servers of the same name keep health, state and connections; others are new; those
+   * that are left are retired. Bindings stay unless what a client is has changed.
    */
   apply(config: BackendConfig): void {
     const before = this.#config;
     this.#config = config;
     if (config.balance !== before.balance) this.#policy = POLICIES[config.balance]();
-    this.#applyTable(before.stickTable, config);
+    this.#applyTable(before, config);
     this.#reconcile();
+    this.forget();
   }
 
   /** What the client at `address` is in the stick table, and for a policy that goes by clients. */
@@ -87,29 +119,30 @@ export class Backend {
     return choose({ servers: this.#servers, policy: this.#policy, table: this.#table, failback }, client, tried);
   }
 
-  #applyTable(before: BackendConfig['stickTable'], config: BackendConfig): void {
-    const { stickTable } = config;
-    if (stickTable === false) this.#table = undefined;
-    else if (before === false || !isDeepStrictEqual(before.prefix, stickTable.prefix)) {
+  #applyTable(before: BackendConfig, config: BackendConfig): void {
+    if (config.stickTable === false) this.#table = undefined;
+    else if (before.stickTable === false || !isDeepStrictEqual(before.stickTable.prefix, config.stickTable.prefix)) {
       this.#table = new StickTable(tableOptions(config));
-    } else if (!isDeepStrictEqual(before, stickTable)) this.#table?.change(tableOptions(config));
+    } else if (!isDeepStrictEqual(tableOptions(before), tableOptions(config))) {
+      this.#table?.change(tableOptions(config));
+    }
   }
 
   /** Makes the servers what the configuration and DNS say. */
   #reconcile(): void {
-    this.#reconcileDiscoveries();
+    const { healthCheck } = this.#config;
     const old = new Map(this.#servers.map((server) => [server.name, server]));
     const added: Server[] = [];
-    this.#servers = this.#wanted().map(({ name, config, resolveIntervalMs }) => {
-      const same = old.get(name);
-      if (same?.isAt(config) === true && same.resolveIntervalMs === resolveIntervalMs) {
+    this.#servers = this.#wanted(this.#config).map((wanted) => {
+      const { name, config, resolveIntervalMs } = wanted;
+      const known = old.get(name) ?? this.#prepared.get(name);
+      if (known) {
         old.delete(name);
-        same.apply(config, this.#config.healthCheck);
-        return same;
+        this.#prepared.delete(name);
+        known.apply(config, healthCheck, resolveIntervalMs);
+        return known;
       }
-      const { healthCheck } = this.#config;
-      const observer = this.#observer;
-      const fresh = new Server({ backend: this.name, name, config, healthCheck, resolveIntervalMs, observer });
+      const fresh = this.#newServer(wanted, this.#config);
       added.push(fresh);
       return fresh;
     });
@@ -117,40 +150,38 @@ export class Backend {
     if (this.#started) void this.#firstAnswers(added);
   }
 
-  #reconcileDiscoveries(): void {
-    const old = new Map(this.#discoveries);
-    this.#discoveries.clear();
-    for (const [name, { address, resolveInterval }] of Object.entries(this.#config.servers)) {
-      if (!('discover' in address)) continue;
-      const intervalMs = resolveInterval ?? this.#config.resolveInterval;
-      const key = JSON.stringify([name, address, intervalMs]);
-      let discovery = old.get(key);
-      if (!discovery) {
-        this.#found.delete(name);
-        discovery = new Discovery(address, intervalMs, (endpoints) => {
-          this.#found.set(name, endpoints);
-          this.#reconcile();
-        });
-        if (this.#started) void discovery.start();
-      }
-      old.delete(key);
+  #newServer({ name, config, resolveIntervalMs }: Wanted, { healthCheck }: BackendConfig): Server {
+    return new Server({ backend: this.name, name, config, healthCheck, resolveIntervalMs, observer: this.#observer });
+  }
+
+  /** Makes, and does not start, what must be asked of DNS for `config` and is not asked yet. */
+  #ask(config: BackendConfig): Discovery[] {
+    return questions(config).flatMap(({ key, address, intervalMs }) => {
+      const same = this.#discoveries.get(key);
+      if (same?.intervalMs === intervalMs) return [];
+      same?.close();
+      const discovery = new Discovery(address, intervalMs, (endpoints) => {
+        this.#found.set(key, endpoints);
+        this.#reconcile();
+      });
       this.#discoveries.set(key, discovery);
-    }
-    for (const discovery of old.values()) discovery.close();
+      return [discovery];
+    });
   }
 
   /** One server for each entry, or for each address that DNS has found for it, called after that address. */
-  #wanted(): { name: string; config: StaticServerConfig; resolveIntervalMs: number }[] {
-    return Object.entries(this.#config.servers).flatMap(([name, config]) => {
+  #wanted(backend: BackendConfig): Wanted[] {
+    return Object.entries(backend.servers).flatMap(([name, config]) => {
       const { address } = config;
-      const resolveIntervalMs = config.resolveInterval ?? this.#config.resolveInterval;
+      const resolveIntervalMs = config.resolveInterval ?? backend.resolveInterval;
       if (!('discover' in address)) return [{ name, config: { ...config, address }, resolveIntervalMs }];
-      const endpoints = (this.#found.get(name) ?? []).map((endpoint) => [formatEndpoint(endpoint), endpoint] as const);
+      const found = this.#found.get(questionKey(name, address)) ?? [];
+      const endpoints = found.map((endpoint) => [formatEndpoint(endpoint), endpoint] as const);
       return [...new Map(endpoints)]
         .toSorted(([a], [b]) => (a < b ? -1 : 1))
-        .map(([text, found]) => ({
+        .map(([text, endpoint]) => ({
           name: `${name}-${text}`,
-          config: { ...config, address: found },
+          config: { ...config, address: endpoint },
           resolveIntervalMs,
         }));
     });
@@ -164,6 +195,20 @@ export class Backend {
     await Promise.race([Promise.all(parts.map((part) => part.start())), enough]);
     clearTimeout(timer);
   }
+}
+
+type Wanted = { readonly name: string; readonly config: StaticServerConfig; readonly resolveIntervalMs: number };
+type Question = { readonly key: string; readonly address: Discovered; readonly intervalMs: number };
+
+const questionKey = (name: string, address: Discovered): string => JSON.stringify([name, address]);
+
+/** What a configuration asks DNS for. */
+function questions({ servers, resolveInterval: standard }: BackendConfig): Question[] {
+  return Object.entries(servers).flatMap(([name, { address, resolveInterval }]) =>
+    'discover' in address
+      ? [{ key: questionKey(name, address), address, intervalMs: resolveInterval ?? standard }]
+      : [],
+  );
 }
 
 function tableOptions({ stickTable, servers }: BackendConfig): StickTableOptions {

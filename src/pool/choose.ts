@@ -50,7 +50,8 @@ function boundServer(
   return bound.config.backup && servers.some((server) => takesNew(server) && !server.config.backup) ? undefined : bound;
 }
 
-const takesNew = (server: Server): boolean => server.usable && server.admin === 'ready' && server.weight > 0;
+/** Whether a client without a binding may be given it. */
+export const takesNew = (server: Server): boolean => server.usable && server.admin === 'ready' && server.weight > 0;
 
 /** Untried before tried, and backups only where nothing else is. */
 function newcomersServers(servers: readonly Server[], tried: ReadonlySet<Server>): Server[] {

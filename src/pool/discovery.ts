@@ -10,8 +10,8 @@ const ANSWER_MS = 5_000;
 
 /** Keeps asking DNS which servers there are. An empty or failed answer keeps the last good one. */
 export class Discovery {
+  readonly intervalMs: number;
   readonly #address: Discovered;
-  readonly #intervalMs: number;
   readonly #onAnswer: (endpoints: readonly Endpoint[]) => void;
   readonly #ask: AskDns;
   #timer: NodeJS.Timeout | undefined;
@@ -24,7 +24,7 @@ export class Discovery {
     ask: AskDns = askDns,
   ) {
     this.#address = address;
-    this.#intervalMs = intervalMs;
+    this.intervalMs = intervalMs;
     this.#onAnswer = onAnswer;
     this.#ask = ask;
   }
@@ -34,7 +34,7 @@ export class Discovery {
     const { endpoints, ttlSeconds } = await this.#ask(this.#address).catch(() => ({ endpoints: [], ttlSeconds: 0 }));
     if (this.#closed) return;
     if (endpoints.length > 0) this.#onAnswer(endpoints);
-    const wait = Math.min(this.#intervalMs, Math.max(ttlSeconds * 1_000, SOONEST_MS));
+    const wait = Math.min(this.intervalMs, Math.max(ttlSeconds * 1_000, SOONEST_MS));
     this.#timer = setTimeout(() => void this.start(), wait);
   }
 

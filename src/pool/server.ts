@@ -28,7 +28,6 @@ export type ServerParts = {
 export class Server {
   readonly backend: string;
   readonly name: string;
-  readonly resolveIntervalMs: number;
   config: StaticServerConfig;
   health: Health = freshHealth(Date.now());
   /** Places for connections: those that stand or are being made, and those that wait. */
@@ -41,11 +40,16 @@ export class Server {
   #healthCheck: HealthCheckConfig | false;
   readonly #observer: PoolObserver;
   readonly #probe: Probe;
-  readonly #names: NameWatch;
+  readonly #lookup: Lookup | undefined;
+  #resolveIntervalMs: number;
+  #names: NameWatch;
   #monitor: HealthMonitor | undefined;
   #retired = false;
+  /** Whether what follows is of the configured address: after a change it is of the former one until the name has resolved. */
+  #located = false;
   #addresses: readonly string[] = [];
   #address: string | undefined;
+  #port: number;
   #admin: AdminState = 'ready';
   /** When it came up again, on the clock of `performance.now`; undefined where it has been up since the start. */
   #recoveredMs: number | undefined;
@@ -53,17 +57,14 @@ export class Server {
   constructor({ backend, name, config, healthCheck, resolveIntervalMs, observer, ...parts }: ServerParts) {
     this.backend = backend;
     this.name = name;
-    this.resolveIntervalMs = resolveIntervalMs;
     this.config = config;
     this.#healthCheck = healthCheck;
     this.#observer = observer;
     this.#probe = parts.probe ?? probe;
-    this.#names = new NameWatch(
-      config.address.host,
-      resolveIntervalMs,
-      (answer) => this.#resolved(answer),
-      parts.lookup,
-    );
+    this.#lookup = parts.lookup;
+    this.#resolveIntervalMs = resolveIntervalMs;
+    this.#port = config.address.port;
+    this.#names = this.#newWatch();
     this.#monitor = this.#newMonitor();
   }
 
@@ -108,7 +109,7 @@ export class Server {
 
   /** The IP literal and port to connect to now; undefined until the name has resolved. */
   get endpoint(): Endpoint | undefined {
-    return this.#address === undefined ? undefined : { host: this.#address, port: this.config.address.port };
+    return this.#address === undefined ? undefined : { host: this.#address, port: this.#port };
   }
 
   /** Begins to resolve and to check; resolves when the first answer to the name is there. */
@@ -129,32 +130,50 @@ export class Server {
     this.slots.move();
   }
 
-  /** Whether a server of this configuration is this one: what else may change is applied. */
-  isAt({ address }: StaticServerConfig): boolean {
-    return isDeepStrictEqual(address, this.config.address);
-  }
-
-  /** Goes on under another configuration of the same address; health and connections stay. */
-  apply(config: StaticServerConfig, healthCheck: HealthCheckConfig | false): void {
+  /**
+   * Goes on under another configuration: connections, the operator's state and health stay. Where the address is another,
+   * connections go to the former one until the new one is known; from then on health is that of a new server.
+   */
+  apply(config: StaticServerConfig, healthCheck: HealthCheckConfig | false, resolveIntervalMs: number): void {
+    const { address } = this.config;
     this.config = config;
     this.slots.grant(config.maxConnections);
-    if (isDeepStrictEqual(healthCheck, this.#healthCheck)) return;
+    if (!isDeepStrictEqual(healthCheck, this.#healthCheck)) {
+      this.#healthCheck = healthCheck;
+      this.#checkAnew();
+    }
+    const moved = !isDeepStrictEqual(config.address, address);
+    if (!moved && resolveIntervalMs === this.#resolveIntervalMs) return;
+    if (moved) this.#located = false;
+    this.#resolveIntervalMs = resolveIntervalMs;
+    this.#names.close();
+    this.#names = this.#newWatch();
+    void this.#names.start();
+  }
+
+  /**
+   * A client's connection to `host` and `port` failed: as good as a failed check, and the next check comes forward. Without
+   * checks nothing could bring the server up again, so there it counts for nothing, as it does where the server has moved.
+   */
+  connectFailed({ host, port }: Endpoint, reason: string): void {
+    if (port !== this.#port || !this.#addresses.includes(host)) return;
+    if (this.#healthCheck === false) return this.#leaveAddress(host);
+    this.#observe(this.#healthCheck, host, { ok: false, reason });
+    this.#monitor?.wake();
+  }
+
+  #newWatch(): NameWatch {
+    const { host } = this.config.address;
+    return new NameWatch(host, this.#resolveIntervalMs, (answer) => this.#resolved(answer), this.#lookup);
+  }
+
+  /** Checks under what is configured now, and at the address that is in use now. */
+  #checkAnew(): void {
     this.#monitor?.close();
-    this.#healthCheck = healthCheck;
     this.#monitor = this.#newMonitor();
     if (this.#address === undefined) return;
     if (this.#monitor) this.#monitor.start();
     else if (!this.health.up) this.#become(freshHealth(Date.now()));
-  }
-
-  /**
-   * A client's connection to `host` failed: as good as a failed check, and the next check comes forward. Without checks
-   * nothing could bring the server up again, so there it counts for nothing.
-   */
-  connectFailed(host: string, reason: string): void {
-    if (this.#healthCheck === false) return this.#leaveAddress(host);
-    this.#observe(this.#healthCheck, host, { ok: false, reason });
-    this.#monitor?.wake();
   }
 
   #newMonitor(): HealthMonitor | undefined {
@@ -163,16 +182,16 @@ export class Server {
   }
 
   async #check(config: HealthCheckConfig): Promise<Health> {
-    const host = this.#address;
+    const [host, monitor] = [this.#address, this.#monitor];
     if (host === undefined) return this.health;
     const startedMs = performance.now();
-    const port = config.port === 'same' ? this.config.address.port : config.port;
+    const port = config.port === 'same' ? this.#port : config.port;
     const result = await this.#probe({ host, port }, this.config.address.host, config);
     if (result.notMade === true) return this.health;
     this.lastCheckSeconds = (performance.now() - startedMs) / 1_000;
     if (result.certificateExpiry !== undefined) this.certificateExpiry = result.certificateExpiry;
     // A check that was under way when the configuration changed says nothing any more.
-    if (this.#retired || config !== this.#healthCheck) return this.health;
+    if (this.#retired || monitor !== this.#monitor) return this.health;
     this.#observer.serverChecked(this, result.ok, this.lastCheckSeconds);
     this.#observe(config, host, result);
     return this.health;
@@ -200,23 +219,21 @@ export class Server {
 
   /** The last good answer stays in force: a resolver that is away takes no server down. */
   #resolved(answer: Answer): void {
+    const first = !this.#located;
     if ('failure' in answer) {
-      if (this.#address !== undefined) return;
+      if (!first) return;
+      this.#address = undefined;
       const reason = `${this.config.address.host} does not resolve (${answer.failure})`;
-      return this.#become({
-        ...this.health,
-        up: false,
-        fresh: false,
-        reason,
-        since: this.health.up ? Date.now() : this.health.since,
-      });
+      const since = this.health.up ? Date.now() : this.health.since;
+      return this.#become({ ...this.health, up: false, fresh: false, reason, since });
     }
-    const first = this.#address === undefined;
+    const moved = first && this.#address !== undefined;
+    this.#located = true;
+    this.#port = this.config.address.port;
     this.#addresses = answer.addresses;
     // Stays where it is while that is still an answer: a client's pushes belong on one node.
     if (first || !answer.addresses.includes(this.#address ?? '')) this.#address = answer.addresses[0];
-    if (!first || this.#address === undefined) return;
-    if (this.#monitor) this.#monitor.start();
-    else if (!this.health.up) this.#become(freshHealth(Date.now()));
+    if (moved) this.#become(freshHealth(Date.now()));
+    if (first) this.#checkAnew();
   }
 }

@@ -149,15 +149,16 @@ export class StickTable<S extends object> {
     for (const [client, { server }] of this.#held) if (server) yield binding(client, server, this.#expireMs);
   }
 
-  /** A binding that was kept elsewhere, of a client that has none yet; a full table makes room for it. */
-  restore({ client, server, home, remainingMs }: Binding<S>): void {
-    if (remainingMs <= 0 || this.#held.has(client) || this.#away.has(client)) return;
+  /** Whether it took a binding that was kept elsewhere: one that has not run out, of a client that has none yet. Makes room for it. */
+  restore({ client, server, home, remainingMs }: Binding<S>): boolean {
+    if (remainingMs <= 0 || this.#held.has(client) || this.#away.has(client)) return false;
     const ageMs = this.#expireMs - Math.min(remainingMs, this.#expireMs);
     this.#roll.add(client);
     this.#away.set(client, server, { start: this.#now() - ageMs });
     this.#count(server, 1);
     if (home) this.#homes?.set(client, home);
     this.#makeRoom();
+    return true;
   }
 
   /**

@@ -192,7 +192,7 @@ export class Connection {
     observer.connectFailed(server, reason);
     // Out of descriptors or ports: no server is to blame, and another attempt needs the same.
     if (reason === 'resources') return { kind: 'none', end: 'RC', final: true };
-    server.connectFailed(endpoint.host, text);
+    server.connectFailed(endpoint, text);
     return { kind: 'none', end: reason === 'timeout' ? 'sC' : 'SC', final: false };
   }
 

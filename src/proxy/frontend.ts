@@ -20,8 +20,12 @@ export type FrontendParts = Omit<Surroundings, 'frontend' | 'admission'> & {
   readonly inherited: (frontend: string) => number | undefined;
 };
 
-/** Listeners that were opened for a configuration that is not in force yet. */
-export type Opened = ReadonlyMap<string, Listener>;
+/** Listeners for a configuration that is not in force yet, by the text of their bind. */
+export type Opened = {
+  readonly fresh: ReadonlyMap<string, Listener>;
+  /** Those that another frontend gives up. */
+  readonly taken: ReadonlyMap<string, Frontend>;
+};
 
 /** Where clients arrive: the listening sockets, what is admitted, and the connections that stand. */
 export class Frontend {
@@ -53,37 +57,63 @@ export class Frontend {
     return [...this.#listeners.values()].map(listeningAddress);
   }
 
-  /** Opens the binds that are not open yet, for `use` or `discard`. Rejects with a StartError, and then has opened none. */
-  async open(binds: readonly Bind[]): Promise<Opened> {
-    const opened = new Map<string, Listener>();
+  /** The texts of the binds that it listens on. */
+  get binds(): string[] {
+    return [...this.#listeners.keys()];
+  }
+
+  /**
+   * Opens the binds that are not open yet, for `use` or `discard`, but for those that another frontend gives up: they are
+   * taken out of `leaving`. Rejects with a StartError, and then has opened none.
+   */
+  async open(binds: readonly Bind[], leaving: Map<string, Frontend>): Promise<Opened> {
+    const [fresh, taken] = [new Map<string, Listener>(), new Map<string, Frontend>()];
     for (const bind of binds) {
       if (this.#listeners.has(bind.text)) continue;
+      const owner = leaving.get(bind.text);
+      if (owner) {
+        leaving.delete(bind.text);
+        taken.set(bind.text, owner);
+        continue;
+      }
       const listener = createServer({ pauseOnConnect: true, allowHalfOpen: true, noDelay: true });
-      listener.on('connection', (socket) => this.#accept(socket, bind.kind === 'unix'));
+      this.#serveAt(listener, bind.text);
       try {
         await listen(listener, bind, `frontend ${this.name}`, this.#inherited(this.name));
       } catch (error) {
-        discard(opened);
+        discard({ fresh, taken });
         throw error;
       }
-      opened.set(bind.text, listener);
+      fresh.set(bind.text, listener);
     }
-    return opened;
+    return { fresh, taken };
+  }
+
+  /** Makes listeners its own. */
+  use({ fresh, taken }: Opened): void {
+    for (const [text, listener] of fresh) this.#listeners.set(text, listener);
+    for (const [text, owner] of taken) {
+      const listener = owner.#listeners.get(text);
+      if (!listener) continue;
+      owner.#listeners.delete(text);
+      listener.removeAllListeners('connection');
+      this.#serveAt(listener, text);
+      this.#listeners.set(text, listener);
+    }
   }
 
   /** Goes on under another configuration; the listeners that it does not name are closed, connections stay. */
-  async apply(config: FrontendConfig, routes: Routes, timeouts: Timeouts, opened: Opened): Promise<void> {
+  async apply(config: FrontendConfig, routes: Routes, timeouts: Timeouts): Promise<void> {
     this.#config = config;
     this.#around.admission.apply(config, routes);
     this.#around = { ...this.#around, timeouts };
-    for (const [text, listener] of opened) this.#listeners.set(text, listener);
     const named = new Set(config.bind.map(({ text }) => text));
-    await this.#closeListeners([...this.#listeners.keys()].filter((text) => !named.has(text)));
+    await this.#closeListeners(this.binds.filter((text) => !named.has(text)));
   }
 
   /** Takes what the kernel has accepted already, then listens no more. */
   async stopAccepting(): Promise<void> {
-    await this.#closeListeners([...this.#listeners.keys()]);
+    await this.#closeListeners(this.binds);
   }
 
   /** Resolves when no connection stands any more. */
@@ -119,6 +149,11 @@ export class Frontend {
       this.#listeners.get(text)?.close();
       this.#listeners.delete(text);
     }
+  }
+
+  #serveAt(listener: Listener, text: string): void {
+    const unix = text.startsWith('unix:');
+    listener.on('connection', (socket) => this.#accept(socket, unix));
   }
 
   #accept(socket: Socket, unix: boolean): void {
@@ -160,6 +195,6 @@ export class Frontend {
 }
 
 /** Closes what was opened for a configuration that came to nothing. */
-export function discard(opened: Opened): void {
-  for (const listener of opened.values()) listener.close();
+export function discard({ fresh }: Opened): void {
+  for (const listener of fresh.values()) listener.close();
 }
