@@ -11,12 +11,15 @@ const MOST_SOURCES = 100_000;
 /** One source: an IPv4 address, or an IPv6 network, of which a host has as many addresses as it likes. */
 const SOURCE = { ipv4: 32, ipv6: 64 };
 
+/** ::ffff:0:0/96 is all of IPv4. */
+const MAPPED_BITS = 96;
+
 type Bucket = { tokens: number; atMs: number };
 
 /** Who may connect, and how often: allow, deny, and limits for each source address. */
 export class Access {
-  #allow: BlockList | undefined;
-  #deny: BlockList | undefined;
+  #allow: Networks | undefined;
+  #deny: Networks | undefined;
   #limits: AccessRules['perSource'];
   readonly #now: () => number;
   readonly #open = new Map<string, number>();
@@ -69,19 +72,23 @@ export class Access {
   }
 }
 
-/** Addresses and networks in CIDR notation, of both families. */
-export function networks(cidrs: readonly string[]): BlockList {
-  const list = new BlockList();
+/** Networks in CIDR notation, for the addresses of each family. */
+export type Networks = { readonly ipv4: BlockList; readonly ipv6: BlockList };
+
+export function networks(cidrs: readonly string[]): Networks {
+  const all = { ipv4: new BlockList(), ipv6: new BlockList() };
   for (const cidr of cidrs) {
-    const [address = '', bits] = cidr.split('/');
+    const [address = '', prefix] = cidr.split('/');
     const family = isIPv4(address) ? 'ipv4' : 'ipv6';
-    if (bits === undefined) list.addAddress(address, family);
-    else list.addSubnet(address, Number(bits), family);
+    const bits = Number(prefix ?? (family === 'ipv4' ? 32 : 128));
+    all[family].addSubnet(address, bits, family);
+    // A list takes IPv4 addresses to be in ::ffff:0:0/96, as who names a part of it means, but not who names ::/0.
+    if (family === 'ipv6' && bits >= MAPPED_BITS) all.ipv4.addSubnet(address, bits, family);
   }
-  return list;
+  return all;
 }
 
 /** `address` is normalised: an IPv4 client of a dual-stack socket must not pass for an IPv6 one. */
-export function contains(list: BlockList, address: string): boolean {
-  return list.check(address, isIPv4(address) ? 'ipv4' : 'ipv6');
+export function contains({ ipv4, ipv6 }: Networks, address: string): boolean {
+  return isIPv4(address) ? ipv4.check(address, 'ipv4') : ipv6.check(address, 'ipv6');
 }

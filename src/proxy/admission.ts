@@ -1,7 +1,6 @@
-import type { BlockList } from 'node:net';
 import type { FrontendConfig } from '../config/schema.ts';
 import type { Backend } from '../pool/backend.ts';
-import { Access, contains, networks, type AccessRefusal } from './access.ts';
+import { Access, contains, networks, type AccessRefusal, type Networks } from './access.ts';
 import { parseClientHello, sniMatch } from './client-hello.ts';
 import { peek } from './preface.ts';
 import { parseProxyHeader } from './proxy-protocol.ts';
@@ -43,7 +42,7 @@ export class Admission {
   readonly access: Access;
   #config: FrontendConfig;
   #routes: Routes;
-  #proxies: BlockList;
+  #proxies: Networks;
 
   constructor(config: FrontendConfig, routes: Routes) {
     this.#config = config;
