@@ -220,7 +220,7 @@ test('a signal to end that comes in the middle of a reload is obeyed', async (t)
     berth.signal('SIGHUP');
     await new Promise((resolve) => setTimeout(resolve, afterMs));
     berth.signal('SIGTERM');
-    assert.equal(await berth.end(), 0);
+    assert.equal(await berth.exitCode(), 0);
     assert.equal(berth.lines.at(-1)?.msg, 'stopped');
   }
 });

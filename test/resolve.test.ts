@@ -167,22 +167,22 @@ test('of several addresses, the next one is taken where a check fails', async (t
 
 test('of several addresses, the next one is taken where a connection fails, and only once for each address', async (t) => {
   const { server } = await scene(t, ['10.0.0.1', '10.0.0.2'], false);
-  server.connectFailed('10.0.0.1', 'connection refused');
-  server.connectFailed('10.0.0.1', 'connection refused');
+  server.connectFailed({ host: '10.0.0.1', port: 5000 }, 'connection refused');
+  server.connectFailed({ host: '10.0.0.1', port: 5000 }, 'connection refused');
   assert.equal(server.endpoint?.host, '10.0.0.2');
-  server.connectFailed('10.0.0.2', 'connection refused');
+  server.connectFailed({ host: '10.0.0.2', port: 5000 }, 'connection refused');
   assert.deepEqual([server.endpoint?.host, server.usable], ['10.0.0.1', true]);
 });
 
 test('a failed connection counts as a failed check and brings the next one forward', async (t) => {
   const { server, checked } = await scene(t, ['10.0.0.1']);
   const before = checked.length;
-  server.connectFailed('10.0.0.1', 'connection refused');
-  server.connectFailed('10.0.0.1', 'connection refused');
+  server.connectFailed({ host: '10.0.0.1', port: 5000 }, 'connection refused');
+  server.connectFailed({ host: '10.0.0.1', port: 5000 }, 'connection refused');
   assert.equal(server.usable, true);
   await tick(100);
   assert.equal(checked.length, before + 1);
-  for (let i = 0; i < 3; i++) server.connectFailed('10.0.0.1', 'connection refused');
+  for (let i = 0; i < 3; i++) server.connectFailed({ host: '10.0.0.1', port: 5000 }, 'connection refused');
   assert.deepEqual([server.usable, server.told], [false, ['connection refused']]);
 });
 
