@@ -1,6 +1,7 @@
 /** One end of a connection in a test's hands: it sends what can be checked, and checks what it gets. */
 import { createCipheriv } from 'node:crypto';
 import type { Socket } from 'node:net';
+import { reset } from '../../src/proxy/sockets.ts';
 
 /** No test waits longer than this for something that should happen. */
 const PATIENCE_MS = 10_000;
@@ -98,7 +99,7 @@ export class Peer {
   }
 
   reset(): void {
-    this.socket.resetAndDestroy();
+    reset(this.socket);
   }
 
   async gets(bytes: number): Promise<void> {
