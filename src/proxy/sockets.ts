@@ -40,10 +40,10 @@ export const onreadSockets: Sockets = {
     const handle = holder._handle;
     holder._handle = null;
     const options = { ...COMMON, handle, pauseOnCreate: true, onread: onread(reader) };
-    return new Socket(options);
+    return readBeforeFailing(new Socket(options));
   },
   connect(endpoint, reader) {
-    return connect({ ...CONNECT, ...endpoint, onread: onread(reader) } as NetConnectOpts);
+    return readBeforeFailing(connect({ ...CONNECT, ...endpoint, onread: onread(reader) } as NetConnectOpts));
   },
 };
 
@@ -66,7 +66,36 @@ function listenForData(socket: Socket, reader: Reader): Socket {
   socket.on('data', (chunk: Buffer) => {
     if (!reader.received(chunk)) socket.pause();
   });
+  return readBeforeFailing(socket);
+}
+
+type Done = (error?: Error | null) => void;
+
+/**
+ * A peer may answer and close without having read all that it was sent, as a registry does that turns an upload away. Its kernel
+ * then resets the connection, and the next write fails, on which Node would end the socket with the answer unread. Here the
+ * failure waits until all that has come was read; reading then ends by itself, unless the other side takes no more.
+ */
+function readBeforeFailing(socket: Socket): Socket {
+  const write = socket._write.bind(socket);
+  const writev = socket._writev?.bind(socket);
+  const failLate =
+    (done: Done): Done =>
+    (error) => {
+      if (!error || socket.readableEnded || socket.destroyed || !reads(socket)) return done(error);
+      const fail = (): void => {
+        socket.off('end', fail).off('close', fail);
+        done(error);
+      };
+      socket.on('end', fail).on('close', fail);
+    };
+  socket._write = (chunk, encoding, done) => write(chunk, encoding, failLate(done));
+  if (writev) socket._writev = (chunks, done) => writev(chunks, failLate(done));
   return socket;
+}
+
+function reads(socket: Socket): boolean {
+  return !socket.isPaused() && (socket as unknown as WithHandle)._handle?.reading === true;
 }
 
 /** Closes a socket so that the other end sees a reset, where that can be done. */
