@@ -111,8 +111,12 @@ export class Relay {
     // The time that it took to find a server was not idle.
     this.#joinedMs = performance.now();
     const closed = bothClosed(this.#client, server);
-    if (forbids) this.#judgeFirst(forbids, () => this.#up.to(server, header));
-    else this.#up.to(server, header);
+    // Where the client has said nothing yet it goes alone: a server that speaks first may wait for it.
+    const alone = header !== undefined && this.#up.early.length === 0;
+    if (alone) server.write(header);
+    const begin = (): void => this.#up.to(server, alone ? undefined : header);
+    if (forbids) this.#judgeFirst(forbids, begin);
+    else begin();
     await closed;
     this.#up.release();
     this.#down.release();

@@ -1,6 +1,6 @@
 /** Clients that come, stay and leave, each from an address of its own unless a test gives it one. */
 import type { Berth } from './berth.ts';
-import { Client } from './clients.ts';
+import { Client, type Where } from './clients.ts';
 
 let people = 0;
 /** The address of a client that no test has seen yet. */
@@ -24,4 +24,15 @@ export async function come(berth: Berth, from = somebody()): Promise<string> {
   const client = await hold(berth, from);
   await client.finish();
   return client.answered;
+}
+
+/** Sends each part as a segment of its own, as far as that can be had. */
+export async function send(where: Where, ...parts: readonly (Buffer | string)[]): Promise<Client> {
+  const client = new Client(where);
+  client.socket.setNoDelay(true);
+  for (const part of parts) {
+    client.socket.write(part);
+    await new Promise((resolve) => setTimeout(resolve, 2));
+  }
+  return client;
 }
