@@ -7,19 +7,50 @@ import { jsonSchema, type Config } from './config/schema.ts';
 import { didYouMean } from './config/suggest.ts';
 import { version } from './version.ts';
 
-type Call = { readonly file: string; readonly argument: string | undefined; readonly json: boolean };
+type Values = Readonly<Record<string, string | boolean | undefined>>;
+type Call = {
+  readonly file: string;
+  readonly argument: string | undefined;
+  readonly json: boolean;
+  readonly values: Values;
+};
 type Command = {
   readonly summary: string;
   readonly argument?: string;
-  readonly options: readonly ('config' | 'json')[];
+  readonly options: readonly OptionName[];
   /** What is wrong with the argument. */
   readonly fault?: (argument: string | undefined) => string | undefined;
   readonly run: (call: Call) => Promise<number> | number;
 };
 
+const OPTIONS = {
+  config: { type: 'string', short: 'c', value: 'FILE', help: 'configuration file (default: balancer.yml)' },
+  backend: { type: 'string', value: 'NAME', help: 'whose servers to audit; needed where there are several backends' },
+  name: { type: 'string', value: 'HOST[:PORT]', help: 'public name of the registry, as clients write it (required)' },
+  ca: { type: 'string', value: 'FILE', help: "PEM of the authorities that clients trust (default: the system's)" },
+  user: { type: 'string', value: 'USER', help: 'user for basic authentication' },
+  'password-stdin': { type: 'boolean', help: "read the user's password from standard input" },
+  repo: { type: 'string', value: 'NAME', help: 'repository to probe in (default: berth-doctor/probe)' },
+  write: { type: 'boolean', help: 'also store a small blob on each node, and delete it again' },
+  patient: { type: 'boolean', help: 'wait 35 s instead of 4 s for a storage that lags' },
+  debug: { type: 'string', value: 'HOST:PORT,…', help: "the nodes' debug addresses (http.debug.addr)" },
+  json: { type: 'boolean', help: 'print the answer as JSON' },
+  help: { type: 'boolean', short: 'h', help: 'this text, or that of a command' },
+  version: { type: 'boolean', help: 'the version' },
+} as const satisfies Record<string, Option>;
+type Option = {
+  readonly type: 'string' | 'boolean';
+  readonly short?: string;
+  readonly value?: string;
+  readonly help: string;
+};
+type OptionName = keyof typeof OPTIONS;
+const DOCTOR = ['backend', 'name', 'ca', 'user', 'password-stdin', 'repo', 'write', 'patient', 'debug'] as const;
+
 const COMMANDS: Record<string, Command> = {
   start: { summary: 'run the balancer in the foreground', options: ['config'], run: start },
   check: { summary: 'validate the configuration file', options: ['config'], run: check },
+  doctor: { summary: 'audit the registry nodes behind a backend', options: ['config', ...DOCTOR, 'json'], run: doctor },
   status: asks('status', 'show what runs: frontends, backends, servers'),
   explain: asks('explain', 'say where a client of this address goes, and why', 'IP'),
   drain: asks('drain', 'let a server keep its clients, and give it no new ones', 'BACKEND/SERVER'),
@@ -29,18 +60,7 @@ const COMMANDS: Record<string, Command> = {
   schema: { summary: 'print the JSON Schema of balancer.yml', options: [], run: printSchema },
 };
 /** Named in the documentation of what is to come; this version says so instead of calling them unknown. */
-const NOT_YET = ['doctor', 'table'];
-
-const OPTIONS = {
-  config: { type: 'string', short: 'c' },
-  json: { type: 'boolean' },
-  help: { type: 'boolean', short: 'h' },
-  version: { type: 'boolean' },
-} as const;
-const OPTION_HELP = {
-  config: '  -c, --config FILE   configuration file (default: balancer.yml)\n',
-  json: '      --json          print the answer as JSON\n',
-};
+const NOT_YET = ['table'];
 
 /** A command that talks to a running balancer. */
 function asks(name: AdminCommand, summary: string, argument?: string): Command {
@@ -74,6 +94,13 @@ function check({ file }: Call): number {
   return 0;
 }
 
+async function doctor({ file, json, values }: Call): Promise<number> {
+  const config = configOrComplain(file, process.stderr);
+  if (!config) return 2;
+  const { runDoctor } = await import('./doctor/doctor.ts');
+  return runDoctor(config, values, json);
+}
+
 function configOrComplain(file: string, out: NodeJS.WritableStream): Config | undefined {
   const loaded = loadConfig(file);
   if (loaded.kind === 'config') return loaded.config;
@@ -90,7 +117,7 @@ function help(name?: string): string {
   const command = name === undefined ? undefined : COMMANDS[name];
   if (command) {
     const argument = command.argument === undefined ? '' : ` ${command.argument}`;
-    const options = command.options.map((option) => OPTION_HELP[option]).join('');
+    const options = optionHelp(command.options);
     const usage = `Usage: berth ${name}${argument}${options && ' [options]'}\n\nberth ${name}: ${command.summary}\n`;
     return options === '' ? usage : `${usage}\n${options}`;
   }
@@ -100,9 +127,17 @@ function help(name?: string): string {
   return (
     'Berth: a TCP load balancer with sticky sessions for clusters of Docker registry nodes\n\n' +
     `Usage: berth COMMAND [options]\n\nCommands:\n${commands.join('')}\n` +
-    `Options:\n${OPTION_HELP.config}${OPTION_HELP.json}` +
-    '  -h, --help          this text, or that of a command\n      --version       the version\n'
+    `Options:\n${optionHelp(['config', 'json', 'help', 'version'])}`
   );
+}
+
+function optionHelp(names: readonly OptionName[]): string {
+  const lines = names.map((name) => {
+    const { short, value, help: does }: Option = OPTIONS[name];
+    return { flag: `${short ? `-${short},` : '   '} --${name}${value ? ` ${value}` : ''}`, does };
+  });
+  const width = Math.max(17, ...lines.map(({ flag }) => flag.length));
+  return lines.map(({ flag, does }) => `  ${flag.padEnd(width)}   ${does}\n`).join('');
 }
 
 /** The exit code: 2 where the call itself is wrong. */
@@ -111,11 +146,8 @@ async function main(args: string[]): Promise<number> {
   const { tokens, values, positionals } = parsed;
   for (const token of tokens) {
     if (token.kind !== 'option') continue;
-    const option = Object.hasOwn(OPTIONS, token.name) ? OPTIONS[token.name as keyof typeof OPTIONS] : undefined;
-    if (option?.type === 'boolean' && token.value !== undefined) return complain(`${token.rawName} takes no value`);
-    if (option) continue;
-    const long = Object.keys(OPTIONS).map((name) => `--${name}`);
-    return complain(`unknown option ${token.rawName}.${didYouMean(token.rawName, long) || ' See berth --help'}`);
+    const fault = optionFault(token.name, token.rawName, token.value, token.inlineValue);
+    if (fault !== undefined) return complain(fault);
   }
   const [name, argument, ...more] = positionals;
   if (values.version === true) {
@@ -138,13 +170,25 @@ async function main(args: string[]): Promise<number> {
     (extra === undefined ? undefined : `${name} takes no argument ${JSON.stringify(extra)}`) ??
     command.fault?.(argument);
   if (fault !== undefined) return complain(`${fault}. See berth ${name} --help`);
-  for (const option of ['config', 'json'] as const) {
-    if (values[option] !== undefined && !command.options.includes(option))
-      return complain(`${name} takes no --${option}`);
+  const foreign = Object.keys(values).find((option) => !command.options.includes(option as OptionName));
+  if (foreign !== undefined) return complain(`${name} takes no --${foreign}`);
+  const { config: file = 'balancer.yml', json = false } = values as { config?: string; json?: boolean };
+  return command.run({ file, argument, json, values });
+}
+
+/** What is wrong with one flag, whatever the command. */
+function optionFault(name: string, raw: string, value?: string, inline?: boolean): string | undefined {
+  const option: Option | undefined = Object.hasOwn(OPTIONS, name) ? OPTIONS[name as OptionName] : undefined;
+  if (!option) {
+    const long = Object.keys(OPTIONS).map((known) => `--${known}`);
+    return `unknown option ${raw}.${didYouMean(raw, long) || ' See berth --help'}`;
   }
-  if (values.config === true || values.config === '') return complain('--config needs a file, such as -c balancer.yml');
-  const file = typeof values.config === 'string' ? values.config : 'balancer.yml';
-  return command.run({ file, argument, json: values.json === true });
+  if (option.type === 'boolean') return value === undefined ? undefined : `${raw} takes no value`;
+  // The next flag is no value, though parseArgs takes it for one.
+  if (value !== undefined && value !== '' && (inline || !value.startsWith('-'))) return undefined;
+  return name === 'config'
+    ? '--config needs a file, such as -c balancer.yml'
+    : `--${name} needs a value: --${name} ${option.value}`;
 }
 
 function complain(message: string): number {

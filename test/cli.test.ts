@@ -16,7 +16,7 @@ function berth(...args: string[]): SpawnSyncReturns<string> {
   return ended;
 }
 
-const COMMANDS = ['start', 'check', 'status', 'explain', 'drain', 'maint', 'ready', 'reload', 'schema'];
+const COMMANDS = ['start', 'check', 'doctor', 'status', 'explain', 'drain', 'maint', 'ready', 'reload', 'schema'];
 
 test('a call that is wrong is one line on standard error that says what would be right, and exit 2', () => {
   const see = 'See berth --help';

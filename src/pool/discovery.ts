@@ -44,7 +44,7 @@ export class Discovery {
   }
 }
 
-async function askDns(address: Discovered): Promise<{ endpoints: Endpoint[]; ttlSeconds: number }> {
+export async function askDns(address: Discovered): Promise<{ endpoints: Endpoint[]; ttlSeconds: number }> {
   const resolver = new Resolver({ timeout: ANSWER_MS / 2, tries: 2 });
   if (address.discover === 'dns') {
     const { hosts, ttlSeconds } = await addresses(resolver, address.name);

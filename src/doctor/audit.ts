@@ -1,0 +1,166 @@
+import { randomBytes } from 'node:crypto';
+import type { Endpoint } from '../config/values.ts';
+import { doorOf, judgeApi, judgeDoors, lookAtApi, type ApiSeen } from './api.ts';
+import { judgeCertificate, judgeFingerprints, mayTellSecrets, type CertificateSeen } from './certificate.ts';
+import { judgeClock } from './clock.ts';
+import { judgeDebug, lookAtDebug } from './debug.ts';
+import { finding, sorted, type Finding } from './findings.ts';
+import { isLoggedIn, judgeLogin, judgeLogins, logIn, type InTurn, type LoginSeen } from './login.ts';
+import type { Audience, Node } from './node.ts';
+import { judgeReached, reach } from './reach.ts';
+import { judgeBlobs, shareBlob } from './shared-blobs.ts';
+import { judgeShared, shareUpload } from './shared-uploads.ts';
+import { judgeStorage, lookAtStorage, storageAnswers } from './storage.ts';
+import { judgeStart } from './upload.ts';
+
+export type AuditOptions = {
+  readonly repository: string;
+  /** Store a blob and delete it again. */
+  readonly write: boolean;
+  /** How long a storage that lags is waited for. */
+  readonly waitMs: number;
+  /** Addresses of http.debug. */
+  readonly debug: readonly Endpoint[];
+};
+
+/** What is known of one node, as far as the audit got. `ready`: it can be asked for uploads. */
+type NodeSeen = {
+  readonly node: Node;
+  readonly findings: readonly Finding[];
+  readonly certificate?: CertificateSeen;
+  readonly api?: ApiSeen;
+  readonly login?: LoginSeen;
+  readonly ready: boolean;
+};
+
+/** Uploads that are under way at one time, each with questions to all other nodes. */
+const AT_ONCE = 8;
+
+/** Audits each node, then every ordered pair. Never rejects for what a node does. */
+export async function audit(
+  audience: Audience,
+  nodes: readonly Node[],
+  options: AuditOptions,
+  progress: (step: string) => void,
+): Promise<Finding[]> {
+  const debug = Promise.all(options.debug.map(lookAtDebug));
+  let done = 0;
+  const inTurn = oneAtATime();
+  progress(`looking at ${nodes.length} nodes`);
+  const seen = await Promise.all(
+    nodes.map(async (node) => {
+      const one = await auditNode(node, options.repository, inTurn);
+      progress(`looking at the nodes: ${++done} of ${nodes.length}`);
+      return one;
+    }),
+  );
+  const findings = [...seen.flatMap((one) => one.findings), ...compare(seen)];
+  const ready = seen.filter((one) => one.ready).map(({ node }) => node);
+  findings.push(...(await auditPairs(ready, options, progress)));
+  if (options.write) findings.push(...(await auditBlobs(ready, options, progress)));
+  findings.push(...judgeDebug(audience, await debug));
+  return sorted(findings);
+}
+
+/** Goes on for as long as the next question makes sense. */
+async function auditNode(node: Node, repository: string, inTurn: InTurn): Promise<NodeSeen> {
+  const { label, audience } = node;
+  const reached = await reach(node);
+  if (reached.kind !== 'reached') return { node, findings: judgeReached(label, reached), ready: false };
+  const { certificate } = reached;
+  const api = await lookAtApi(node);
+  const dated = [api.v2, api.root].find((answer) => answer.kind === 'answer');
+  const findings = [
+    ...judgeCertificate(label, audience, certificate, Date.now()),
+    ...judgeApi(label, audience, api),
+    ...(dated ? judgeClock(label, dated) : []),
+  ];
+  const soFar = { node, certificate, api };
+  const door = doorOf(api);
+  const mayLogIn = audience.credentials !== undefined && mayTellSecrets(certificate);
+  if (door === 'shut' || door === 'token' || (door === 'basic' && !mayLogIn))
+    return { ...soFar, findings, ready: false };
+  if (audience.credentials && !mayLogIn) return { ...soFar, findings, ready: false };
+  const login = door === 'basic' ? await logIn(node, inTurn) : undefined;
+  if (login) findings.push(...judgeLogin(label, audience, login));
+  if (login && !isLoggedIn(login)) return { ...soFar, login, findings, ready: false };
+  const storage = await lookAtStorage(node, repository);
+  findings.push(...judgeStorage(label, audience, storage, login?.cost?.userMs));
+  return { ...soFar, ...(login ? { login } : {}), findings, ready: storageAnswers(storage) };
+}
+
+/** What only shows beside other nodes. */
+function compare(seen: readonly NodeSeen[]): Finding[] {
+  const certificates = seen.flatMap(({ node: { label }, certificate }) =>
+    certificate ? [{ label, certificate }] : [],
+  );
+  const doors = seen.flatMap(({ node: { label, audience }, api }) => (api ? [{ label, seen: { api, audience } }] : []));
+  const logins = seen.flatMap(({ node: { label }, login }) => (login ? [{ label, seen: login }] : []));
+  const labelsBehind = (door: string): string[] =>
+    doors.filter(({ seen: { api } }) => doorOf(api) === door).map(({ label }) => label);
+  const token = labelsBehind('token');
+  const locked = seen.some(({ node }) => node.audience.credentials) ? [] : labelsBehind('basic');
+  return [
+    ...judgeFingerprints(certificates),
+    ...judgeDoors(doors),
+    ...judgeLogins(logins),
+    ...(token.length > 0 ? [finding('AUTH_TOKEN', token, 'clients log in with a token (Bearer)')] : []),
+    ...(locked.length > 0 ? [finding('NO_CREDENTIALS', locked, 'a login is needed to see more')] : []),
+  ];
+}
+
+async function auditPairs(
+  nodes: readonly Node[],
+  { repository, waitMs }: AuditOptions,
+  progress: (step: string) => void,
+): Promise<Finding[]> {
+  // Two repositories that nobody has heard of, so that each node has one that it looks for in vain and another then uses.
+  const unheardOf = nodes.length < 2 ? [] : [1, 2].map((i) => `${repository}/${randomBytes(4).toString('hex')}-${i}`);
+  progress('looking for repositories that are not there');
+  await Promise.all(
+    unheardOf.flatMap((name, i) => nodes.filter((_, j) => j !== i).map((node) => lookAtStorage(node, name))),
+  );
+  let done = 0;
+  const findings = await limited(nodes, async (from, i) => {
+    const others = nodes.filter((node) => node !== from);
+    const shared = await shareUpload(from, others, unheardOf[i] ?? repository, waitMs);
+    progress(`going on with uploads on other nodes: ${++done} of ${nodes.length}`);
+    return [...judgeStart(from.label, from.audience, shared.repository, shared.start), ...judgeShared(shared, waitMs)];
+  });
+  return findings.flat();
+}
+
+async function auditBlobs(
+  nodes: readonly Node[],
+  { repository, waitMs }: AuditOptions,
+  progress: (step: string) => void,
+): Promise<Finding[]> {
+  let done = 0;
+  const findings = await limited(nodes, async (from) => {
+    const others = nodes.filter((node) => node !== from);
+    const blobs = await shareBlob(from, others, repository, waitMs);
+    progress(`reading and deleting blobs on other nodes: ${++done} of ${nodes.length}`);
+    return judgeBlobs(blobs);
+  });
+  return findings.flat();
+}
+
+function oneAtATime(): InTurn {
+  let last: Promise<unknown> = Promise.resolve();
+  return (work) => {
+    const done = last.then(work);
+    last = done.catch(() => {});
+    return done;
+  };
+}
+
+async function limited<T, R>(items: readonly T[], work: (item: T, index: number) => Promise<R>): Promise<R[]> {
+  const results: R[] = [];
+  const left = [...items.entries()];
+  await Promise.all(
+    Array.from({ length: AT_ONCE }, async () => {
+      for (let next = left.shift(); next; next = left.shift()) results[next[0]] = await work(next[1], next[0]);
+    }),
+  );
+  return results;
+}

@@ -1,0 +1,32 @@
+import { printable } from '../config/locate.ts';
+import type { Config } from '../config/schema.ts';
+import { StartError } from '../errors.ts';
+import { audit } from './audit.ts';
+import { sorted } from './findings.ts';
+import { readOrder, type Flags } from './options.ts';
+import { hasFailed, inJson, inWords } from './report.ts';
+import { findNodes } from './targets.ts';
+
+/** `berth doctor`. Resolves to the exit code: 0 without FAIL, 1 with, 2 where the call is wrong. */
+export async function runDoctor(config: Config, flags: Flags, json: boolean): Promise<number> {
+  let order;
+  try {
+    order = await readOrder(config, flags, process.stdin);
+  } catch (error) {
+    if (!(error instanceof StartError)) throw error;
+    process.stderr.write(`berth: ${printable(error.message)}. See berth doctor --help\n`);
+    return 2;
+  }
+  const progress = process.stderr.isTTY ? showProgress(process.stderr) : () => {};
+  progress('resolving names');
+  const { nodes, findings: unresolved } = await findNodes(order.servers, order.audience);
+  const findings = sorted([...unresolved, ...(await audit(order.audience, nodes, order.options, progress))]);
+  progress('');
+  process.stdout.write(json ? inJson(findings, nodes) : inWords(findings, nodes));
+  return hasFailed(findings) ? 1 : 0;
+}
+
+/** One line that each step writes over; an empty one clears it. */
+function showProgress(terminal: NodeJS.WriteStream): (step: string) => void {
+  return (step) => void terminal.write(`\r\u001b[2K${step === '' ? '' : `berth doctor: ${step} …`}`);
+}

@@ -1,0 +1,141 @@
+import { readFileSync } from 'node:fs';
+import { isIP } from 'node:net';
+import { rootCertificates } from 'node:tls';
+import { didYouMean } from '../config/suggest.ts';
+import type { BackendConfig, Config } from '../config/schema.ts';
+import { isHost, parseEndpoint, type Endpoint } from '../config/values.ts';
+import { StartError } from '../errors.ts';
+import type { AuditOptions } from './audit.ts';
+import { splitPem } from './certificate.ts';
+import type { Audience } from './node.ts';
+
+/** As the command line has them. */
+export type Flags = Readonly<Record<string, string | boolean | undefined>>;
+
+export type Order = {
+  readonly servers: BackendConfig['servers'];
+  readonly audience: Audience;
+  readonly options: AuditOptions;
+};
+
+const REPOSITORY = 'berth-doctor/probe';
+/** Distribution's grammar for names. */
+const REPOSITORY_NAME = /^[a-z0-9]+(?:(?:\.|_{1,2}|-+)[a-z0-9]+)*(?:\/[a-z0-9]+(?:(?:\.|_{1,2}|-+)[a-z0-9]+)*)*$/;
+/** Names that the doctor makes up are longer than the one it is given, and a registry takes 255 characters. */
+const LONGEST_REPOSITORY = 200;
+const LONGEST_PASSWORD_BYTES = 64 << 10;
+const WAIT_MS = 4_000;
+const PATIENT_WAIT_MS = 35_000;
+
+/** Where Go's clients, such as docker, look for authorities on Linux: Debian, Fedora, openSUSE, RHEL, Alpine. */
+const SYSTEM_AUTHORITIES = [
+  '/etc/ssl/certs/ca-certificates.crt',
+  '/etc/pki/tls/certs/ca-bundle.crt',
+  '/etc/ssl/ca-bundle.pem',
+  '/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem',
+  '/etc/ssl/cert.pem',
+];
+
+/** Everything the audit needs to know. Throws a StartError that says what is wrong with the call. */
+export async function readOrder(config: Config, flags: Flags, input: NodeJS.ReadStream): Promise<Order> {
+  const text = (name: string): string | undefined => (typeof flags[name] === 'string' ? flags[name] : undefined);
+  const { servers } = pickBackend(config, text('backend'));
+  const { host, authority } = publicName(text('name'));
+  const repository = text('repo') ?? REPOSITORY;
+  if (!REPOSITORY_NAME.test(repository) || repository.length > LONGEST_REPOSITORY)
+    throw wrong(`--repo ${repository} is no repository name, such as ${REPOSITORY}`);
+  const debug = debugAddresses(text('debug'));
+  const authorities = readAuthorities(text('ca'));
+  const user = text('user');
+  const password = await readPassword(user, flags['password-stdin'] === true, input);
+  const credentials = user === undefined || password === undefined ? undefined : { user, password };
+  return {
+    servers,
+    audience: { name: host, authority, authorities, credentials },
+    options: {
+      repository,
+      debug,
+      write: flags['write'] === true,
+      waitMs: flags['patient'] === true ? PATIENT_WAIT_MS : WAIT_MS,
+    },
+  };
+}
+
+function wrong(message: string, cause?: unknown): StartError {
+  return new StartError('DOCTOR_CALL', message, cause);
+}
+
+function pickBackend({ backends }: Config, name: string | undefined): BackendConfig {
+  const names = Object.keys(backends);
+  if (name === undefined && names.length > 1) throw wrong(`--backend is missing; one of ${names.join(', ')}`);
+  const picked = name ?? names[0] ?? '';
+  const backend = Object.hasOwn(backends, picked) ? backends[picked] : undefined;
+  if (!backend)
+    throw wrong(`there is no backend ${picked}.${didYouMean(picked, names) || ` There is ${names.join(', ')}`}`);
+  return backend;
+}
+
+/** `registry.example.com`, `registry.example.com:5000`, `10.0.0.1`, `[::1]:5000`. */
+export function publicName(text: string | undefined): { host: string; authority: string } {
+  if (text === undefined) throw wrong('--name is missing: the public name of the registry, as in docker pull NAME/…');
+  const fault = wrong(`--name ${text} is no HOST or HOST:PORT, such as registry.example.com`);
+  const bare = isIP(text) === 6 ? { host: text, authority: `[${text}]` } : { host: text, authority: text };
+  const { host, authority } = isHost(text) ? bare : { host: parseEndpoint(text)?.host, authority: text };
+  if (host === undefined || !URL.canParse(`https://${authority}`)) throw fault;
+  return { host: host.toLowerCase().replace(/\.$/, ''), authority };
+}
+
+function debugAddresses(text: string | undefined): Endpoint[] {
+  return (text ?? '').split(',').flatMap((part) => {
+    if (part.trim() === '') return [];
+    const endpoint = parseEndpoint(part.trim());
+    if (!endpoint) throw wrong(`--debug ${part} is no HOST:PORT`);
+    return [endpoint];
+  });
+}
+
+function readAuthorities(file: string | undefined): string {
+  if (file === undefined) {
+    for (const system of SYSTEM_AUTHORITIES) {
+      try {
+        return readFileSync(system, 'utf8');
+      } catch {
+        // Another system.
+      }
+    }
+    return rootCertificates.join('\n');
+  }
+  let pem: string;
+  try {
+    pem = readFileSync(file, 'utf8');
+  } catch (error) {
+    throw wrong(`cannot read --ca ${file}: ${(error as NodeJS.ErrnoException).code ?? 'unknown'}`, error);
+  }
+  if (splitPem(pem).length === 0) throw wrong(`--ca ${file} holds no PEM certificate`);
+  return pem;
+}
+
+async function readPassword(
+  user: string | undefined,
+  given: boolean,
+  input: NodeJS.ReadStream,
+): Promise<string | undefined> {
+  if (!given && user === undefined) return undefined;
+  if (!given) throw wrong('--user needs --password-stdin, as in: berth doctor --user U --password-stdin … < FILE');
+  if (user === undefined) throw wrong('--password-stdin needs --user');
+  if (user.includes(':')) throw wrong('--user: a user of basic authentication has no : in it');
+  if (input.isTTY) throw wrong('--password-stdin reads a pipe or a file, so that the password is not seen: … < FILE');
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  for await (const chunk of input as AsyncIterable<Buffer>) {
+    bytes += chunk.length;
+    if (bytes > LONGEST_PASSWORD_BYTES) throw wrong('what came on standard input is too long for a password');
+    chunks.push(chunk);
+  }
+  const password = Buffer.concat(chunks)
+    .toString()
+    .replace(/\r?\n$/, '');
+  if (password === '') throw wrong('--password-stdin: there was no password on standard input');
+  // Node refuses to send such a header, and docker would, too.
+  return password;
+}

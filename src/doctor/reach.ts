@@ -1,0 +1,53 @@
+import { askInClear } from './ask.ts';
+import { certificateSeen, type CertificateSeen } from './certificate.ts';
+import { openTls, StepFailed } from './connection.ts';
+import { finding, type Finding } from './findings.ts';
+import { STEP_MS, type Node } from './node.ts';
+
+/** Whether a node can be reached over TLS, and what stands in the way. */
+export type Reached =
+  | { readonly kind: 'reached'; readonly certificate: CertificateSeen }
+  | { readonly kind: 'no-tcp'; readonly reason: string }
+  | { readonly kind: 'no-tls'; readonly reason: string; readonly plainHttp: boolean };
+
+/** A server of plain HTTP answers at once. */
+const PLAIN_MS = 3_000;
+
+/** Ends within STEP_MS and PLAIN_MS; never rejects. */
+export async function reach(node: Node): Promise<Reached> {
+  const signal = AbortSignal.timeout(STEP_MS);
+  try {
+    const socket = await openTls(node, signal);
+    const certificate = certificateSeen(socket, node.audience);
+    socket.destroy();
+    return certificate
+      ? { kind: 'reached', certificate }
+      : { kind: 'no-tls', reason: 'it shows no certificate', plainHttp: false };
+  } catch (error) {
+    const reason = (error as Error).message;
+    if (error instanceof StepFailed && error.step === 'tcp')
+      return { kind: 'no-tcp', reason: signal.aborted ? `no answer within ${STEP_MS / 1_000} s` : reason };
+    return { kind: 'no-tls', reason, plainHttp: await speaksPlainHttp(node) };
+  }
+}
+
+async function speaksPlainHttp(node: Node): Promise<boolean> {
+  const answer = await askInClear(node, node.audience.authority, '/v2/', PLAIN_MS);
+  // Go's TLS servers tell a client that speaks plain HTTP so, in plain HTTP.
+  return answer.kind === 'answer' && !(answer.status === 400 && answer.body.includes('HTTPS server'));
+}
+
+export function judgeReached(label: string, reached: Reached): Finding[] {
+  switch (reached.kind) {
+    case 'reached':
+      return [];
+    case 'no-tcp':
+      return [finding('TCP', label, reached.reason)];
+    case 'no-tls':
+      return reached.plainHttp
+        ? [finding('TLS_PLAIN_HTTP', label, 'it answers plain HTTP where clients speak TLS')]
+        : [finding('TLS_HANDSHAKE', label, `the TLS handshake failed: ${reached.reason}`)];
+    default:
+      return reached satisfies never;
+  }
+}

@@ -1,0 +1,129 @@
+import { createHash, randomBytes } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { ask, type Answer, type Silence } from './ask.ts';
+import { finding, type Finding } from './findings.ts';
+import { quoted, type Node } from './node.ts';
+import { endUpload, startUpload, statusAndCodes } from './upload.ts';
+
+/** What each other node sees of a blob that `from` stores, and then deletes. */
+export type BlobsSeen = {
+  readonly from: Node;
+  /** Why it could not be stored. */
+  readonly fault?: string;
+  readonly pairs: readonly BlobPair[];
+  readonly deleted?: Deleted;
+};
+export type BlobPair = {
+  readonly to: Node;
+  readonly read: 'whole' | 'later' | 'missing' | 'broken';
+  /** 200 where the node says that it has it. */
+  readonly head?: number | undefined;
+  readonly afterDelete?: 'gone' | 'gone-later' | 'there';
+};
+export type Deleted = { readonly status: number } | { readonly reason: string };
+
+const RETRY_MS = 250;
+
+/** Stores a small blob through `from`, reads it through the others, deletes it, and looks again. */
+export async function shareBlob(
+  from: Node,
+  others: readonly Node[],
+  repository: string,
+  waitMs: number,
+): Promise<BlobsSeen> {
+  // Never the same twice: a node that has its own copy of it would hide that the storage is not shared.
+  const content = Buffer.from(`berth doctor ${randomBytes(16).toString('hex')}\n`);
+  const path = `/v2/${repository}/blobs/sha256:${createHash('sha256').update(content).digest('hex')}`;
+  const fault = await store(from, repository, path, content);
+  if (fault !== undefined) return { from, fault, pairs: [] };
+  let deleted: Deleted = { reason: 'it was not tried' };
+  let pairs: BlobPair[] = [];
+  try {
+    pairs = await Promise.all(others.map((to) => readBlob(to, path, content, waitMs)));
+  } finally {
+    const answer = await ask(from, { method: 'DELETE', path });
+    deleted = answer.kind === 'answer' ? { status: answer.status } : { reason: answer.reason };
+  }
+  if (!('status' in deleted) || deleted.status !== 202) return { from, pairs, deleted };
+  return { from, deleted, pairs: await Promise.all(pairs.map((pair) => lookForDeleted(pair, path, waitMs))) };
+}
+
+async function store(node: Node, repository: string, path: string, body: Buffer): Promise<string | undefined> {
+  const started = await startUpload(node, repository);
+  if (started.kind === 'not-started') return started.reason;
+  const { session } = started;
+  const digest = encodeURIComponent(path.slice(path.lastIndexOf('/') + 1));
+  const separator = session.path.includes('?') ? '&' : '?';
+  const answer = await ask(node, { method: 'PUT', path: `${session.path}${separator}digest=${digest}`, body });
+  if (answer.kind === 'answer' && answer.status === 201) return undefined;
+  await endUpload(node, session);
+  return answer.kind === 'answer' ? `answered ${statusAndCodes(answer)}` : `got no answer: ${answer.reason}`;
+}
+
+async function readBlob(to: Node, path: string, content: Buffer, waitMs: number): Promise<BlobPair> {
+  const startedAt = performance.now();
+  for (let tries = 0; ; tries++) {
+    const answer = await ask(to, { path });
+    if (isWhole(answer, content)) return { to, read: tries === 0 ? 'whole' : 'later' };
+    if (performance.now() - startedAt >= waitMs) {
+      const head = await statusOf(to, path);
+      const missing = answer.kind === 'answer' && answer.status === 404;
+      return { to, read: missing ? 'missing' : 'broken', head };
+    }
+    await sleep(RETRY_MS);
+  }
+}
+
+/** A storage that clients are sent to (307, to a bucket) is not followed: that the node knows the way is all that can be said. */
+function isWhole(answer: Answer | Silence, content: Buffer): boolean {
+  if (answer.kind === 'silence') return false;
+  return answer.status === 307 || (answer.status === 200 && answer.body.equals(content));
+}
+
+async function lookForDeleted(pair: BlobPair, path: string, waitMs: number): Promise<BlobPair> {
+  // Of a node that never had it nothing can be learnt.
+  if (pair.read !== 'whole' && pair.read !== 'later') return pair;
+  const startedAt = performance.now();
+  for (let tries = 0; ; tries++) {
+    if ((await statusOf(pair.to, path)) !== 200) return { ...pair, afterDelete: tries === 0 ? 'gone' : 'gone-later' };
+    if (performance.now() - startedAt >= waitMs) return { ...pair, afterDelete: 'there' };
+    await sleep(RETRY_MS);
+  }
+}
+
+async function statusOf(node: Node, path: string): Promise<number | undefined> {
+  const answer = await ask(node, { method: 'HEAD', path });
+  return answer.kind === 'answer' ? answer.status : undefined;
+}
+
+export function judgeBlobs({ from, fault, pairs, deleted }: BlobsSeen): Finding[] {
+  if (fault !== undefined)
+    return [finding('UPLOAD_START', from.label, `a blob could not be stored: PUT ${quoted(from, fault)}`)];
+  return [...pairs.flatMap((pair) => judgeBlobPair(from, pair)), ...judgeDelete(from, deleted)];
+}
+
+function judgeBlobPair(from: Node, { to, read, head, afterDelete }: BlobPair): Finding[] {
+  const where = { from: from.label, to: to.label };
+  const stored = `a blob stored through ${from.label}`;
+  if (read === 'missing' && head !== 200)
+    return [finding('BLOB_NOT_SHARED', where, `${stored} is not there on ${to.label}`)];
+  if (read === 'missing' || read === 'broken') {
+    return head === 200
+      ? [finding('CACHE_LIES', where, `${to.label} says that it has ${stored} (HEAD 200), and cannot deliver it`)]
+      : [finding('BLOB_NOT_SHARED', where, `${to.label} cannot deliver ${stored}`)];
+  }
+  return [
+    ...(read === 'later' || afterDelete === 'gone-later'
+      ? [finding('STORAGE_LAG', where, `${to.label} sees only later what ${from.label} stores or deletes`)]
+      : []),
+    ...(afterDelete === 'there'
+      ? [finding('CACHE_NOT_SHARED', where, `${to.label} still says that it has ${stored} and deleted there`)]
+      : []),
+  ];
+}
+
+function judgeDelete(from: Node, deleted: Deleted | undefined): Finding[] {
+  if (deleted === undefined || ('status' in deleted && deleted.status === 202)) return [];
+  const how = 'status' in deleted ? `answered ${deleted.status}` : `got no answer: ${quoted(from, deleted.reason)}`;
+  return [finding('DELETE', from.label, `DELETE of a blob ${how}`)];
+}

@@ -1,0 +1,52 @@
+import { isIP } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { BackendConfig } from '../config/schema.ts';
+import { formatEndpoint, type Endpoint } from '../config/values.ts';
+import { askDns } from '../pool/discovery.ts';
+import { systemLookup } from '../pool/resolve.ts';
+import { finding, type Finding } from './findings.ts';
+import { STEP_MS, type Audience, type Node } from './node.ts';
+
+type ServerAddress = BackendConfig['servers'][string]['address'];
+
+/** The nodes of a backend, one for each address, and a finding for each server whose name leads nowhere. */
+export async function findNodes(
+  servers: BackendConfig['servers'],
+  audience: Audience,
+): Promise<{ nodes: Node[]; findings: Finding[] }> {
+  const found = await Promise.all(
+    Object.entries(servers).map(async ([name, { address }]) => ({ name, ...(await endpointsOf(address)) })),
+  );
+  const nodes = found.flatMap(({ name, endpoints }) =>
+    endpoints.map((endpoint) => {
+      const label = endpoints.length > 1 ? `${name} (${formatEndpoint(endpoint)})` : name;
+      return { label, endpoint, audience };
+    }),
+  );
+  const findings = found.flatMap(({ name, failure }) => (failure === undefined ? [] : [finding('TCP', name, failure)]));
+  return { nodes, findings };
+}
+
+async function endpointsOf(address: ServerAddress): Promise<{ endpoints: readonly Endpoint[]; failure?: string }> {
+  const name = 'discover' in address ? address.name : address.host;
+  if (isIP(name) !== 0 && 'host' in address) return { endpoints: [address] };
+  const failed = (why: string) => ({ endpoints: [], failure: `${name} does not resolve: ${why}` });
+  try {
+    const endpoints = await Promise.race([resolve(address), sleep(STEP_MS, undefined, { ref: false })]);
+    if (endpoints === undefined) return failed(`no answer within ${STEP_MS / 1_000} s`);
+    return endpoints.length > 0 ? { endpoints: distinct(endpoints) } : failed('no address');
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    return failed(code ?? message);
+  }
+}
+
+async function resolve(address: ServerAddress): Promise<readonly Endpoint[]> {
+  if ('discover' in address) return (await askDns(address)).endpoints;
+  return (await systemLookup(address.host)).map((host) => ({ host, port: address.port }));
+}
+
+/** /etc/hosts may name one address twice. */
+function distinct(endpoints: readonly Endpoint[]): Endpoint[] {
+  return [...new Map(endpoints.map((endpoint) => [formatEndpoint(endpoint), endpoint])).values()];
+}
