@@ -188,6 +188,7 @@ export class Balancer implements Running {
       if (wanted) backend.apply(wanted);
     }
     this.#frontends = new Map([...oldFrontends, ...frontends]);
+    const heard = new Set(this.frontends.flatMap(({ name, addresses }) => addresses.map((one) => `${name} ${one}`)));
     for (const [frontend, listeners] of opened.listeners) frontend.use(listeners);
     if (opened.addresses) this.#addresses.use(opened.addresses, config);
     this.#state.keep(config.state);
@@ -198,9 +199,9 @@ export class Balancer implements Running {
       const wanted = config.frontends[name];
       if (!wanted) continue;
       await frontend.apply(wanted, routes(wanted, backends), config.timeouts);
-      const { fresh, taken } = opened.listeners.get(frontend) ?? {};
-      if (fresh?.size || taken?.size)
-        this.#log.info({ frontend: name, address: frontend.addresses.join(' ') }, 'listening');
+      for (const address of frontend.addresses) {
+        if (!heard.has(`${name} ${address}`)) this.#log.info({ frontend: name, address }, 'listening');
+      }
     }
     for (const [name, backend] of oldBackends) if (backends.get(name) !== backend) backend.close();
     for (const [name, frontend] of oldFrontends) {

@@ -29,8 +29,8 @@ const frontend = (rules: string, address: string, bind = '"127.0.0.1:0"'): strin
 /** The bits of an address, as a number. */
 function bits(address: string): bigint {
   if (address.includes('.')) return address.split('.').reduce((sum, octet) => (sum << 8n) | BigInt(octet), 0n);
-  const [left = '', right] = address.split('::').map((half) => half.split(':').filter(Boolean));
-  const [head, tail] = [left as string[], (right ?? []) as string[]];
+  const [left = [], right] = address.split('::').map((half) => half.split(':').filter(Boolean));
+  const [head, tail] = [left, right ?? []];
   const zeros = Array.from({ length: 8 - head.length - tail.length }, () => '0');
   return [...head, ...zeros, ...tail].reduce((sum, group) => (sum << 16n) | BigInt(`0x${group}`), 0n);
 }

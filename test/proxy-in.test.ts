@@ -119,7 +119,7 @@ test('what merely begins like a header goes through', async (t) => {
   const berth = await inFront(t, servers);
   const port = await berth.port();
   for (const text of ['P', 'PROXY', 'PROPFIND / HTTP/1.1\r\n', 'PROXYING', '\r\n\r\n', '\r\n\r\n\0\r\nQUIT!', 'x']) {
-    const client = await send({ port, from: STRANGER }, ...text);
+    const client = await send({ port, from: STRANGER }, ...text.split(''));
     client.socket.end();
     await client.bytes(`s1\n${text}`.length);
     assert.equal(await client.ended, 'end');

@@ -21,8 +21,8 @@ import {
 import { serve } from './support/servers.ts';
 
 /** Settings with other frontends; each name with its binds. */
-function withDoors(plain: Settings, doors: Record<string, string[]>): Settings {
-  const frontends = Object.entries(doors).map(([name, bind]) => [name, { bind, backend: 'b' }]);
+function withDoors(plain: Settings, binds: Record<string, string[]>): Settings {
+  const frontends = Object.entries(binds).map(([frontend, bind]) => [frontend, { bind, backend: 'b' }]);
   return { ...plain, frontends: Object.fromEntries(frontends) };
 }
 
@@ -192,7 +192,7 @@ for (const what of ['frontend', 'metrics', 'admin', 'state'] as const) {
       200,
     );
     assert.deepEqual(await status(berth), before);
-    await eventually('as many descriptors', () => (openFilesOf(berth.pid) === filesBefore ? true : undefined));
+    await eventually('as many descriptors', () => (openFilesOf(berth.pid) <= filesBefore ? true : undefined));
     assert.deepEqual(
       berth.lines.slice(seen).map(({ msg }) => msg),
       [line.msg],

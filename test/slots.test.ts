@@ -22,7 +22,7 @@ test('whoever comes, goes, gives up or is moved, under whatever limits: as many 
       const outcomes: (Wait | undefined)[] = [];
       const wanted: (Wait | undefined)[] = [];
       const grant = (): void => {
-        while (model.waiting.length > 0 && (most === 0 || model.taken < most)) {
+        for (const fits = (): boolean => most === 0 || model.taken < most; model.waiting.length > 0 && fits();) {
           model.taken++;
           wanted[model.waiting.shift() ?? -1] = 'granted';
         }

@@ -17,7 +17,7 @@ export type Settings = {
   readonly [key: string]: unknown;
 };
 
-export const yaml = (settings: object): string => JSON.stringify(settings, null, 2);
+export const yaml = (content: object): string => JSON.stringify(content, null, 2);
 
 /** Frontend `f` and backend `b` in front of `servers`, all on free ports of loopback. */
 export function settings(

@@ -21,7 +21,7 @@ export async function proxyBefore(cluster: Cluster, port: number, lie: Lie): Pro
       call.once('error', reject);
       call.once('response', (response) => {
         void read(response).then((content) => {
-          resolve({ status: response.statusCode ?? 0, headers: response.headers, body: content });
+          return resolve({ status: response.statusCode ?? 0, headers: response.headers, body: content });
         }, reject);
       });
       call.end(body);
