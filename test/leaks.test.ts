@@ -46,7 +46,7 @@ async function actOut(sockets: Sockets, joinAfter: number, acts: readonly Act[])
   if (!joined) await flow.join();
   flow.client.socket.destroy();
   flow.server.socket.destroy();
-  assert.match(await flow.ended, /^(--|CC|[CS][DL])$/);
+  assert.match(await flow.ended, /^(--|CR|[CS][DL])$/);
 }
 
 for (const sockets of [onreadSockets, eventSockets]) {

@@ -36,11 +36,11 @@ export class Direction implements Reader {
     source.on('end', () => {
       this.ended = true;
       this.lastMs = performance.now();
-      if (TELLS_RESETS || source.writableEnded || source.writableLength > 0) this.#finish();
+      if (TELLS_RESETS || source.writableEnded) this.#finish();
       else {
-        // Writing nothing fails after a reset: with ECONNRESET, or with EPIPE where an end did come before the reset. Its error
-        // comes before the next turn, and the target is then to be reset, not ended.
-        source.write(NOTHING);
+        // Writing fails after a reset: with ECONNRESET, or with EPIPE where an end did come before the reset. The error of what
+        // waits, or of nothing, comes before the next turn, and the target is then to be reset, not ended.
+        if (source.writableLength === 0) source.write(NOTHING);
         setImmediate(() => this.#finish());
       }
       this.onEarly?.();
