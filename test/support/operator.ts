@@ -73,7 +73,7 @@ export async function askAt(
   const [response] = (await within(once(call, 'response'), `an answer to ${method} ${path}`)) as [IncomingMessage];
   let text = '';
   for await (const chunk of response as AsyncIterable<Buffer>) text += chunk.toString();
-  const json = response.headers['content-type'] === 'application/json';
+  const json = response.headers['content-type'] === 'application/json' && method !== 'HEAD';
   return { status: response.statusCode ?? 0, headers: response.headers, body: json ? JSON.parse(text) : text };
 }
 
