@@ -112,12 +112,13 @@ function explanation({ config, servers }: Backend, client: string | undefined, b
   if (bound?.usable === true && !(bound.config.backup && primaries)) {
     return `bound to ${bound.name}, which is up and takes its clients`;
   }
-  const next = servers.some(takesNew)
-    ? `goes where ${config.balance} sends it`
-    : 'is reset: no server takes new clients';
-  if (client === undefined) return `not sticky; the next connection ${next}`;
-  if (!bound) return `not bound; the next connection ${next}`;
-  return `bound to ${bound.name}, which is ${fault(bound, servers)}; the next connection ${next}`;
+  const next = (how: string): string =>
+    servers.some(takesNew)
+      ? `the next connection ${how} where ${config.balance} sends it`
+      : 'no server takes new clients, the next connection is reset';
+  if (client === undefined) return `not sticky; ${next('goes')}`;
+  if (!bound) return `not bound; ${next('is bound')}`;
+  return `bound to ${bound.name}, which is ${fault(bound, servers)}; ${next('moves it')}`;
 }
 
 /** Why a server does not keep its clients. */

@@ -21,8 +21,8 @@ import {
 import { serve } from './support/servers.ts';
 
 /** Settings with other frontends; each name with its binds. */
-function withDoors(plain: Settings, binds: Record<string, string[]>): Settings {
-  const frontends = Object.entries(binds).map(([frontend, bind]) => [frontend, { bind, backend: 'b' }]);
+function withDoors(plain: Settings, wanted: Record<string, string[]>): Settings {
+  const frontends = Object.entries(wanted).map(([name, bind]) => [name, { bind, backend: 'b' }]);
   return { ...plain, frontends: Object.fromEntries(frontends) };
 }
 

@@ -44,6 +44,9 @@ export async function ask(
       ENOENT: 'there is no such socket. Does the balancer run, and with this configuration file?',
       EACCES: 'permission denied',
     };
+    if (error instanceof SyntaxError) {
+      throw new Error(`what answers at ${bind.text} is no balancer`, { cause: error });
+    }
     const what =
       name === 'AbortError' || name === 'TimeoutError' ? 'no answer within 10s' : (known[code ?? ''] ?? message);
     throw new Error(`cannot reach the admin address ${bind.text}: ${what}`, { cause: error });

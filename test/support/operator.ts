@@ -17,7 +17,7 @@ export type Settings = {
   readonly [key: string]: unknown;
 };
 
-export const yaml = (content: object): string => JSON.stringify(content, null, 2);
+export const yaml = (file: object): string => JSON.stringify(file, null, 2);
 
 /** Frontend `f` and backend `b` in front of `servers`, all on free ports of loopback. */
 export function settings(
@@ -73,7 +73,7 @@ export async function askAt(
   const [response] = (await within(once(call, 'response'), `an answer to ${method} ${path}`)) as [IncomingMessage];
   let text = '';
   for await (const chunk of response as AsyncIterable<Buffer>) text += chunk.toString();
-  const json = response.headers['content-type'] === 'application/json';
+  const json = response.headers['content-type'] === 'application/json' && method !== 'HEAD';
   return { status: response.statusCode ?? 0, headers: response.headers, body: json ? JSON.parse(text) : text };
 }
 
@@ -139,10 +139,15 @@ export async function command(...args: string[]): Promise<{ code: number; out: s
 /** Connects, hears who serves, is answered, leaves. Rejects where any of that fails. */
 export async function whoServes(port: number, from = '127.0.0.1', host = '127.0.0.1'): Promise<string> {
   const client = new Client({ port, from, host });
+  // Both sides' ends are the client's to wait for: one that comes before the answer is a failure, and not to be waited out.
+  const gone = client.ended.then((how): never => {
+    throw new Error(`no answer: ${how}`);
+  });
+  gone.catch(() => {});
   try {
-    const name = await client.line();
+    const name = await Promise.race([client.line(), gone]);
     client.socket.write('ping');
-    await client.bytes(name.length + 1 + 4);
+    await Promise.race([client.bytes(name.length + 1 + 4), gone]);
     if ((await client.finish()) !== 'end') throw new Error('reset at the end');
     return name;
   } finally {
