@@ -168,6 +168,7 @@ test('a proxy that sends no header in time, another one or a part of one is turn
   for (const client of late) assert.equal(await client.ended, 'reset');
   await berth.metricIs(refused('proxy_header_missing'), 2);
   const [gone, finished] = [await send({ port, from: PROXY }, 'PROXY '), await send({ port, from: PROXY }, 'PROXY ')];
+  await berth.metricIs('berth_frontend_connections{frontend="f"}', 2);
   gone?.socket.resetAndDestroy();
   finished?.socket.end();
   await berth.metricIs(refused('client_left'), 2);

@@ -175,6 +175,8 @@ for (const [version, option] of [
       const [front = 0] = await startHaproxy(t, [
         `listen front\n  bind 127.0.0.1:PORT\n  server berth 127.0.0.1:${port} ${option} check inter 100 check-send-proxy`,
       ]);
+      // They take their turn once, as one client.
+      await berth.line(({ msg, client }) => msg === 'connection' && String(client).startsWith('127.0.0.1:'));
       const people = ['127.51.2.1', '127.51.2.2', '127.51.2.3', '127.51.2.1'];
       const clients: (number | undefined)[] = [];
       for (const who of people) {
