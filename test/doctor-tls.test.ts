@@ -49,10 +49,10 @@ suite('berth doctor and TLS', { timeout: 300_000 }, () => {
 
   test('the password is not sent to a node that is not trusted, or has another name', async () => {
     const suspects = [endpoint('untrusted'), endpoint('wrong-name')];
-    const before = cluster.nodes.map((node) => node.requests().length);
+    const asked = cluster.nodes.map((node) => node.requests().length);
     await doctor(cluster, { servers: suspects });
     for (const [i, node] of cluster.nodes.entries()) {
-      const own = node.requests().slice(before[i]);
+      const own = node.requests().slice(asked[i]);
       assert.deepEqual(
         own.filter(({ path }) => path !== '/' && path !== '/v2/'),
         [],
