@@ -215,7 +215,7 @@ test('a unix socket answers its owner, and goes with the program', async (t) => 
   const { code, out } = await command('maint', 'b/s1', '-c', berth.file);
   assert.deepEqual([code, out], [0, 's1 is maint; 0 connections are open\n']);
   berth.signal('SIGTERM');
-  assert.equal(await berth.end(), 0);
+  assert.equal(await berth.exitCode(), 0);
   assert.throws(() => statSync(path));
 });
 
@@ -233,7 +233,7 @@ test('clients that send nothing, or a byte at a time, keep nobody waiting; they 
     return once(socket.resume(), 'close');
   });
   await Promise.all(
-    slow.map((_, i) => (i < 3 ? status(berth) : whoServes(Number(servers[0]!.port), undefined, servers[0]!.host))),
+    slow.map((_, i) => (i < 3 ? status(berth) : whoServes(servers[0]!.port, undefined, servers[0]!.host))),
   );
   assert.equal((await setState(berth, 's1', 'drain')).status, 200);
   await within(Promise.all(slow), 'slow clients to be sent away');
@@ -264,7 +264,7 @@ test('the standard admin address is done without where another process has it; o
 
   const asked = new Berth(yaml(settings(servers, {}, door('127.0.0.1:9181'))));
   t.after(() => asked.stop());
-  assert.equal(await asked.end(), 1);
+  assert.equal(await asked.exitCode(), 1);
   assert.match(
     asked.stderr,
     /^berth: cannot listen on 127\.0\.0\.1:9181 \(admin\): another process listens there[^\n]*\n$/,

@@ -18,7 +18,7 @@ const RESETTERS = [
 /** Sends until nobody takes any more. Resolves when the relay has stopped reading the sender. */
 async function jam(flow: Flow, sender: 'client' | 'server', bytes = ENDLESS): Promise<void> {
   void flow[sender].send(BYTES, bytes).then(() => flow[sender].end());
-  const receiver = flow.inner[sender === 'client' ? 'server' : 'client'];
+  const taken = (): boolean => flow.inner[sender === 'client' ? 'server' : 'client']?.writableLength === 0;
   await eventually(
     () => (receiver?.writableLength ?? 0) > 0,
     () => `the relay goes on taking from the ${sender}`,
@@ -27,9 +27,9 @@ async function jam(flow: Flow, sender: 'client' | 'server', bytes = ENDLESS): Pr
 
 /** Sends little by little until the first bytes wait in the relay: it has read everything then. */
 async function fill(flow: Flow, sender: 'client' | 'server'): Promise<void> {
-  const receiver = flow.inner[sender === 'client' ? 'server' : 'client'];
+  const taken = (): boolean => flow.inner[sender === 'client' ? 'server' : 'client']?.writableLength === 0;
   const read = (): number => (sender === 'client' ? flow.relay.bytesIn : flow.relay.bytesOut);
-  while (receiver?.writableLength === 0) {
+  while (taken()) {
     await flow[sender].send(BYTES, 8 << 10);
     while (read() < flow[sender].sent) await new Promise((resolve) => setImmediate(resolve));
   }

@@ -11,7 +11,7 @@ import { connect as connectTls, type ConnectionOptions, type TLSSocket } from 'n
 import { parseClientHello } from '../src/proxy/client-hello.ts';
 import { buildProxyHeader } from '../src/proxy/proxy-protocol.ts';
 import { start, type Berth } from './support/berth.ts';
-import { Client, within } from './support/clients.ts';
+import { within, type Client } from './support/clients.ts';
 import { extension, firstBytes, helloMessage, records, serverName, vector } from './support/hellos.ts';
 import { send } from './support/people.ts';
 import { openWorkspace } from './support/processes.ts';

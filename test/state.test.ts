@@ -46,7 +46,7 @@ async function keeping(
 
 async function end(berth: Berth): Promise<void> {
   berth.signal('SIGTERM');
-  assert.equal(await berth.end(), 0);
+  assert.equal(await berth.exitCode(), 0);
 }
 
 /** What a start says of the state it found. */
@@ -182,7 +182,7 @@ test('a place where no state can be written is one clear line, and exit 1', asyn
     const file = join(folder, where);
     const berth = new Berth(yaml(settings([{ name: 's1', address: '127.0.0.1:1' }], {}, { state: { file } })));
     t.after(() => berth.stop());
-    assert.equal(await berth.end(), 1);
+    assert.equal(await berth.exitCode(), 1);
     assert.equal(berth.stderr, `berth: cannot write the state file ${file}: ${why}\n`);
   }
   assert.deepEqual(readdirSync(folder).toSorted(), ['file', 'folder']);
@@ -220,7 +220,7 @@ test('killed at any moment, it leaves a file that can be read', async (t) => {
     // Some saves further, in the middle of one.
     await new Promise((resolve) => setTimeout(resolve, 30 + Math.random() * 60));
     berth.signal('SIGKILL');
-    await berth.end();
+    await berth.exitCode();
     await crowd.leave();
   }
 });
@@ -239,7 +239,7 @@ test('saves that take longer than their interval do not queue up: the end is not
   let saves = 0;
   let last = seen;
   berth.signal('SIGTERM');
-  const ended = berth.end();
+  const ended = berth.exitCode();
   const timer = setInterval(() => {
     const now = existsSync(file) ? statSync(file).ino : last;
     if (now !== last) saves++;
@@ -267,7 +267,7 @@ test('a signal that ends the start leaves the state alone', async (t) => {
   await berth.line(({ msg }) => msg === 'draining');
   writeSync(pen, stateFile({ '127.0.7.1': 's1' }));
   closeSync(pen);
-  assert.equal(await berth.end(), 0);
+  assert.equal(await berth.exitCode(), 0);
   assert.ok(statSync(file).isFIFO(), 'not replaced by a state without bindings');
   assert.ok(!berth.lines.some(({ msg }) => msg === 'started'));
 });

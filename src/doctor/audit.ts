@@ -56,8 +56,13 @@ export async function audit(
   );
   const findings = [...seen.flatMap((one) => one.findings), ...compare(seen)];
   const ready = seen.filter((one) => one.ready).map(({ node }) => node);
-  findings.push(...(await auditPairs(ready, options, progress)));
-  if (options.write) findings.push(...(await auditBlobs(ready, options, progress)));
+  const pairs = await auditPairs(ready, options, progress);
+  findings.push(...pairs);
+  if (options.write) {
+    const refusing = pairs.flatMap(({ code, where }) => (code === 'UPLOAD_START' ? [where] : []));
+    const writers = ready.filter(({ label }) => !refusing.includes(label));
+    findings.push(...(await auditBlobs(writers, ready, options, progress)));
+  }
   findings.push(...judgeDebug(audience, await debug));
   return sorted(findings);
 }
@@ -127,19 +132,26 @@ async function auditPairs(
     progress(`going on with uploads on other nodes: ${++done} of ${nodes.length}`);
     return [...judgeStart(from.label, from.audience, shared.repository, shared.start), ...judgeShared(shared, waitMs)];
   });
-  return findings.flat();
+  return withoutEchoes(findings.flat());
+}
+
+/** A node that takes no uploads does not go on with those of others either: that is no second fault. */
+function withoutEchoes(findings: readonly Finding[]): Finding[] {
+  const takesNone = findings.flatMap(({ code, where }) => (code === 'UPLOAD_START' ? [where] : []));
+  return findings.filter(({ code, where }) => code !== 'STORAGE_ERROR' || !takesNone.includes(where));
 }
 
 async function auditBlobs(
+  writers: readonly Node[],
   nodes: readonly Node[],
   { repository, waitMs }: AuditOptions,
   progress: (step: string) => void,
 ): Promise<Finding[]> {
   let done = 0;
-  const findings = await limited(nodes, async (from) => {
+  const findings = await limited(writers, async (from) => {
     const others = nodes.filter((node) => node !== from);
     const blobs = await shareBlob(from, others, repository, waitMs);
-    progress(`reading and deleting blobs on other nodes: ${++done} of ${nodes.length}`);
+    progress(`reading and deleting blobs on other nodes: ${++done} of ${writers.length}`);
     return judgeBlobs(blobs);
   });
   return findings.flat();

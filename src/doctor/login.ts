@@ -5,7 +5,10 @@ import { quoted, type Audience, type Node } from './node.ts';
 /** What the user is told, and what a login costs. */
 export type LoginSeen = { readonly answer: Answer | Silence; readonly cost: LoginCost };
 
-/** Medians of requests of the user and of a stranger, in turn, on one connection; undefined where there are too few. */
+/**
+ * The quickest of the user's and of a stranger's requests, in turn, on one connection; undefined where there are too few. A busy
+ * machine makes a request slower and never quicker, so that medians, on one that is busy, take no bcrypt for bcrypt.
+ */
 export type LoginCost = { readonly userMs: number; readonly strangerMs: number } | undefined;
 
 const SAMPLES = 15;
@@ -38,14 +41,7 @@ async function loginCost(node: Node): Promise<LoginCost> {
   }
   await askInTurn(node, SAMPLING_MS, questions(), ({ as = 'user' }, answer) => tookMs[as].push(answer.tookMs));
   if (tookMs.user.length < FEWEST_SAMPLES) return undefined;
-  return { userMs: median(tookMs.user), strangerMs: median(tookMs.anonymous) };
-}
-
-function median(values: readonly number[]): number {
-  const sorted = values.toSorted((a, b) => a - b);
-  const middle = sorted.length >> 1;
-  const upper = sorted[middle] ?? 0;
-  return sorted.length % 2 === 1 ? upper : (upper + (sorted[middle - 1] ?? upper)) / 2;
+  return { userMs: Math.min(...tookMs.user), strangerMs: Math.min(...tookMs.anonymous) };
 }
 
 export function isLoggedIn({ answer }: LoginSeen): boolean {

@@ -20,9 +20,8 @@ export async function proxyBefore(cluster: Cluster, port: number, lie: Lie): Pro
       const call = ask({ port, host: '127.0.0.1', method, path, headers, rejectUnauthorized: false, agent: false });
       call.once('error', reject);
       call.once('response', (response) => {
-        void read(response).then((content) => {
-          return resolve({ status: response.statusCode ?? 0, headers: response.headers, body: content });
-        }, reject);
+        const { statusCode: status = 0, headers: told } = response;
+        read(response).then((content) => resolve({ status, headers: told, body: content }), reject);
       });
       call.end(body);
     });
