@@ -18,7 +18,7 @@ const RESETTERS = [
 /** Sends until nobody takes any more. Resolves when the relay has stopped reading the sender. */
 async function jam(flow: Flow, sender: 'client' | 'server', bytes = ENDLESS): Promise<void> {
   void flow[sender].send(BYTES, bytes).then(() => flow[sender].end());
-  const taken = (): boolean => flow.inner[sender === 'client' ? 'server' : 'client']?.writableLength === 0;
+  const receiver = flow.inner[sender === 'client' ? 'server' : 'client'];
   await eventually(
     () => (receiver?.writableLength ?? 0) > 0,
     () => `the relay goes on taking from the ${sender}`,
