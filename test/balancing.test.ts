@@ -229,7 +229,7 @@ test('a reload that lowers `retries` ends a connection that has made more of the
   assert.equal(await client.ended, 'reset');
 });
 
-test('the bindings of clients to a server that answers again at another address are made anew', async (t) => {
+test('a client whose server has moved to another address by a reload is served there', async (t) => {
   const [old, fresh] = await serve(t, ['old', 'fresh']);
   const berth = await start(t, oneBackend([old?.address ?? ''], RARE_CHECKS));
   const anna = somebody();

@@ -8,6 +8,9 @@ export type AskDns = (address: Discovered) => Promise<{ endpoints: readonly Endp
 const SOONEST_MS = 1_000;
 const ANSWER_MS = 5_000;
 
+/** DNS says that the name does not exist, or has no address of this kind. */
+const NO_ADDRESS: ReadonlySet<string | undefined> = new Set(['ENOTFOUND', 'ENODATA']);
+
 /** Keeps asking DNS which servers there are. An empty or failed answer keeps the last good one. */
 export class Discovery {
   readonly intervalMs: number;
@@ -53,7 +56,11 @@ export async function askDns(address: Discovered): Promise<{ endpoints: Endpoint
   const services = await resolver.resolveSrv(address.name);
   const found = await Promise.all(
     services.map(async ({ name, port }) => {
-      const { hosts, ttlSeconds } = await addresses(resolver, name);
+      // One target without an address must not keep the others away; one that could not be asked for may have some.
+      const { hosts, ttlSeconds } = await addresses(resolver, name).catch((error: NodeJS.ErrnoException) => {
+        if (NO_ADDRESS.has(error.code)) return { hosts: [], ttlSeconds: Infinity };
+        throw error;
+      });
       return { endpoints: hosts.map((host) => ({ host, port })), ttlSeconds };
     }),
   );
@@ -69,7 +76,10 @@ async function addresses(resolver: Resolver, name: string): Promise<{ hosts: str
     resolver.resolve4(name, { ttl: true }),
     resolver.resolve6(name, { ttl: true }),
   ]);
-  if (four.status === 'rejected' && six.status === 'rejected') throw four.reason;
+  if (four.status === 'rejected' && six.status === 'rejected') {
+    const [fault, other] = [four.reason, six.reason] as NodeJS.ErrnoException[];
+    throw NO_ADDRESS.has(fault?.code) ? other : fault;
+  }
   const records = [four, six].flatMap((answer) => (answer.status === 'fulfilled' ? answer.value : []));
   return {
     hosts: records.map(({ address }) => address),
