@@ -1,4 +1,4 @@
-import { connect, createServer, Socket, type AddressInfo, type NetConnectOpts } from 'node:net';
+import { createServer, Socket, type AddressInfo } from 'node:net';
 import type { Endpoint } from '../config/values.ts';
 
 /** Receives the bytes of one socket. Each call returns whether to go on reading; after false, `socket.resume()` does. */
@@ -40,10 +40,11 @@ export const onreadSockets: Sockets = {
     const handle = holder._handle;
     holder._handle = null;
     const options = { ...COMMON, handle, pauseOnCreate: true, onread: onread(reader) };
-    return readBeforeFailing(new Socket(options));
+    return new PatientSocket(options);
   },
   connect(endpoint, reader) {
-    return readBeforeFailing(connect({ ...CONNECT, ...endpoint, onread: onread(reader) } as NetConnectOpts));
+    const options = { ...CONNECT, ...endpoint, onread: onread(reader) };
+    return new PatientSocket(options).connect(options);
   },
 };
 
@@ -58,7 +59,8 @@ export const eventSockets: Sockets = {
     return listenForData(accepted, reader);
   },
   connect(endpoint, reader) {
-    return listenForData(connect({ ...CONNECT, ...endpoint }), reader);
+    const options = { ...CONNECT, ...endpoint };
+    return listenForData(new PatientSocket(options).connect(options), reader);
   },
 };
 
@@ -66,7 +68,7 @@ function listenForData(socket: Socket, reader: Reader): Socket {
   socket.on('data', (chunk: Buffer) => {
     if (!reader.received(chunk)) socket.pause();
   });
-  return readBeforeFailing(socket);
+  return socket;
 }
 
 type Done = (error?: Error | null) => void;
@@ -76,26 +78,31 @@ type Done = (error?: Error | null) => void;
  * then resets the connection, and the next write fails, on which Node would end the socket with the answer unread. Here the
  * failure waits until all that has come was read; reading then ends by itself, unless the other side takes no more.
  */
-function readBeforeFailing(socket: Socket): Socket {
-  const write = socket._write.bind(socket);
-  const writev = socket._writev?.bind(socket);
-  const failLate =
-    (done: Done): Done =>
-    (error) => {
-      if (!error || socket.readableEnded || socket.destroyed || !reads(socket)) return done(error);
-      const fail = (): void => {
-        socket.off('end', fail).off('close', fail);
-        done(error);
-      };
-      socket.on('end', fail).on('close', fail);
+class PatientSocket extends Socket {
+  #done: Done | undefined;
+  /** One for all writes: a stream has never more than one under way. */
+  readonly #written = (error?: Error | null): void => {
+    if (!error || this.readableEnded || this.destroyed || !this.#reads) return this.#done?.(error);
+    const fail = (): void => {
+      this.off('end', fail).off('close', fail);
+      this.#done?.(error);
     };
-  socket._write = (chunk, encoding, done) => write(chunk, encoding, failLate(done));
-  if (writev) socket._writev = (chunks, done) => writev(chunks, failLate(done));
-  return socket;
-}
+    this.on('end', fail).on('close', fail);
+  };
 
-function reads(socket: Socket): boolean {
-  return !socket.isPaused() && (socket as unknown as WithHandle)._handle?.reading === true;
+  override _write(chunk: unknown, encoding: BufferEncoding, done: Done): void {
+    this.#done = done;
+    super._write(chunk, encoding, this.#written);
+  }
+
+  override _writev(chunks: { chunk: unknown; encoding: BufferEncoding }[], done: Done): void {
+    this.#done = done;
+    super._writev?.(chunks, this.#written);
+  }
+
+  get #reads(): boolean {
+    return !this.isPaused() && (this as unknown as WithHandle)._handle?.reading === true;
+  }
 }
 
 /** Closes a socket so that the other end sees a reset, where that can be done. */
