@@ -223,7 +223,7 @@ test('clients that send nothing, or a byte at a time, keep nobody waiting; they 
   const servers = await serve(t, ['s1']);
   const berth = await start(t, yaml(settings(servers)));
   const address = String(berth.lines.find(({ msg }) => msg === 'admin listening')?.['address']);
-  const port = Number(address.split(':').at(-1));
+  const [port, service] = [Number(address.split(':').at(-1)), await berth.port()];
   const slow = Array.from({ length: 12 }, (_, i) => {
     const socket = connect(port, '127.0.0.1').on('error', () => {});
     if (i % 3 === 1) socket.write('PUT /api/v1/servers/b/s1 HTTP/1.1\r\nhost: localhost\r\n');
@@ -232,9 +232,7 @@ test('clients that send nothing, or a byte at a time, keep nobody waiting; they 
     t.after(() => socket.destroy());
     return once(socket.resume(), 'close');
   });
-  await Promise.all(
-    slow.map((_, i) => (i < 3 ? status(berth) : whoServes(servers[0]!.port, undefined, servers[0]!.host))),
-  );
+  await Promise.all(slow.map((_, i) => (i < 3 ? status(berth) : whoServes(service))));
   assert.equal((await setState(berth, 's1', 'drain')).status, 200);
   await within(Promise.all(slow), 'slow clients to be sent away');
   assert.equal((await serverStatus(berth, 's1'))?.state, 'drain');
@@ -243,7 +241,7 @@ test('clients that send nothing, or a byte at a time, keep nobody waiting; they 
 test('the standard admin address is done without where another process has it; one that was asked for is not', async (t) => {
   const other = createServer().listen(9181, '127.0.0.1');
   // Somebody may have it already: then it is taken all the same.
-  await Promise.race([once(other, 'listening'), once(other, 'error')]);
+  await new Promise((resolve) => other.once('listening', resolve).once('error', resolve));
   t.after(() => other.close());
   const servers = await serve(t, ['s1']);
   const { admin: _, ...silent } = settings(servers);
