@@ -227,7 +227,7 @@ test('DNS is asked again after the interval, or after the time to live where tha
     [() => Promise.resolve({ endpoints: [], ttlSeconds: Infinity }), 1_000],
     [() => Promise.resolve({ endpoints, ttlSeconds: 30 }), 60_000],
   ] as const) {
-    answer = reply as typeof answer;
+    answer = reply;
     const before = asked;
     t.mock.timers.tick(waitMs - 1);
     assert.equal(asked, before, 'not yet');
