@@ -1,0 +1,98 @@
+/** One backend behind HAProxy or behind Berth, set and watched in the same words. */
+import { once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { connect } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { TestContext } from 'node:test';
+import { servers as status, setState } from './asked.ts';
+import { oneBackend, start } from './berth.ts';
+import { eventually, within } from './clients.ts';
+import { startHaproxy } from './haproxy.ts';
+import { serve, type Manner, type TestServer } from './servers.ts';
+
+export type Setting = {
+  readonly weights?: readonly number[];
+  readonly backup?: string;
+  /** Rare ones leave what a test sees to the connections. */
+  readonly checks?: 'quick' | 'rare';
+  readonly expire?: string;
+  readonly manner?: Manner;
+};
+
+/** A balancer with its servers s1, s2, … */
+export type Stage = {
+  readonly name: 'Berth' | 'HAProxy';
+  readonly port: number;
+  readonly servers: readonly TestServer[];
+  set(server: string, state: 'ready' | 'drain' | 'maint'): Promise<void>;
+  until(server: string, state: 'up' | 'down'): Promise<void>;
+  /** How many clients are bound. */
+  entries(): Promise<number>;
+};
+
+const names = (count: number): string[] => Array.from({ length: count }, (_, i) => `s${i + 1}`);
+
+export async function stageBerth(t: TestContext, count: number, setting: Setting): Promise<Stage> {
+  const { weights = [], backup, checks = 'quick', expire = '30m', manner } = setting;
+  const servers = await serve(t, names(count), manner);
+  const list = servers.map(
+    ({ name, address }, i) => `{ address: "${address}", weight: ${weights[i] ?? 1}, backup: ${name === backup} }`,
+  );
+  const check =
+    checks === 'quick' ? 'interval: 50ms, fastInterval: 50ms, rise: 1, fall: 1' : 'interval: 1h, fall: 1000';
+  const berth = await start(t, oneBackend(list, `stickTable: { expire: ${expire} }\nhealthCheck: { ${check} }`));
+  return {
+    name: 'Berth',
+    port: await berth.port(),
+    servers,
+    set: (server, state) => setState(berth, server, state),
+    until: async (server, state) => {
+      await eventually(`${server} ${state}`, async () => {
+        const found = (await status(berth)).find(({ name }) => name === server);
+        return found?.up === (state === 'up') ? true : undefined;
+      });
+    },
+    entries: async () => (await berth.metric('berth_stick_table_entries{backend="b"}')) ?? NaN,
+  };
+}
+
+export async function stageHaproxy(t: TestContext, count: number, setting: Setting): Promise<Stage> {
+  const { weights = [], backup, checks = 'quick', expire = '30m', manner } = setting;
+  const servers = await serve(t, names(count), manner);
+  const folder = mkdtempSync(join(tmpdir(), 'berth-haproxy-'));
+  t.after(() => rmSync(folder, { recursive: true }));
+  const control = join(folder, 'control.sock');
+  const check = checks === 'quick' ? 'check inter 50 rise 1 fall 1' : '';
+  const list = servers.map(
+    ({ name, address }, i) =>
+      `  server ${name} ${address} weight ${weights[i] ?? 1} ${check} ${name === backup ? 'backup' : ''}\n`,
+  );
+  const [, port = 0] = await startHaproxy(t, [
+    // Whether HAProxy listens is tried here: in `f` that would be somebody's first connection.
+    'listen trial\n  bind 127.0.0.1:PORT',
+    'frontend f\n  bind 127.0.0.1:PORT\n  default_backend b',
+    `backend b\n  balance roundrobin\n  option redispatch 1\n  stick-table type ip size 200k expire ${expire}\n  stick on src\n${list.join('')}`,
+    `global\n  stats socket ${control} level admin`,
+  ]);
+  const say = async (command: string): Promise<string> => {
+    const socket = connect(control);
+    let answer = '';
+    socket.on('data', (data) => (answer += data.toString())).end(`${command}\n`);
+    await within(once(socket, 'close'), command);
+    return answer;
+  };
+  return {
+    name: 'HAProxy',
+    port,
+    servers,
+    set: async (server, state) => void (await say(`set server b/${server} state ${state}`)),
+    until: async (server, state) => {
+      await eventually(`${server} ${state}`, async () => {
+        const line = (await say('show stat')).split('\n').find((one) => one.startsWith(`b,${server},`));
+        return line?.split(',')[17] === state.toUpperCase() ? true : undefined;
+      });
+    },
+    entries: async () => Number(/used:(\d+)/.exec(await say('show table b'))?.[1]),
+  };
+}
