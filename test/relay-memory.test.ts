@@ -9,6 +9,7 @@ import { eventually, RelayStand, type Flow } from './support/relay-stand.ts';
 const KIB = 1 << 10;
 const MIB = 1 << 20;
 const BYTES = new Pattern(5);
+const OTHER_BYTES = new Pattern(6);
 
 /** The most that the kernel keeps between two processes: what one has sent, and what the other has not read. */
 const KERNEL_BYTES = ['tcp_wmem', 'tcp_rmem']
@@ -86,6 +87,25 @@ for (const sockets of [onreadSockets, eventSockets]) {
         flow[receiver].expects = BYTES;
         await Promise.all([sent, flow[receiver].getsEnd()]);
         assert.deepEqual([flow[receiver].received, flow[receiver].corruptAt], [bytes, undefined]);
+      });
+    }
+
+    for (const mostBulkBuffers of [0, 1, 128]) {
+      test(`bytes that wait for a slow reader stay as they are, with ${mostBulkBuffers} large buffers`, async () => {
+        await using stand = await RelayStand.open(sockets, { bulkBytes: MIB, mostBulkBuffers });
+        const [slow, other] = [await stand.flow(), await stand.flow()];
+        slow.server.expects = BYTES;
+        // In bulk transfer first, which is what large buffers are for; then in pieces that are small enough to be overlooked.
+        await Promise.all([slow.client.send(BYTES, 8 * MIB), slow.server.gets(8 * MIB)]);
+        slow.server.pause();
+        await slow.fill('client', BYTES);
+        const bytes = slow.client.sent + MIB;
+        const sent = slow.client.send(BYTES, MIB, () => 8 * KIB).then(() => slow.client.end());
+        other.server.expects = OTHER_BYTES;
+        await Promise.all([other.client.send(OTHER_BYTES, 8 * MIB), other.server.gets(8 * MIB)]);
+        await Promise.all([sent, slow.server.getsEnd()]);
+        assert.deepEqual([slow.server.received, slow.server.corruptAt], [bytes, undefined]);
+        assert.deepEqual([other.server.received, other.server.corruptAt], [8 * MIB, undefined]);
       });
     }
 

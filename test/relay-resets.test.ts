@@ -25,16 +25,6 @@ async function jam(flow: Flow, sender: 'client' | 'server', bytes = ENDLESS): Pr
   );
 }
 
-/** Sends little by little until the first bytes wait in the relay: it has read everything then. */
-async function fill(flow: Flow, sender: 'client' | 'server'): Promise<void> {
-  const taken = (): boolean => flow.inner[sender === 'client' ? 'server' : 'client']?.writableLength === 0;
-  const read = (): number => (sender === 'client' ? flow.relay.bytesIn : flow.relay.bytesOut);
-  while (taken()) {
-    await flow[sender].send(BYTES, 8 << 10);
-    while (read() < flow[sender].sent) await new Promise((resolve) => setImmediate(resolve));
-  }
-}
-
 for (const sockets of [onreadSockets, eventSockets]) {
   describe(`with ${sockets.name} sockets`, () => {
     for (const { who, other, letter } of RESETTERS) {
@@ -98,7 +88,7 @@ for (const sockets of [onreadSockets, eventSockets]) {
       test(`a reset by a ${who} right behind its bytes, while bytes wait for it, is no end to the ${other}`, async () => {
         await using stand = await RelayStand.open(sockets);
         const flow = await stand.flow();
-        await fill(flow, other);
+        await flow.fill(other, BYTES);
         flow[who].socket.write('unread');
         flow[who].reset();
         assert.match(String(await flow[other].isClosed()), /^(ECONNRESET|EPIPE)$/);

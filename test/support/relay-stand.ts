@@ -7,7 +7,7 @@ import { RelayBuffers, type BufferSizes } from '../../src/proxy/buffers.ts';
 import { dial } from '../../src/proxy/dial.ts';
 import { Relay, type End, type Joining } from '../../src/proxy/relay.ts';
 import type { Sockets } from '../../src/proxy/sockets.ts';
-import { Peer } from './peer.ts';
+import { Peer, type Pattern } from './peer.ts';
 
 const PATIENCE_MS = 20_000;
 
@@ -77,6 +77,16 @@ export class Flow {
     this.#ended = relay.join(socket, joining);
     this.#server = await accepted;
     return this;
+  }
+
+  /** Sends little by little until the first bytes wait in the relay for a receiver that does not read. It has read all then. */
+  async fill(sender: 'client' | 'server', pattern: Pattern): Promise<void> {
+    const receiver = this.inner[sender === 'client' ? 'server' : 'client'];
+    const read = (): number => (sender === 'client' ? this.relay.bytesIn : this.relay.bytesOut);
+    while (receiver?.writableLength === 0) {
+      await this[sender].send(pattern, 8 << 10);
+      while (read() < this[sender].sent) await new Promise((resolve) => setImmediate(resolve));
+    }
   }
 
   /** Asserts how it ended, and that the relay has let go of everything. */
