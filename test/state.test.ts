@@ -196,7 +196,7 @@ test('a folder that goes away while it runs costs a line in the log, no connecti
   await eventually('a first save', () => (existsSync(join(folder, 'state')) ? true : undefined));
   // It may be written at this very moment.
   await eventually('the folder to go', () => {
-    rmSync(folder, { recursive: true, force: true });
+    rmSync(folder, { recursive: true, force: true, maxRetries: 100, retryDelay: 5 });
     return existsSync(folder) ? undefined : true;
   });
   await berth.line(({ msg }) => msg === 'state not saved');

@@ -143,6 +143,8 @@ export class Direction implements Reader {
   #unblock(): void {
     if (!this.#blocked) return;
     this.#blocked = false;
+    // The last of what waited has moved, even if nothing more comes.
+    this.lastMs = performance.now();
     this.#source?.resume();
   }
 }
