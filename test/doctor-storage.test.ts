@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
 import { constants } from 'node:fs';
-import { chmod, mkdir, open, rename, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, open, readdir, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, suite, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { startCluster, type Cluster } from './support/cluster.ts';
-import { doctor } from './support/doctor.ts';
+import { doctor, runDoctor } from './support/doctor.ts';
 import type { NodeSettings } from './support/node.ts';
 import { proxyBefore, type Lie } from './support/tls-proxy.ts';
 
@@ -50,6 +51,38 @@ suite('berth doctor and storage', { timeout: 300_000 }, () => {
     const storage = join(cluster.workspace.dir, 'split');
     const { code, lines } = await doctor(cluster, { servers: [good(), await another(t, { storage })] });
     assert.deepEqual([code, lines], [1, ['FAIL STORAGE_NOT_SHARED s1 → s2', 'FAIL STORAGE_NOT_SHARED s2 → s1']]);
+  });
+
+  test('an audit that is interrupted deletes what it has begun', async (t) => {
+    const storage = join(cluster.workspace.dir, 'interrupted');
+    const servers = [good(), await another(t, { storage })];
+    const sessions = async (): Promise<string[]> => {
+      const files = await readdir(storage, { recursive: true });
+      return files.filter((name) => name.endsWith('startedat'));
+    };
+    const config = join(cluster.workspace.dir, 'interrupted.yml');
+    const list = servers.map((at, i) => `s${i}: "${at}"`).join(', ');
+    await writeFile(
+      config,
+      `frontends: { f: { bind: "127.0.0.1:0", backend: b } }\nbackends: { b: { servers: { ${list} } } }\n`,
+    );
+    const begun = (async () => {
+      while ((await sessions()).length === 0) await sleep(50);
+    })();
+    const flags = [
+      '--name',
+      'registry.test',
+      '--ca',
+      cluster.ca,
+      '--user',
+      cluster.user,
+      '--password-stdin',
+      '--patient',
+    ];
+    const { code, stderr, seconds } = await runDoctor(['-c', config, ...flags], cluster.password, begun);
+    assert.deepEqual([code, stderr], [2, 'berth: interrupted\n']);
+    assert.ok(seconds < 30, `${seconds} s`);
+    assert.deepEqual(await sessions(), []);
   });
 
   test('a node that is read-only', async (t) => {

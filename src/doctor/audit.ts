@@ -36,12 +36,13 @@ type NodeSeen = {
 /** Uploads that are under way at one time, each with questions to all other nodes. */
 const AT_ONCE = 8;
 
-/** Audits each node, then every ordered pair. Never rejects for what a node does. */
+/** Audits each node, then every ordered pair. Never rejects for what a node does; an abort of `signal` makes it tidy up and reject. */
 export async function audit(
   audience: Audience,
   nodes: readonly Node[],
   options: AuditOptions,
   progress: (step: string) => void,
+  signal: AbortSignal = new AbortController().signal,
 ): Promise<Finding[]> {
   const debug = Promise.all(options.debug.map(lookAtDebug));
   let done = 0;
@@ -56,12 +57,12 @@ export async function audit(
   );
   const findings = [...seen.flatMap((one) => one.findings), ...compare(seen)];
   const ready = seen.filter((one) => one.ready).map(({ node }) => node);
-  const pairs = await auditPairs(ready, options, progress);
+  const pairs = await auditPairs(ready, options, progress, signal);
   findings.push(...pairs);
   if (options.write) {
     const refusing = pairs.flatMap(({ code, where }) => (code === 'UPLOAD_START' ? [where] : []));
     const writers = ready.filter(({ label }) => !refusing.includes(label));
-    findings.push(...(await auditBlobs(writers, ready, options, progress)));
+    findings.push(...(await auditBlobs(writers, ready, options, progress, signal)));
   }
   findings.push(...judgeDebug(audience, await debug));
   return sorted(findings);
@@ -118,6 +119,7 @@ async function auditPairs(
   nodes: readonly Node[],
   { repository, waitMs }: AuditOptions,
   progress: (step: string) => void,
+  signal: AbortSignal,
 ): Promise<Finding[]> {
   // Two repositories that nobody has heard of, so that each node has one that it looks for in vain and another then uses.
   const unheardOf = nodes.length < 2 ? [] : [1, 2].map((i) => `${repository}/${randomBytes(4).toString('hex')}-${i}`);
@@ -127,8 +129,9 @@ async function auditPairs(
   );
   let done = 0;
   const findings = await limited(nodes, async (from, i) => {
+    signal.throwIfAborted();
     const others = nodes.filter((node) => node !== from);
-    const shared = await shareUpload(from, others, unheardOf[i] ?? repository, waitMs);
+    const shared = await shareUpload(from, others, unheardOf[i] ?? repository, { waitMs, signal });
     progress(`going on with uploads on other nodes: ${++done} of ${nodes.length}`);
     return [...judgeStart(from.label, from.audience, shared.repository, shared.start), ...judgeShared(shared, waitMs)];
   });
@@ -146,11 +149,13 @@ async function auditBlobs(
   nodes: readonly Node[],
   { repository, waitMs }: AuditOptions,
   progress: (step: string) => void,
+  signal: AbortSignal,
 ): Promise<Finding[]> {
   let done = 0;
   const findings = await limited(writers, async (from) => {
+    signal.throwIfAborted();
     const others = nodes.filter((node) => node !== from);
-    const blobs = await shareBlob(from, others, repository, waitMs);
+    const blobs = await shareBlob(from, others, repository, { waitMs, signal });
     progress(`reading and deleting blobs on other nodes: ${++done} of ${writers.length}`);
     return judgeBlobs(blobs);
   });

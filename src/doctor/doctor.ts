@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import { printable } from '../config/locate.ts';
 import type { Config } from '../config/schema.ts';
 import { StartError } from '../errors.ts';
@@ -20,11 +21,29 @@ export async function runDoctor(config: Config, flags: Flags, json: boolean): Pr
   const progress = process.stderr.isTTY ? showProgress(process.stderr) : () => {};
   progress('resolving names');
   const { nodes, findings: unresolved } = await findNodes(order.servers, order.audience);
-  const findings = sorted([...unresolved, ...(await audit(order.audience, nodes, order.options, progress))]);
-  progress('');
-  process.stdout.write(json ? inJson(findings, nodes) : inWords(findings, nodes));
-  return hasFailed(findings) ? 1 : 0;
+  const interrupted = new AbortController();
+  // Every wait for a storage that lags listens.
+  setMaxListeners(0, interrupted.signal);
+  const stop = (): void => interrupted.abort();
+  // Once: who presses Ctrl-C again does not want to wait until all is tidied up.
+  for (const signal of SIGNALS) process.once(signal, stop);
+  try {
+    const audited = await audit(order.audience, nodes, order.options, progress, interrupted.signal);
+    const findings = sorted([...unresolved, ...audited]);
+    progress('');
+    process.stdout.write(json ? inJson(findings, nodes) : inWords(findings, nodes));
+    return hasFailed(findings) ? 1 : 0;
+  } catch (error) {
+    if (!interrupted.signal.aborted) throw error;
+    progress('');
+    process.stderr.write('berth: interrupted\n');
+    return 2;
+  } finally {
+    for (const signal of SIGNALS) process.off(signal, stop);
+  }
 }
+
+const SIGNALS = ['SIGINT', 'SIGTERM'] as const;
 
 /** One line that each step writes over; an empty one clears it. */
 function showProgress(terminal: NodeJS.WriteStream): (step: string) => void {

@@ -20,6 +20,9 @@ export type Audience = {
 /** One address of one server. */
 export type Node = { readonly label: string; readonly endpoint: Endpoint; readonly audience: Audience };
 
+/** How long a storage that lags is waited for, and whether the operator still wants to know: an abort ends every wait. */
+export type Patience = { readonly waitMs: number; readonly signal: AbortSignal };
+
 /** What a node said, fit to be shown: one line, and without the password, which a hostile node may say back. */
 export function quoted(node: { readonly audience: Pick<Audience, 'credentials'> }, text: string): string {
   const { credentials } = node.audience;

@@ -2,7 +2,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ask, type Answer, type Silence } from './ask.ts';
 import { finding, type Finding } from './findings.ts';
-import { quoted, type Node } from './node.ts';
+import { quoted, type Node, type Patience } from './node.ts';
 import { endUpload, startUpload, statusAndCodes } from './upload.ts';
 
 /** What each other node sees of a blob that `from` stores, and then deletes. */
@@ -29,7 +29,7 @@ export async function shareBlob(
   from: Node,
   others: readonly Node[],
   repository: string,
-  waitMs: number,
+  patience: Patience,
 ): Promise<BlobsSeen> {
   // Never the same twice: a node that has its own copy of it would hide that the storage is not shared.
   const content = Buffer.from(`berth doctor ${randomBytes(16).toString('hex')}\n`);
@@ -39,13 +39,13 @@ export async function shareBlob(
   let deleted: Deleted = { reason: 'it was not tried' };
   let pairs: BlobPair[] = [];
   try {
-    pairs = await Promise.all(others.map((to) => readBlob(to, path, content, waitMs)));
+    pairs = await Promise.all(others.map((to) => readBlob(to, path, content, patience)));
   } finally {
     const answer = await ask(from, { method: 'DELETE', path });
     deleted = answer.kind === 'answer' ? { status: answer.status } : { reason: answer.reason };
   }
   if (!('status' in deleted) || deleted.status !== 202) return { from, pairs, deleted };
-  return { from, deleted, pairs: await Promise.all(pairs.map((pair) => lookForDeleted(pair, path, waitMs))) };
+  return { from, deleted, pairs: await Promise.all(pairs.map((pair) => lookForDeleted(pair, path, patience))) };
 }
 
 async function store(node: Node, repository: string, path: string, body: Buffer): Promise<string | undefined> {
@@ -60,17 +60,17 @@ async function store(node: Node, repository: string, path: string, body: Buffer)
   return answer.kind === 'answer' ? `answered ${statusAndCodes(answer)}` : `got no answer: ${answer.reason}`;
 }
 
-async function readBlob(to: Node, path: string, content: Buffer, waitMs: number): Promise<BlobPair> {
+async function readBlob(to: Node, path: string, content: Buffer, patience: Patience): Promise<BlobPair> {
   const startedAt = performance.now();
   for (let tries = 0; ; tries++) {
     const answer = await ask(to, { path });
     if (isWhole(answer, content)) return { to, read: tries === 0 ? 'whole' : 'later' };
-    if (performance.now() - startedAt >= waitMs) {
+    if (performance.now() - startedAt >= patience.waitMs) {
       const head = await statusOf(to, path);
       const missing = answer.kind === 'answer' && answer.status === 404;
       return { to, read: missing ? 'missing' : 'broken', head };
     }
-    await sleep(RETRY_MS);
+    await sleep(RETRY_MS, undefined, patience);
   }
 }
 
@@ -80,14 +80,14 @@ function isWhole(answer: Answer | Silence, content: Buffer): boolean {
   return answer.status === 307 || (answer.status === 200 && answer.body.equals(content));
 }
 
-async function lookForDeleted(pair: BlobPair, path: string, waitMs: number): Promise<BlobPair> {
+async function lookForDeleted(pair: BlobPair, path: string, patience: Patience): Promise<BlobPair> {
   // Of a node that never had it nothing can be learnt.
   if (pair.read !== 'whole' && pair.read !== 'later') return pair;
   const startedAt = performance.now();
   for (let tries = 0; ; tries++) {
     if ((await statusOf(pair.to, path)) !== 200) return { ...pair, afterDelete: tries === 0 ? 'gone' : 'gone-later' };
-    if (performance.now() - startedAt >= waitMs) return { ...pair, afterDelete: 'there' };
-    await sleep(RETRY_MS);
+    if (performance.now() - startedAt >= patience.waitMs) return { ...pair, afterDelete: 'there' };
+    await sleep(RETRY_MS, undefined, patience);
   }
 }
 

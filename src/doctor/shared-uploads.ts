@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { finding, type Finding } from './findings.ts';
-import type { Node } from './node.ts';
+import type { Node, Patience } from './node.ts';
 import { append, endUpload, judgeOdd, look, startUpload, type Look, type Session, type Started } from './upload.ts';
 
 /** What each other node sees of uploads that `from` begins. */
@@ -31,25 +31,27 @@ const PIECE = Buffer.from('berth doctor\n');
 
 /**
  * Begins an upload on `from` and looks at it from the others, then lets each pair append in turns. One session for all of them
- * where nothing is wrong; it is deleted at the end. `waitMs`: how long a storage that lags is waited for.
+ * where nothing is wrong; it is deleted at the end. Rejects
+ * only where the operator has had enough, and deletes it then, too.
  */
 export async function shareUpload(
   from: Node,
   others: readonly Node[],
   repository: string,
-  waitMs: number,
+  patience: Patience,
 ): Promise<SharedSeen> {
   const start = await startUpload(from, repository);
   if (start.kind === 'not-started') return { from, repository, start, pairs: [] };
   let session: Session | undefined = start.session;
   try {
     // All look at the session while it is empty: then only the secret can make it invalid, and looking harms nothing.
-    const pairs: PairSeen[] = await Promise.all(others.map((to) => firstLook(from, to, start.session, waitMs)));
+    const pairs: PairSeen[] = await Promise.all(others.map((to) => firstLook(from, to, start.session, patience)));
     for (const [i, pair] of pairs.entries()) {
+      patience.signal.throwIfAborted();
       if (pair.first.kind !== 'seen') continue;
       session ??= await anotherSession(from, repository);
       if (!session) break;
-      const { growth, left } = await takeTurns(from, pair.to, session, waitMs);
+      const { growth, left } = await takeTurns(from, pair.to, session, patience);
       pairs[i] = { ...pair, growth };
       session = left;
     }
@@ -64,12 +66,12 @@ async function anotherSession(node: Node, repository: string): Promise<Session |
   return started.kind === 'started' ? started.session : undefined;
 }
 
-async function firstLook(from: Node, to: Node, session: Session, waitMs: number): Promise<PairSeen> {
+async function firstLook(from: Node, to: Node, session: Session, patience: Patience): Promise<PairSeen> {
   const startedAt = performance.now();
   const first = await look(to, session);
   if (first.kind !== 'unknown') return { to, first };
-  while (performance.now() - startedAt < waitMs) {
-    await sleep(RETRY_MS);
+  while (performance.now() - startedAt < patience.waitMs) {
+    await sleep(RETRY_MS, undefined, patience);
     const again = await look(to, session);
     if (again.kind === 'seen') return { to, first, laterMs: performance.now() - startedAt };
   }
@@ -86,25 +88,25 @@ async function takeTurns(
   from: Node,
   to: Node,
   session: Session,
-  waitMs: number,
+  patience: Patience,
 ): Promise<{ growth: Growth; left: Session | undefined }> {
   let left = session;
   for (const [writer, reader] of [[from, to] as const, [to, from] as const]) {
     const written = await append(writer, left, PIECE);
     if (written.kind === 'odd') return { growth: { kind: 'odd', node: writer, look: written }, left };
     // A node that appends must first see what the other has appended: it has, or this loop would have ended.
-    if (written.kind !== 'seen') return { growth: await lateness(reader, writer, session, waitMs), left: undefined };
+    if (written.kind !== 'seen') return { growth: await lateness(reader, writer, session, patience), left: undefined };
     left = written.session;
     const read = await look(reader, left);
     if (read.kind === 'odd') return { growth: { kind: 'odd', node: reader, look: read }, left };
-    if (read.kind !== 'seen') return { growth: await lateness(writer, reader, session, waitMs), left: undefined };
-    if (read.size !== written.size) return { growth: await lateness(writer, reader, session, waitMs), left };
+    if (read.kind !== 'seen') return { growth: await lateness(writer, reader, session, patience), left: undefined };
+    if (read.size !== written.size) return { growth: await lateness(writer, reader, session, patience), left };
   }
   return { growth: { kind: 'kept-up' }, left };
 }
 
 /** A session of its own shows whether the reader sees in time what it did not see at once. */
-async function lateness(writer: Node, reader: Node, { repository }: Session, waitMs: number): Promise<Growth> {
+async function lateness(writer: Node, reader: Node, { repository }: Session, patience: Patience): Promise<Growth> {
   const late = { kind: 'late', writer, reader } as const;
   let session = await anotherSession(writer, repository);
   if (!session) return { ...late, caughtUp: false };
@@ -113,7 +115,7 @@ async function lateness(writer: Node, reader: Node, { repository }: Session, wai
     const written = await append(writer, session, PIECE);
     if (written.kind !== 'seen') return { ...late, caughtUp: false };
     session = written.session;
-    await sleep(waitMs);
+    await sleep(patience.waitMs, undefined, patience);
     const read = await look(reader, session);
     return { ...late, caughtUp: read.kind === 'seen' && read.size === written.size };
   } finally {

@@ -58,6 +58,8 @@ export async function doctor(cluster: Cluster, call: DoctorCall = {}): Promise<D
 export async function runDoctor(
   args: readonly string[],
   input = '',
+  /** Resolves when it should be interrupted, as by Ctrl-C. */
+  interrupt?: Promise<void>,
 ): Promise<{ code: number | null; stdout: string; stderr: string; seconds: number }> {
   const started = performance.now();
   const child = spawn(process.execPath, [CLI, 'doctor', ...args], { timeout: 120_000 });
@@ -67,6 +69,7 @@ export async function runDoctor(
   }
   child.stdin.on('error', () => {}); // it may end without reading
   child.stdin.end(input);
+  void interrupt?.then(() => child.kill('SIGINT'));
   const code = await new Promise<number | null>((resolve) => child.once('close', resolve));
   assert.equal(output.stderr.includes('    at '), false, output.stderr);
   return { code, ...output, seconds: (performance.now() - started) / 1_000 };
