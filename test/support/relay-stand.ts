@@ -81,9 +81,9 @@ export class Flow {
 
   /** Sends little by little until the first bytes wait in the relay for a receiver that does not read. It has read all then. */
   async fill(sender: 'client' | 'server', pattern: Pattern): Promise<void> {
-    const receiver = this.inner[sender === 'client' ? 'server' : 'client'];
+    const taken = (): boolean => this.inner[sender === 'client' ? 'server' : 'client']?.writableLength === 0;
     const read = (): number => (sender === 'client' ? this.relay.bytesIn : this.relay.bytesOut);
-    while (receiver?.writableLength === 0) {
+    while (taken()) {
       await this[sender].send(pattern, 8 << 10);
       while (read() < this[sender].sent) await new Promise((resolve) => setImmediate(resolve));
     }
