@@ -33,12 +33,16 @@ suite('berth doctor and users', { timeout: 300_000 }, () => {
     ['a password in clear', () => hash('-p')],
     ['a file with a byte order mark', async () => `\uFEFF${await hash('-B')}`],
   ] as [string, () => Promise<string>][]) {
-    test(`${what}: the login is rejected, with the hint that no bcrypt ran`, async (t) => {
+    test(`${what}: the login is rejected`, async (t) => {
       const { code, lines, findings } = await doctor(cluster, {
         servers: [good(), await withFile(t, await content())],
       });
       assert.deepEqual([code, lines], [1, ['FAIL AUTH_REJECTED s2', 'FAIL AUTH_DIFFERS s1, s2']]);
-      assert.match(findings[0]?.seen ?? '', /no such user, or no bcrypt hash/);
+      // Which of the two it says goes by time, of which a busy machine has its own: doctor-checks.test.ts gives it some.
+      assert.match(
+        findings[0]?.seen ?? '',
+        /got 401; probably (no such user, or no bcrypt hash|the password is another one)/,
+      );
     });
   }
 
