@@ -41,7 +41,7 @@ suite('berth doctor and users', { timeout: 300_000 }, () => {
       // Which of the two it says goes by time, of which a busy machine has its own: doctor-checks.test.ts gives it some.
       assert.match(
         findings[0]?.seen ?? '',
-        /got 401; probably (no such user, or no bcrypt hash|the password is another one)/,
+        /got 401; probably (there is no such user, or no bcrypt hash|the password is another one)/,
       );
     });
   }
