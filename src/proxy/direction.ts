@@ -36,7 +36,7 @@ export class Direction implements Reader {
     source.on('end', () => {
       this.ended = true;
       this.lastMs = performance.now();
-      if (TELLS_RESETS || source.writableEnded) this.#finish();
+      if (source.writableLength === 0 && (TELLS_RESETS || source.writableEnded)) this.#finish();
       else {
         // Writing fails after a reset: with ECONNRESET, or with EPIPE where an end did come before the reset. The error of what
         // waits, or of nothing, comes before the next turn, and the target is then to be reset, not ended.
