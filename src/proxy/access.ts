@@ -23,7 +23,8 @@ export class Access {
   #limits: AccessRules['perSource'];
   readonly #now: () => number;
   readonly #open = new Map<string, number>();
-  readonly #buckets = new LRUCache<string, Bucket>({ max: MOST_SOURCES });
+  /** Made with the first rate that is set: it takes its memory at once. */
+  #buckets: LRUCache<string, Bucket> | undefined;
 
   constructor(rules: AccessRules, now: () => number = () => performance.now()) {
     this.#limits = rules.perSource;
@@ -65,6 +66,7 @@ export class Access {
   #takeToken(source: string): boolean {
     const { count, windowMs } = this.#limits.rate;
     const nowMs = this.#now();
+    this.#buckets ??= new LRUCache({ max: MOST_SOURCES });
     const bucket = this.#buckets.get(source) ?? { tokens: count, atMs: nowMs };
     const tokens = Math.min(count, bucket.tokens + ((nowMs - bucket.atMs) * count) / windowMs);
     this.#buckets.set(source, { tokens: tokens >= 1 ? tokens - 1 : tokens, atMs: nowMs });
