@@ -20,6 +20,7 @@ test('status, in words and as JSON', async (t) => {
   const { berth } = await reachable(t, ['s1', 'another']);
   const port = await berth.port();
   await whoServes(port);
+  await berth.metricIs('berth_frontend_connections{frontend="f"}', 0);
   const words = await command('status', '-c', berth.file);
   assert.deepEqual([words.code, words.err], [0, '']);
   const lines = words.out.split('\n');

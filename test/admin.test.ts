@@ -5,6 +5,7 @@ import { Client, eventually } from './support/clients.ts';
 import {
   api,
   explain,
+  explainAway,
   folderOf,
   reload,
   serverStatus,
@@ -75,7 +76,7 @@ test('explain says where a client goes, and why', async (t) => {
   const why = async (ip = '127.0.7.1'): Promise<string> => (await explain(berth, ip)).why;
   assert.equal(await why(), 'not bound; the next connection is bound where roundrobin sends it');
   await whoServes(port, '127.0.7.1');
-  const bound = await explain(berth, '127.0.7.1');
+  const bound = await explainAway(berth, '127.0.7.1');
   assert.deepEqual([bound.client, bound.server, bound.connections], ['127.0.7.1', 's1', 0]);
   assert.ok(bound.expiresMs! > 0 && bound.expiresMs! <= 1_800_000);
   assert.equal(bound.why, 'bound to s1, which is up and takes its clients');

@@ -2,7 +2,17 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { start } from './support/berth.ts';
 import { Client, eventually, visit } from './support/clients.ts';
-import { explain, reload, serverStatus, setState, settings, status, whoServes, yaml } from './support/operator.ts';
+import {
+  explain,
+  explainAway,
+  reload,
+  serverStatus,
+  setState,
+  settings,
+  status,
+  whoServes,
+  yaml,
+} from './support/operator.ts';
 import { hangs, refusing, serve } from './support/servers.ts';
 
 const CHECKS = { healthCheck: { interval: '50ms', fastInterval: '50ms', fall: 1, rise: 1 } };
@@ -22,6 +32,7 @@ test('a reload of the same file changes nothing: sockets, bindings, health, coun
   const port = await berth.port();
   await berth.line(({ msg, server }) => msg === 'server down' && server === 'dead');
   const bound = await places(port, clients(5));
+  await berth.metricIs('berth_backend_connections_ended_total{backend="b",end="--"}', 5);
   await setState(berth, 's2', 'drain');
   await setState(berth, 's3', 'maint');
   const client = new Client({ port, from: '127.0.7.1' });
@@ -36,11 +47,8 @@ test('a reload of the same file changes nothing: sockets, bindings, health, coun
   for (let i = 0; i < 3; i++) assert.equal((await reload(berth)).msg, 'reloaded');
   assert.deepEqual(await status(berth), before);
   assert.deepEqual(await counted(), countedBefore);
-  assert.deepEqual(
-    berth.lines.slice(seen).map(({ msg }) => msg),
-    ['reloaded', 'reloaded', 'reloaded'],
-    'no flap, no socket opened anew',
-  );
+  const others = berth.lines.slice(seen).filter(({ msg }) => /listening|server (up|down)|draining/.test(msg));
+  assert.deepEqual(others, [], 'no flap, no socket opened anew');
   client.socket.write('still here');
   await client.bytes('s1\nstill here'.length);
   await setState(berth, 's3', 'ready');
@@ -143,7 +151,7 @@ test('another expire counts for the bindings that stand, from when they were mat
   const lasting = (expire: string) => settings(servers, { stickTable: { expire } });
   const berth = await start(t, yaml(lasting('1h')));
   await places(await berth.port(), clients(2));
-  const left = async (): Promise<number> => (await explain(berth, '127.0.7.1')).expiresMs ?? NaN;
+  const left = async (): Promise<number> => (await explainAway(berth, '127.0.7.1')).expiresMs ?? NaN;
   const before = await left();
   await reload(berth, lasting('2h'));
   const longer = await left();

@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { CLI, type Berth, type LogLine } from './berth.ts';
-import { Client, within } from './clients.ts';
+import { Client, eventually, within } from './clients.ts';
 import type { TestServer } from './servers.ts';
 
 /** A balancer.yml as an object: JSON is YAML. */
@@ -119,6 +119,14 @@ export async function serverStatus(berth: Berth, name: string): Promise<ServerSt
 export async function explain(berth: Berth, ip: string): Promise<Explanation> {
   const { body } = await api(berth, 'GET', `/api/v1/explain?ip=${encodeURIComponent(ip)}`);
   return (body as { backends: Explanation[] }).backends[0]!;
+}
+
+/** The same, when none of the client's connections stands any more: it sees the end a moment before the balancer counts it. */
+export function explainAway(berth: Berth, ip: string): Promise<Explanation> {
+  return eventually(`the connections of ${ip} to end`, async () => {
+    const said = await explain(berth, ip);
+    return said.connections === 0 ? said : undefined;
+  });
 }
 
 /** Of a server of backend `b`. */
