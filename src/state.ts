@@ -8,8 +8,8 @@ import { StartError } from './errors.ts';
 import type { Backend } from './pool/backend.ts';
 import type { Server } from './pool/server.ts';
 
-/** Lines between two turns of the event loop: about a millisecond's work. */
-const LINES_A_TURN = 500;
+/** Lines between two turns of the event loop: a millisecond of work or less. */
+const LINES_A_TURN = 250;
 const FORMAT = 'berth state 1';
 
 /** The file is lines of JSON: a head, then admin states and bindings, then their count: one that is torn lacks that. */

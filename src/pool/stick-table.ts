@@ -142,7 +142,10 @@ export class StickTable<S extends object> {
       home: this.#homes?.get(client),
       remainingMs,
     });
+    // Clients that come back go to the end of the roll: where they come faster than they are read, it would have none.
+    let left = 2 * this.#roll.size;
     for (const client of this.#roll) {
+      if (left-- === 0) break;
       const server = this.#away.peek(client, { allowStale: false });
       if (server) yield binding(client, server, this.#away.getRemainingTTL(client));
     }
