@@ -39,7 +39,7 @@ export class StickTable<S extends object> {
   #size: number;
   #expireMs: number;
   #away: LRUCache<string, S>;
-  /** The clients in the cache, which cannot be walked in steps while it changes; a set can. */
+  /** The clients in the cache, in its order: to list them takes the cache itself a hundred times as long. */
   readonly #roll = new Set<string>();
   readonly #entriesOf = new Map<S, number>();
   /** Only the clients that are not where they began. */
@@ -142,14 +142,12 @@ export class StickTable<S extends object> {
       home: this.#homes?.get(client),
       remainingMs,
     });
-    // Clients that come back go to the end of the roll: where they come faster than they are read, it would have none.
-    let left = 2 * this.#roll.size;
-    for (const client of this.#roll) {
-      if (left-- === 0) break;
-      const server = this.#away.peek(client, { allowStale: false });
-      if (server) yield binding(client, server, this.#away.getRemainingTTL(client));
+    // Who is bound now, each once: a walk of the living set would never end where clients come faster than it goes.
+    for (const client of [...this.#roll, ...this.#held.keys()]) {
+      const held = this.#held.get(client);
+      const server = held ? held.server : this.#away.peek(client, { allowStale: false });
+      if (server) yield binding(client, server, held ? this.#expireMs : this.#away.getRemainingTTL(client));
     }
-    for (const [client, { server }] of this.#held) if (server) yield binding(client, server, this.#expireMs);
   }
 
   /** Whether it took a binding that was kept elsewhere: one that has not run out, of a client that has none yet. Makes room for it. */
