@@ -9,13 +9,14 @@ import type { Relay } from './relay.ts';
 /** An IP literal, normalised, and a port. */
 export type Address = { readonly address: string; readonly port: number };
 
-/** Why a connection was turned away before a server was looked for. */
+/** Why a connection was turned away: all but `proxy_header_forbidden` before a server was looked for. */
 export type Refusal =
   | AccessRefusal
   | 'open_files'
   | 'max_connections'
   | 'proxy_header_invalid'
   | 'proxy_header_missing'
+  | 'proxy_header_forbidden'
   | 'server_name_unknown'
   | 'client_left';
 

@@ -2,7 +2,7 @@ import { isIPv6, type Socket } from 'node:net';
 import type { Timeouts } from '../config/schema.ts';
 import type { Backend } from '../pool/backend.ts';
 import type { Server } from '../pool/server.ts';
-import type { Address, Admission, Admitted } from './admission.ts';
+import type { Address, Admission, Admitted, Refusal } from './admission.ts';
 import type { RelayBuffers } from './buffers.ts';
 import { dial } from './dial.ts';
 import type { ProxyObserver, Via } from './observer.ts';
@@ -58,13 +58,13 @@ export class Connection {
 
   /** The connection's whole life; resolves when it is over and recorded. */
   async run(): Promise<void> {
-    const { admission, frontend, observer } = this.#around;
+    const { admission } = this.#around;
     const admitting = admission.admit(this.#relay, this.#peer);
     // Most connections need no waiting here or below: a promise that is not made is a new connection made cheaper.
     const admitted = admitting instanceof Promise ? await admitting : admitting;
     if (admitted.kind === 'refused') {
       this.#relay.refuse('PR');
-      observer.refused(frontend, admitted.reason, formatAddress(admitted.client));
+      this.#refused(admitted.reason, admitted.client);
       return;
     }
     const { client, backend } = admitted;
@@ -113,6 +113,7 @@ export class Connection {
     });
     this.#count();
     server.releaseSlot();
+    if (end === 'PR') this.#refused('proxy_header_forbidden', admitted.client);
     return end;
   }
 
@@ -210,6 +211,10 @@ export class Connection {
     const version = server.config.sendProxy ?? backend.config.sendProxy;
     if (version === 'none') return undefined;
     return buildProxyHeader(version, client, client && (destination ?? this.#relay.local));
+  }
+
+  #refused(reason: Refusal, client: Address | undefined): void {
+    this.#around.observer.refused(this.#around.frontend, reason, formatAddress(client));
   }
 
   #record({ client, serverName, backend }: Admitted, end: End): void {
