@@ -1,0 +1,167 @@
+import assert from 'node:assert/strict';
+import { readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Deployed, forThisMachine, NAME } from './support/deployed.ts';
+import { NO_DOCKER_HOST } from './support/docker-host.ts';
+import { differences, makeImage } from './support/image.ts';
+import { openWorkspace } from './support/processes.ts';
+import { ProgramError } from './support/program.ts';
+
+const USER = 'alice';
+const PASSWORD = 'of alice, with a space';
+/** As root, make-secrets.sh has the containers run as this one. */
+const RUN_AS = 10_001;
+
+test('the cluster of deploy/, brought up as an operator does it', { skip: NO_DOCKER_HOST }, async (t) => {
+  const workspace = openWorkspace();
+  t.after(() => workspace.close());
+  const deployed = new Deployed(workspace);
+  const { host, dir } = deployed;
+  await deployed.start();
+  await deployed.makeSecrets([NAME, USER], `${PASSWORD}\n`);
+  const files = [forThisMachine(dir)];
+  const compose = (args: string[], input = ''): Promise<string> => deployed.compose(args, { files, input });
+  workspace.onClose(async () => void (await compose(['down', '--timeout', '5'])));
+  await compose(['up', '-d', '--build']);
+  const berth = (await compose(['ps', '-q', 'berth'])).trim();
+  const ask = (what: string): Promise<string> =>
+    host.docker(['inspect', '--format', `{{${what}}}`, berth]).then((said) => said.trim());
+  const inBerth = (args: string[], input = ''): Promise<string> => compose(['exec', '-T', 'berth', ...args], input);
+
+  await t.test("Docker finds Berth healthy, by the image's own check", () =>
+    soon(() => ask('.State.Health.Status'), 'healthy'),
+  );
+
+  await t.test('the doctor finds nothing to complain about, --write or not', async () => {
+    const password = readFileSync(join(dir, 'secrets/berth/probe-password'), 'utf8');
+    const doctor = [
+      'berth',
+      'doctor',
+      '--name',
+      NAME,
+      '--ca',
+      '/run/secrets/ca.crt',
+      '--user',
+      'berth',
+      '--password-stdin',
+    ];
+    for (const more of [[], ['--write']]) {
+      assert.equal(await inBerth([...doctor, ...more], password), 'OK 2 nodes consistent\n');
+    }
+  });
+
+  await t.test('a docker client that has the CA logs in, pushes and pulls', async () => {
+    const [image, login] = [`${NAME}/library/redis:7`, ['login', '--username', USER, '--password-stdin', NAME]];
+    await assert.rejects(host.docker(login, { input: PASSWORD }), /certificate signed by unknown authority/);
+    await deployed.trust();
+    await assert.rejects(host.docker(login, { input: 'wrong' }), /401 Unauthorized/);
+    await host.docker(login, { input: PASSWORD });
+    await host.docker(['tag', 'redis:7', image]);
+    await host.docker(['push', image]);
+    const pushed = await host.docker(['image', 'inspect', '--format', '{{.Id}}', image]);
+    await host.docker(['rmi', image]);
+    await host.docker(['pull', image]);
+    assert.equal(await host.docker(['image', 'inspect', '--format', '{{.Id}}', image]), pushed);
+  });
+
+  await t.test('an image comes back byte for byte', async () => {
+    const image = await makeImage(join(workspace.dir, 'image'), { layers: 3, layerBytes: 3 << 20 });
+    const [pulled, at] = [join(workspace.dir, 'pulled'), `docker://${NAME}/some/image:1`];
+    const copy = (side: string, ...ends: string[]): Promise<string> => {
+      const env = { _CONTAINERS_ROOTLESS_UID: '1' };
+      return host.run(
+        'skopeo',
+        ['copy', '--insecure-policy', '-q', `--${side}-creds`, `${USER}:${PASSWORD}`, ...ends],
+        { env },
+      );
+    };
+    await copy('dest', image.source, at);
+    await copy('src', at, `dir:${pulled}`);
+    assert.deepEqual(await differences(image, pulled), []);
+  });
+
+  await t.test('Berth sees the addresses of the clients, and one client has stayed with one node', async () => {
+    const lines = (await compose(['logs', '--no-color', 'berth'])).split('\n').flatMap((line) => {
+      const [, json] = /(\{.*"msg":"connection"\})/.exec(line) ?? [];
+      return json === undefined ? [] : [JSON.parse(json) as { client: string; server: string }];
+    });
+    assert.deepEqual([...new Set(lines.map(({ client }) => client.replace(/:\d+$/, '')))], ['192.0.2.10']);
+    assert.equal(new Set(lines.map(({ server }) => server)).size, 1);
+  });
+
+  await t.test('both nodes keep what they know of blobs in the one Redis, which wants its password', async () => {
+    const redis = (...args: string[]): Promise<string> => compose(['exec', '-T', 'redis', 'redis-cli', ...args]);
+    assert.match(await redis('dbsize'), /NOAUTH/);
+    const [, password = ''] = /^REDIS_PASSWORD=(.*)$/m.exec(readFileSync(join(dir, '.env'), 'utf8')) ?? [];
+    assert.ok(Number(await redis('--no-auth-warning', '-a', password, 'dbsize')) > 0);
+    const clients = await redis('--no-auth-warning', '-a', password, 'client', 'list');
+    const hosts = new Set([...clients.matchAll(/ addr=(?!127\.)([\d.]+):/g)].map(([, host]) => host));
+    assert.equal(hosts.size, 2, clients);
+  });
+
+  await t.test('Prometheus scrapes Berth', async () => {
+    const query = 'http://127.0.0.1:9090/api/v1/query?query=up%7Bjob%3D%22berth%22%7D';
+    await soon(async () => {
+      const { data } = JSON.parse(await host.run('curl', ['-s', query])) as {
+        data: { result: { value: [number, string] }[] };
+      };
+      return data.result.map(({ value }) => value[1]).join();
+    }, '1');
+  });
+
+  await t.test('no container has a right of root, or can write to its own file system', async () => {
+    for (const service of ['s1', 's2', 'redis', 'berth', 'prometheus']) {
+      const id = (await compose(['ps', '-q', service])).trim();
+      const pid = (await host.docker(['inspect', '--format', '{{.State.Pid}}', id])).trim();
+      const status = await host.run('cat', [`/proc/${pid}/status`]);
+      for (const line of [`Uid:\t${RUN_AS}\t${RUN_AS}`, 'CapBnd:\t0000000000000000', 'NoNewPrivs:\t1']) {
+        assert.ok(status.includes(line), `${service}: ${line}\n${status}`);
+      }
+      const root = await host.run('sh', ['-c', `grep ' / ' /proc/${pid}/mounts`]);
+      assert.match(root, / ro,/, service);
+    }
+  });
+
+  await t.test('berth reload sees a balancer.yml that an editor has put in place of the old one', async () => {
+    assert.match(await inBerth(['berth', 'status']), /s1 .*up/);
+    const file = join(dir, 'berth/balancer.yml');
+    const changed = readFileSync(file, 'utf8').replace('s2: 127', 'second: 127');
+    rmSync(file);
+    writeFileSync(file, changed, { mode: 0o644 });
+    await inBerth(['berth', 'reload']);
+    assert.match(await inBerth(['berth', 'status']), /second .*up/);
+  });
+
+  await t.test('it ends by itself when it is stopped, keeps its bindings, and is then found unhealthy', async () => {
+    const check = JSON.parse(await ask('json .Config.Healthcheck.Test')) as string[];
+    const run = ['run', '--rm', '--network', 'host', '--entrypoint', check[1] ?? '', 'berth', ...check.slice(2)];
+    await host.docker(run);
+    await compose(['stop', 'berth']);
+    assert.equal(await ask('.State.ExitCode'), '0');
+    const state = join(dir, 'data/berth/state');
+    assert.match(readFileSync(state, 'utf8'), /"192\.0\.2\.10"/);
+    assert.equal(statSync(state).uid, RUN_AS);
+    await assert.rejects(host.docker(run), (error: ProgramError) => error.message.includes('exit code 1'));
+  });
+
+  await t.test('a node whose storage is not mounted does not start', async () => {
+    await compose(['down', '--volumes']);
+    assert.ok(readdirSync(join(dir, 'data/registry')).length > 0, 'what was pushed is still there');
+    const env = readFileSync(join(dir, '.env'), 'utf8').replace(/^STORAGE=.*$/m, `STORAGE=${dir}/not-mounted/registry`);
+    writeFileSync(join(dir, '.env'), env);
+    await assert.rejects(compose(['up', '-d', 's1']), /not-mounted.*no such file or directory/);
+  });
+});
+
+/** Asks again and again; half a minute, and then it is what is wrong. */
+async function soon(ask: () => Promise<string>, wanted: string): Promise<void> {
+  const deadline = Date.now() + 30_000;
+  for (;;) {
+    const said = await ask();
+    if (said === wanted) return;
+    if (Date.now() > deadline) assert.equal(said, wanted);
+    await sleep(100);
+  }
+}
