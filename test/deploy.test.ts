@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
-import { readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { appendFileSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Deployed, forThisMachine, NAME } from './support/deployed.ts';
+import { ADDRESS, Deployed, forThisMachine, NAME } from './support/deployed.ts';
 import { NO_DOCKER_HOST } from './support/docker-host.ts';
 import { differences, makeImage } from './support/image.ts';
 import { openWorkspace } from './support/processes.ts';
@@ -21,6 +21,7 @@ test('the cluster of deploy/, brought up as an operator does it', { skip: NO_DOC
   const { host, dir } = deployed;
   await deployed.start();
   await deployed.makeSecrets([NAME, USER], `${PASSWORD}\n`);
+  await workspace.run('sed', ['-i', `s/registry.example.com/${NAME}/`, join(dir, 'berth/balancer.yml')]);
   const files = [forThisMachine(dir)];
   const compose = (args: string[], input = ''): Promise<string> => deployed.compose(args, { files, input });
   workspace.onClose(async () => void (await compose(['down', '--timeout', '5'])));
@@ -28,28 +29,22 @@ test('the cluster of deploy/, brought up as an operator does it', { skip: NO_DOC
   const berth = (await compose(['ps', '-q', 'berth'])).trim();
   const ask = (what: string): Promise<string> =>
     host.docker(['inspect', '--format', `{{${what}}}`, berth]).then((said) => said.trim());
+  const redis = (...args: string[]): Promise<string> => compose(['exec', '-T', 'redis', 'redis-cli', ...args]);
   const inBerth = (args: string[], input = ''): Promise<string> => compose(['exec', '-T', 'berth', ...args], input);
 
   await t.test("Docker finds Berth healthy, by the image's own check", () =>
     soon(() => ask('.State.Health.Status'), 'healthy'),
   );
 
-  await t.test('the doctor finds nothing to complain about, --write or not', async () => {
+  const consistent = async (...more: string[]): Promise<void> => {
     const password = readFileSync(join(dir, 'secrets/berth/probe-password'), 'utf8');
-    const doctor = [
-      'berth',
-      'doctor',
-      '--name',
-      NAME,
-      '--ca',
-      '/run/secrets/ca.crt',
-      '--user',
-      'berth',
-      '--password-stdin',
-    ];
-    for (const more of [[], ['--write']]) {
-      assert.equal(await inBerth([...doctor, ...more], password), 'OK 2 nodes consistent\n');
-    }
+    const user = ['--user', 'berth', '--password-stdin'];
+    const doctor = ['berth', 'doctor', '--name', NAME, '--ca', '/run/secrets/ca.crt', ...user, ...more];
+    assert.equal(await inBerth(doctor, password), 'OK 2 nodes consistent\n');
+  };
+  await t.test('the doctor finds nothing to complain about, --write or not', async () => {
+    await consistent();
+    await consistent('--write');
   });
 
   await t.test('a docker client that has the CA logs in, pushes and pulls', async () => {
@@ -58,6 +53,8 @@ test('the cluster of deploy/, brought up as an operator does it', { skip: NO_DOC
     await deployed.trust();
     await assert.rejects(host.docker(login, { input: 'wrong' }), /401 Unauthorized/);
     await host.docker(login, { input: PASSWORD });
+    await deployed.makeSecrets([NAME, 'bob'], 'of bob');
+    await host.docker(['login', '--username', 'bob', '--password-stdin', NAME], { input: 'of bob' });
     await host.docker(['tag', 'redis:7', image]);
     await host.docker(['push', image]);
     const pushed = await host.docker(['image', 'inspect', '--format', '{{.Id}}', image]);
@@ -87,16 +84,14 @@ test('the cluster of deploy/, brought up as an operator does it', { skip: NO_DOC
       const [, json] = /(\{.*"msg":"connection"\})/.exec(line) ?? [];
       return json === undefined ? [] : [JSON.parse(json) as { client: string; server: string }];
     });
-    assert.deepEqual([...new Set(lines.map(({ client }) => client.replace(/:\d+$/, '')))], ['192.0.2.10']);
+    assert.deepEqual([...new Set(lines.map(({ client }) => client.replace(/:\d+$/, '')))], [ADDRESS]);
     assert.equal(new Set(lines.map(({ server }) => server)).size, 1);
   });
 
   await t.test('both nodes keep what they know of blobs in the one Redis, which wants its password', async () => {
-    const redis = (...args: string[]): Promise<string> => compose(['exec', '-T', 'redis', 'redis-cli', ...args]);
     assert.match(await redis('dbsize'), /NOAUTH/);
-    const [, password = ''] = /^REDIS_PASSWORD=(.*)$/m.exec(readFileSync(join(dir, '.env'), 'utf8')) ?? [];
-    assert.ok(Number(await redis('--no-auth-warning', '-a', password, 'dbsize')) > 0);
-    const clients = await redis('--no-auth-warning', '-a', password, 'client', 'list');
+    assert.ok(Number(await redis('--no-auth-warning', '-a', setting(dir, 'REDIS_PASSWORD'), 'dbsize')) > 0);
+    const clients = await redis('--no-auth-warning', '-a', setting(dir, 'REDIS_PASSWORD'), 'client', 'list');
     const hosts = new Set([...clients.matchAll(/ addr=(?!127\.)([\d.]+):/g)].map(([, host]) => host));
     assert.equal(hosts.size, 2, clients);
   });
@@ -141,22 +136,37 @@ test('the cluster of deploy/, brought up as an operator does it', { skip: NO_DOC
     await compose(['stop', 'berth']);
     assert.equal(await ask('.State.ExitCode'), '0');
     const state = join(dir, 'data/berth/state');
-    assert.match(readFileSync(state, 'utf8'), /"192\.0\.2\.10"/);
+    assert.match(readFileSync(state, 'utf8'), new RegExp(`"${ADDRESS}"`));
     assert.equal(statSync(state).uid, RUN_AS);
     await assert.rejects(host.docker(run), (error: ProgramError) => error.message.includes('exit code 1'));
+  });
+
+  await t.test('nodes and Redis have addresses of their own, as on several hosts', async () => {
+    await compose(['down', '--volumes']);
+    const at = `S1=${ADDRESS}:5001\nS2=${ADDRESS}:5002\nREDIS=${ADDRESS}:6379\nREDIS_BIND=${ADDRESS}:6379\n`;
+    appendFileSync(join(dir, '.env'), at);
+    await workspace.run('sed', ['-i', `s/127.0.0.1:500/${ADDRESS}:500/`, join(dir, 'berth/balancer.yml')]);
+    files.push('compose.hosts.yml');
+    await compose(['up', '-d']);
+    await soon(async () => /s1 .*up/.test(await inBerth(['berth', 'status']).catch(String)), true);
+    await consistent('--write');
+    assert.ok(Number(await redis('--no-auth-warning', '-a', setting(dir, 'REDIS_PASSWORD'), 'dbsize')) > 0);
   });
 
   await t.test('a node whose storage is not mounted does not start', async () => {
     await compose(['down', '--volumes']);
     assert.ok(readdirSync(join(dir, 'data/registry')).length > 0, 'what was pushed is still there');
-    const env = readFileSync(join(dir, '.env'), 'utf8').replace(/^STORAGE=.*$/m, `STORAGE=${dir}/not-mounted/registry`);
-    writeFileSync(join(dir, '.env'), env);
+    await workspace.run('sed', ['-i', `s|^STORAGE=.*|STORAGE=${dir}/not-mounted/v2|`, join(dir, '.env')]);
     await assert.rejects(compose(['up', '-d', 's1']), /not-mounted.*no such file or directory/);
   });
 });
 
+function setting(dir: string, key: string): string {
+  return new RegExp(`^${key}=(.*)$`, 'm').exec(readFileSync(join(dir, '.env'), 'utf8'))?.[1] ?? '';
+}
+
 /** Asks again and again; half a minute, and then it is what is wrong. */
-async function soon(ask: () => Promise<string>, wanted: string): Promise<void> {
+async function soon<T>(ask: () => Promise<T>, wanted: T): Promise<void> {
   const deadline = Date.now() + 30_000;
   for (;;) {
     const said = await ask();

@@ -7,9 +7,9 @@ import { DockerHost } from './docker-host.ts';
 import type { RunOptions, Workspace } from './processes.ts';
 import { importImage, type StandIn } from './stand-in.ts';
 
-export const NAME = 'registry.example.com';
+export const NAME = 'registry.test';
 /** Of the host: one of those that are nobody's (RFC 5737). */
-const ADDRESS = '192.0.2.10';
+export const ADDRESS = '192.0.2.10';
 
 export class Deployed {
   readonly host: DockerHost;
