@@ -7,7 +7,7 @@ import { ADDRESS, Deployed, forThisMachine, NAME } from './support/deployed.ts';
 import { NO_DOCKER_HOST } from './support/docker-host.ts';
 import { differences, makeImage } from './support/image.ts';
 import { openWorkspace } from './support/processes.ts';
-import { ProgramError } from './support/program.ts';
+import type { ProgramError } from './support/program.ts';
 
 const USER = 'alice';
 const PASSWORD = 'of alice, with a space';
@@ -92,8 +92,8 @@ test('the cluster of deploy/, brought up as an operator does it', { skip: NO_DOC
     assert.match(await redis('dbsize'), /NOAUTH/);
     assert.ok(Number(await redis('--no-auth-warning', '-a', setting(dir, 'REDIS_PASSWORD'), 'dbsize')) > 0);
     const clients = await redis('--no-auth-warning', '-a', setting(dir, 'REDIS_PASSWORD'), 'client', 'list');
-    const hosts = new Set([...clients.matchAll(/ addr=(?!127\.)([\d.]+):/g)].map(([, host]) => host));
-    assert.equal(hosts.size, 2, clients);
+    const nodes = new Set([...clients.matchAll(/ addr=(?!127\.)([\d.]+):/g)].map(([, from]) => from));
+    assert.equal(nodes.size, 2, clients);
   });
 
   await t.test('Prometheus scrapes Berth', async () => {
@@ -117,6 +117,13 @@ test('the cluster of deploy/, brought up as an operator does it', { skip: NO_DOC
       const root = await host.run('sh', ['-c', `grep ' / ' /proc/${pid}/mounts`]);
       assert.match(root, / ro,/, service);
     }
+  });
+
+  await t.test('a node is taken out for work on it, and put back', async () => {
+    await inBerth(['berth', 'maint', 'docker_registry/s1']);
+    assert.match(await inBerth(['berth', 'status']), /s1 .*maint/);
+    await inBerth(['berth', 'ready', 'docker_registry/s1']);
+    assert.doesNotMatch(await inBerth(['berth', 'status']), /s1 .*maint/);
   });
 
   await t.test('berth reload sees a balancer.yml that an editor has put in place of the old one', async () => {
