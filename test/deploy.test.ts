@@ -172,9 +172,9 @@ function setting(dir: string, key: string): string {
   return new RegExp(`^${key}=(.*)$`, 'm').exec(readFileSync(join(dir, '.env'), 'utf8'))?.[1] ?? '';
 }
 
-/** Asks again and again; half a minute, and then it is what is wrong. */
+/** Asks again and again; a minute, and then it is what is wrong. */
 async function soon<T>(ask: () => Promise<T>, wanted: T): Promise<void> {
-  const deadline = Date.now() + 30_000;
+  const deadline = Date.now() + 60_000;
   for (;;) {
     const said = await ask();
     if (said === wanted) return;

@@ -44,7 +44,11 @@ export class Deployed {
   compose(args: string[], { files = [], ...options }: RunOptions & { files?: string[] } = {}): Promise<string> {
     const named = ['compose.yml', ...files].flatMap((file) => ['-f', join(this.dir, file)]);
     const whole = ['--env-file', join(this.dir, '.env'), '--project-directory', this.dir, ...named, ...args];
-    return this.#workspace.run('docker-compose', whole, { ...options, env: { ...this.host.env, ...options.env } });
+    return this.#workspace.run('docker-compose', whole, {
+      timeoutMs: 300_000,
+      ...options,
+      env: { ...this.host.env, ...options.env },
+    });
   }
 }
 

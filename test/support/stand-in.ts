@@ -1,6 +1,6 @@
 /** Images that stand in for those of a registry that cannot be reached: this machine's programs, laid out as those images are. */
 import { spawnSync } from 'node:child_process';
-import { cpSync, mkdirSync, mkdtempSync, realpathSync, symlinkSync, writeFileSync } from 'node:fs';
+import { copyFileSync, cpSync, mkdirSync, mkdtempSync, realpathSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { DockerHost } from './docker-host.ts';
 import type { Workspace } from './processes.ts';
@@ -24,8 +24,8 @@ export async function importImage(workspace: Workspace, host: DockerHost, tag: s
   };
   for (const [path, program] of Object.entries(image.programs)) {
     const file = realpathSync(which(program));
-    cpSync(file, place(path));
-    for (const library of librariesOf(file)) cpSync(library, place(library), { dereference: true });
+    copyFileSync(file, place(path));
+    for (const library of librariesOf(file)) copyFileSync(library, place(library));
   }
   for (const [path, folder] of Object.entries(image.folders ?? {})) cpSync(folder, place(path), { recursive: true });
   for (const [path, text] of Object.entries(image.files ?? {})) writeFileSync(place(path), text);
