@@ -66,6 +66,7 @@ has_package() { # by its program on the PATH, wherever that came from, else by d
   local program=$1
   case $1 in
     apache2-utils) program=htpasswd ;;
+    docker.io) program=dockerd ;;
     iproute2) program=ip ;;
   esac
   if PATH=$PATH:/usr/sbin:/sbin command -v "$program" >/dev/null; then return 0; fi
