@@ -183,7 +183,13 @@ test('a proxy that sends no header in time, another one or a part of one is turn
   gone?.socket.resetAndDestroy();
   finished?.socket.end();
   await berth.metricIs(refused('client_left'), 2);
+  const ends = (await berth.connections(8)).map(({ end, backend }) => `${end} ${backend}`);
+  assert.deepEqual(ends.toSorted(), [
+    ...Array(2).fill('CR undefined'),
+    ...Array(4).fill('PR undefined'),
+    ...Array(2).fill('cR undefined'),
+  ]);
+  assert.equal(await berth.metric('berth_frontend_connections_total{frontend="f"}'), 8);
   await berth.metricIs('berth_frontend_connections{frontend="f"}', 0);
   assert.equal(servers[0]?.accepted, 0);
-  assert.equal(berth.lines.filter(({ msg }) => msg === 'connection').length, 0);
 });
