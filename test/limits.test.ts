@@ -99,6 +99,21 @@ test('when the limit of open files is lowered below what is open, connections go
   await inside.finish();
 });
 
+test('a reload that cannot open a file changes nothing and kills nothing, and the next one works', async (t) => {
+  const servers = await serve(t, ['s1']);
+  const berth = await start(t, oneBackend(addresses(servers)));
+  const client = new Client({ port: await berth.port() });
+  await client.line();
+  const limit = (files: string): unknown => execFileSync('prlimit', ['--pid', String(berth.pid), `--nofile=${files}`]);
+  limit('5:');
+  assert.equal((await reload(berth)).msg, 'reload failed; the old configuration stays in force');
+  limit('4096:');
+  assert.equal((await reload(berth)).msg, 'reloaded');
+  client.socket.write('still here');
+  await client.bytes('s1\nstill here'.length);
+  await client.finish();
+});
+
 test('a frontend takes as many connections as its maxConnections, and the next when one of them ends', async (t) => {
   const servers = await serve(t, ['s1']);
   const config = oneBackend(addresses(servers)).replace('backend: b\n', 'backend: b\n    maxConnections: 2\n');
