@@ -4,7 +4,7 @@ import { networkInterfaces } from 'node:os';
 import { test } from 'node:test';
 import * as fc from 'fast-check';
 import { Access, type AccessRules } from '../src/proxy/access.ts';
-import { buildProxyHeader } from '../src/proxy/proxy-protocol.ts';
+import { buildProxyHeader } from '../src/pool/proxy-protocol.ts';
 import { oneBackend, start } from './support/berth.ts';
 import { Client, visit } from './support/clients.ts';
 import { reload } from './support/operator.ts';

@@ -1,7 +1,7 @@
 /** PROXY headers that proxies in front of the running program send. */
 import assert from 'node:assert/strict';
 import { test, type TestContext } from 'node:test';
-import { buildProxyHeader, MOST_HEADER_BYTES } from '../src/proxy/proxy-protocol.ts';
+import { buildProxyHeader, MOST_HEADER_BYTES } from '../src/pool/proxy-protocol.ts';
 import { oneBackend, start, type Berth } from './support/berth.ts';
 import { explain } from './support/operator.ts';
 import { send } from './support/people.ts';
@@ -183,7 +183,7 @@ test('a proxy that sends no header in time, another one or a part of one is turn
   gone?.socket.resetAndDestroy();
   finished?.socket.end();
   await berth.metricIs(refused('client_left'), 2);
-  const ends = (await berth.connections(8)).map(({ end, backend }) => `${end} ${backend}`);
+  const ends = (await berth.connections(8)).map(({ end, backend }) => `${String(end)} ${String(backend)}`);
   assert.deepEqual(ends.toSorted(), [
     ...Array(2).fill('CR undefined'),
     ...Array(4).fill('PR undefined'),

@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { networkInterfaces, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { buildProxyHeader, parseProxyHeader } from '../src/proxy/proxy-protocol.ts';
+import { buildProxyHeader, parseProxyHeader } from '../src/pool/proxy-protocol.ts';
 import { oneBackend, start } from './support/berth.ts';
 import { Client, eventually } from './support/clients.ts';
 import { NO_HAPROXY, startHaproxy } from './support/haproxy.ts';

@@ -6,7 +6,7 @@ import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { connect as connectTls } from 'node:tls';
-import { buildProxyHeader, parseProxyHeader, type ProxyHeader } from '../src/proxy/proxy-protocol.ts';
+import { buildProxyHeader, parseProxyHeader, type ProxyHeader } from '../src/pool/proxy-protocol.ts';
 import { accepts, openWorkspace } from './support/processes.ts';
 
 const env = { ...process.env, PATH: `${process.env['PATH']}:/usr/sbin` };

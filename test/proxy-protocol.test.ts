@@ -8,7 +8,7 @@ import {
   MOST_HEADER_BYTES,
   parseProxyHeader,
   type ProxiedEndpoint,
-} from '../src/proxy/proxy-protocol.ts';
+} from '../src/pool/proxy-protocol.ts';
 
 const SIGNATURE = '0d0a0d0a000d0a515549540a';
 const V4_BODY = 'c0a80001c0a8000bdc0401bb';

@@ -190,8 +190,9 @@ export class Backend {
 
   /** One server for each entry, or for each address that DNS has found for it, called after that address. */
   #wanted(backend: BackendConfig): Wanted[] {
-    return Object.entries(backend.servers).flatMap(([name, config]) => {
-      const { address } = config;
+    return Object.entries(backend.servers).flatMap(([name, own]) => {
+      const { address } = own;
+      const config = { ...own, sendProxy: own.sendProxy ?? backend.sendProxy };
       const resolveIntervalMs = config.resolveInterval ?? backend.resolveInterval;
       if (!('discover' in address)) return [{ name, config: { ...config, address }, resolveIntervalMs }];
       const found = this.#found.get(questionKey(name, address)) ?? [];

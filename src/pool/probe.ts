@@ -6,6 +6,7 @@ import type { HealthCheckConfig } from '../config/schema.ts';
 import { formatDuration, formatEndpoint, type Endpoint } from '../config/values.ts';
 import { connectFailure } from './failures.ts';
 import type { Observation } from './health.ts';
+import { buildProxyHeader } from './proxy-protocol.ts';
 
 /** What a check saw. */
 export type ProbeResult = Observation & {
@@ -15,8 +16,18 @@ export type ProbeResult = Observation & {
   readonly notMade?: boolean;
 };
 
-/** Checks the node at `endpoint`, which `name` resolved to. Ends within the check's timeout and never rejects. */
-export type Probe = (endpoint: Endpoint, name: string, check: HealthCheckConfig) => Promise<ProbeResult>;
+export type SendProxy = 'none' | 'v1' | 'v2';
+
+/**
+ * Checks the node at `endpoint`, which `name` resolved to; a node that awaits a PROXY header is told that the connection is
+ * nobody's but ours. Ends within the check's timeout and never rejects.
+ */
+export type Probe = (
+  endpoint: Endpoint,
+  name: string,
+  check: HealthCheckConfig,
+  sendProxy?: SendProxy,
+) => Promise<ProbeResult>;
 
 /** A registry's answer to a tag list that does not exist is some hundred bytes. */
 const LARGEST_BODY_BYTES = 64 << 10;
@@ -25,10 +36,10 @@ const LARGEST_HEADER_BYTES = 16 << 10;
 /** A failure that the operator reads as the reason for a server's being down. */
 class CheckFailed extends Error {}
 
-export const probe: Probe = async (endpoint, name, check) => {
+export const probe: Probe = async (endpoint, name, check, sendProxy = 'none') => {
   const signal = AbortSignal.timeout(check.timeout);
   const seen: { certificateExpiry?: number } = {};
-  const node = { endpoint, name: serverName(check) ?? name, check, signal, seen };
+  const node = { endpoint, name: serverName(check) ?? name, check, sendProxy, signal, seen };
   let step = '';
   try {
     if (check.type === 'tcp') (await open(node)).destroy();
@@ -53,6 +64,7 @@ type Node = {
   readonly endpoint: Endpoint;
   readonly name: string;
   readonly check: HealthCheckConfig;
+  readonly sendProxy: SendProxy;
   readonly signal: AbortSignal;
   readonly seen: { certificateExpiry?: number };
 };
@@ -132,11 +144,12 @@ async function readCapped(response: IncomingMessage): Promise<string> {
 }
 
 /** A connected socket, over TLS where the check asks for it. The caller destroys it. */
-async function open({ endpoint, name, check, signal, seen }: Node): Promise<Socket> {
+async function open({ endpoint, name, check, sendProxy, signal, seen }: Node): Promise<Socket> {
   const socket = connectTcp({ ...endpoint, autoSelectFamily: false, signal });
   await once(socket, 'connect');
   // From here on errors reach whoever reads; a late one after that must not be an uncaught one.
   socket.on('error', () => {});
+  if (sendProxy !== 'none') socket.write(buildProxyHeader(sendProxy, undefined, undefined));
   if (check.tls === false) return socket;
   const { tls } = check;
   const secure = connectTls({

@@ -188,8 +188,12 @@ export class Server {
     const [host, monitor] = [this.#address, this.#monitor];
     if (host === undefined) return this.health;
     const startedMs = performance.now();
-    const port = config.port === 'same' ? this.#port : config.port;
-    const result = await this.#probe({ host, port }, this.config.address.host, config);
+    const { address, sendProxy } = this.config;
+    const result =
+      config.port === 'same'
+        ? await this.#probe({ host, port: this.#port }, address.host, config, sendProxy)
+        : // What listens at another port is not what clients are sent to.
+          await this.#probe({ host, port: config.port }, address.host, config);
     if (result.notMade === true) return this.health;
     this.lastCheckSeconds = (performance.now() - startedMs) / 1_000;
     if (result.certificateExpiry !== undefined) this.certificateExpiry = result.certificateExpiry;

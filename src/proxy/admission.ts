@@ -1,9 +1,9 @@
 import type { FrontendConfig } from '../config/schema.ts';
 import type { Backend } from '../pool/backend.ts';
+import { parseProxyHeader } from '../pool/proxy-protocol.ts';
 import { Access, ACCESS_REFUSALS, contains, networks, type Networks } from './access.ts';
 import { parseClientHello, sniMatch } from './client-hello.ts';
 import { peek } from './preface.ts';
-import { parseProxyHeader } from './proxy-protocol.ts';
 import type { Relay } from './relay.ts';
 
 /** An IP literal, normalised, and a port. */

@@ -1,12 +1,12 @@
 import { isIPv6, type Socket } from 'node:net';
 import type { Timeouts } from '../config/schema.ts';
 import type { Backend } from '../pool/backend.ts';
+import { buildProxyHeader, looksLikeProxyHeader } from '../pool/proxy-protocol.ts';
 import type { Server } from '../pool/server.ts';
 import type { Address, Admission, Admitted, Refusal } from './admission.ts';
 import type { RelayBuffers } from './buffers.ts';
 import { dial } from './dial.ts';
 import type { ProxyObserver, Via } from './observer.ts';
-import { buildProxyHeader, looksLikeProxyHeader } from './proxy-protocol.ts';
 import { Relay, type End } from './relay.ts';
 import type { Sockets } from './sockets.ts';
 

@@ -3,7 +3,7 @@
  * "Section N" is https://github.com/haproxy/haproxy/blob/master/doc/proxy-protocol.txt.
  */
 import { isIP, isIPv4, isIPv6, SocketAddress } from 'node:net';
-import { ipv6Groups, normaliseAddress } from '../pool/client-key.ts';
+import { ipv6Groups, normaliseAddress } from './client-key.ts';
 
 /** `address` is an IP literal, in a header we parsed spelt as the kernel spells it (so that it compares as text), `port` 0 to 65535. */
 export type ProxiedEndpoint = { readonly address: string; readonly port: number };
