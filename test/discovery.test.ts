@@ -1,11 +1,15 @@
 /** Servers that DNS names, with a real DNS server; the schedule by itself on a mocked clock. */
 import assert from 'node:assert/strict';
+import { join } from 'node:path';
 import { describe, test, type TestContext } from 'node:test';
-import { Discovery } from '../src/pool/discovery.ts';
+import { createServer as createTlsServer } from 'node:tls';
+import { Discovery, type DnsAnswer } from '../src/pool/discovery.ts';
+import { Authority } from './support/authority.ts';
 import { oneBackend, start, type Berth } from './support/berth.ts';
 import { Client } from './support/clients.ts';
 import { NO_DNS, resolver, type DnsServer } from './support/dns.ts';
 import { change, servers as status, setState } from './support/asked.ts';
+import { listen } from './support/listening.ts';
 import { come, hold, leave, somebody } from './support/people.ts';
 import { echoes, TestServer } from './support/servers.ts';
 
@@ -189,6 +193,44 @@ describe('with a DNS server', { skip: NO_DNS }, () => {
     await has(berth, dns, [...named(a), `r-[::1]:${a?.port}`].toSorted());
   });
 
+  test('where one family cannot be asked for now, its servers stay; they go where it has none any more', async (t) => {
+    const { dns, through } = await resolver(t);
+    const [a, b] = await behindOneName(t, ['a', 'b']);
+    const six = `r-[::1]:${a?.port}`;
+    dns.addresses('r.test', ...hosts(a), '::1');
+    const berth = await start(t, config(`dns:r.test:${a?.port}`), { through });
+    await has(berth, dns, [...named(a), six].toSorted());
+    dns.failingFor.add('AAAA r.test');
+    dns.addresses('r.test', ...hosts(b));
+    await has(berth, dns, [...named(b), six].toSorted());
+    await dns.askedAgain('AAAA r.test');
+    await has(berth, dns, [...named(b), six].toSorted());
+    dns.failingFor.clear();
+    await has(berth, dns, named(b));
+  });
+
+  for (const kind of ['dns', 'srv'] as const) {
+    test(`TLS checks of servers that are found (${kind}) ask for the name, and look for it in the certificate`, async (t) => {
+      const { dns, through } = await resolver(t);
+      const authority = new Authority();
+      t.after(() => authority.remove());
+      const asked: string[] = [];
+      const SNICallback = (name: string, done: (error: null) => void): void => {
+        asked.push(name);
+        done(null);
+      };
+      const port = await listen(t, createTlsServer({ ...authority.sign('DNS:node.test'), SNICallback }));
+      dns.addresses('node.test', '127.0.0.1');
+      dns.services('_registry._tcp.r.test', { target: 'node.test', port });
+      const check = `healthCheck: { tls: { ca: "${join(authority.folder, 'ca.pem')}" }, interval: 50ms }`;
+      const address = kind === 'dns' ? `dns:node.test:${port}` : 'srv:_registry._tcp.r.test';
+      const berth = await start(t, oneBackend([address], check), { through });
+      const passed = `berth_server_checks_total{backend="b",server="s1-127.0.0.1:${port}",result="passed"}`;
+      await berth.metricIs(passed, (count) => count > 0);
+      assert.equal(asked[0], 'node.test');
+    });
+  }
+
   test('the time to live of an answer brings the next question forward', async (t) => {
     const { dns, through } = await resolver(t);
     const [a, b] = await behindOneName(t, ['a', 'b']);
@@ -203,13 +245,13 @@ describe('with a DNS server', { skip: NO_DNS }, () => {
 
 test('DNS is asked again after the interval, or after the time to live where that is shorter, but no sooner than in a second', async (t) => {
   t.mock.timers.enable({ apis: ['setTimeout'] });
-  const endpoints = [{ host: '10.0.0.1', port: 5_000 }];
+  const endpoints = [{ host: '10.0.0.1', port: 5_000, name: 'r.test' }];
   let asked = 0;
-  let answer: () => Promise<{ endpoints: typeof endpoints; ttlSeconds: number }>;
+  let answer: () => Promise<Omit<DnsAnswer, 'unanswered'>>;
   const heard: number[] = [];
-  const ask = (): ReturnType<typeof answer> => {
+  const ask = async (): Promise<DnsAnswer> => {
     asked++;
-    return answer();
+    return { ...(await answer()), unanswered: [] };
   };
   const discovery = new Discovery(
     { discover: 'dns', name: 'r.test', port: 5_000 },

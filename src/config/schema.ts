@@ -179,7 +179,7 @@ const server = z.union([
   serverAddress().transform((address) => ({ ...standardOptions, address })),
   serverOptions.extend({
     address: serverAddress().describe(
-      'HOST:PORT, whose name is resolved at start and again; dns:NAME:PORT or srv:NAME for one server for each address found',
+      'HOST:PORT, resolved again and again; dns:NAME:PORT or srv:NAME, a server for each address; SRV weight and priority are unused',
     ),
   }),
 ]);
@@ -270,7 +270,11 @@ export type FrontendConfig = Config['frontends'][string];
 export type BackendConfig = Config['backends'][string];
 export type ServerConfig = BackendConfig['servers'][string];
 /** Of a server whose address is known, if only by name. */
-export type StaticServerConfig = Omit<ServerConfig, 'address'> & { readonly address: Endpoint };
+export type StaticServerConfig = Omit<ServerConfig, 'address'> & {
+  readonly address: Endpoint;
+  /** The name that DNS gave this address for: a certificate is for that. */
+  readonly foundAs?: string;
+};
 export type StickTableConfig = Exclude<BackendConfig['stickTable'], false>;
 export type HealthCheckConfig = Exclude<BackendConfig['healthCheck'], false>;
 export type AdminConfig = z.output<typeof admin>;

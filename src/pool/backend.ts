@@ -1,9 +1,9 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { BackendConfig, StaticServerConfig } from '../config/schema.ts';
-import { formatEndpoint, type Discovered, type Endpoint } from '../config/values.ts';
+import { formatEndpoint, type Discovered } from '../config/values.ts';
 import { choose, keptServer, type Choice, type Pool } from './choose.ts';
 import { clientKey } from './client-key.ts';
-import { Discovery } from './discovery.ts';
+import { Discovery, type Found } from './discovery.ts';
 import type { PoolObserver } from './observer.ts';
 import { POLICIES, type Policy } from './policies.ts';
 import { Server } from './server.ts';
@@ -27,7 +27,7 @@ export class Backend {
   #table: StickTable<Server> | undefined;
   /** What is asked of DNS, and what it has found, by question. */
   readonly #discoveries = new Map<string, Discovery>();
-  readonly #found = new Map<string, readonly Endpoint[]>();
+  readonly #found = new Map<string, readonly Found[]>();
   #sweep: NodeJS.Timeout | undefined;
   #started = false;
 
@@ -199,9 +199,9 @@ export class Backend {
       const endpoints = found.map((endpoint) => [formatEndpoint(endpoint), endpoint] as const);
       return [...new Map(endpoints)]
         .toSorted(([a], [b]) => (a < b ? -1 : 1))
-        .map(([text, endpoint]) => ({
+        .map(([text, { host, port, name: foundAs }]) => ({
           name: `${name}-${text}`,
-          config: { ...config, address: endpoint },
+          config: { ...config, address: { host, port }, foundAs },
           resolveIntervalMs,
         }));
     });

@@ -188,12 +188,12 @@ export class Server {
     const [host, monitor] = [this.#address, this.#monitor];
     if (host === undefined) return this.health;
     const startedMs = performance.now();
-    const { address, sendProxy } = this.config;
+    const { address, foundAs = address.host, sendProxy } = this.config;
     const result =
       config.port === 'same'
-        ? await this.#probe({ host, port: this.#port }, address.host, config, sendProxy)
+        ? await this.#probe({ host, port: this.#port }, foundAs, config, sendProxy)
         : // What listens at another port is not what clients are sent to.
-          await this.#probe({ host, port: config.port }, address.host, config);
+          await this.#probe({ host, port: config.port }, foundAs, config);
     if (result.notMade === true) return this.health;
     this.lastCheckSeconds = (performance.now() - startedMs) / 1_000;
     if (result.certificateExpiry !== undefined) this.certificateExpiry = result.certificateExpiry;

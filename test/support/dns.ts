@@ -32,7 +32,7 @@ export class DnsServer {
   readonly records = new Map<string, readonly Answer[]>();
   /** It says SERVFAIL to all. */
   failing = false;
-  /** And to questions for these names. */
+  /** And to questions for these names, or of one type for them: `AAAA r.test`. */
   readonly failingFor = new Set<string>();
   ttl = 0;
   /** How often it was asked for a name, by type: `A r.test`. */
@@ -61,7 +61,7 @@ export class DnsServer {
     const name = question?.name.toLowerCase() ?? '';
     const key = `${question?.type} ${name}`;
     this.asked.set(key, (this.asked.get(key) ?? 0) + 1);
-    const failing = this.failing || this.failingFor.has(name);
+    const failing = this.failing || this.failingFor.has(name) || this.failingFor.has(key);
     const records = failing ? undefined : this.records.get(name);
     const rcode = failing ? RCODE.SERVFAIL : records ? RCODE.NOERROR : RCODE.NXDOMAIN;
     return encode({
