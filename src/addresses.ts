@@ -4,6 +4,7 @@ import { metricsServer, type MetricsParts } from './admin/metrics-server.ts';
 import { STANDARD_ADMIN, type Config } from './config/schema.ts';
 import type { Control } from './control.ts';
 import { StartError } from './errors.ts';
+import type { Listeners } from './listen.ts';
 import type { Log } from './log.ts';
 
 /** What is opened for a configuration that is not in force yet. `admin` is 'none' where nothing may be opened. */
@@ -18,9 +19,9 @@ export class Addresses {
   readonly #admin: AdminServer;
   readonly #log: Log;
 
-  constructor(parts: MetricsParts, control: Control, log: Log) {
-    this.#metrics = metricsServer(parts);
-    this.#admin = new AdminServer(control);
+  constructor(parts: MetricsParts, control: Control, log: Log, listeners: Listeners) {
+    this.#metrics = metricsServer(parts, listeners);
+    this.#admin = new AdminServer(control, listeners);
     this.#log = log;
   }
 

@@ -1,8 +1,9 @@
 import { Addresses, type OpenedAddresses } from './addresses.ts';
 import type { Config, FrontendConfig } from './config/schema.ts';
+import { bindKey } from './config/values.ts';
 import { Control, type Running } from './control.ts';
 import { StartError } from './errors.ts';
-import { InheritedSockets } from './listen.ts';
+import { InheritedSockets, Listeners } from './listen.ts';
 import type { Log } from './log.ts';
 import { Metrics } from './metrics.ts';
 import { Backend } from './pool/backend.ts';
@@ -32,6 +33,7 @@ export class Balancer implements Running {
   readonly #sockets: Sockets;
   readonly #buffers = new RelayBuffers();
   readonly #inherited = new InheritedSockets();
+  readonly #listeners = new Listeners();
   readonly #capacity: Capacity = { most: 0, open: 0 };
   readonly #observer: Reports;
   readonly #metrics: Metrics;
@@ -61,7 +63,7 @@ export class Balancer implements Running {
     });
     this.#metrics = new Metrics(this);
     const asked = { metrics: () => this.#metrics.expose(), notReady: () => this.#notReady() };
-    this.#addresses = new Addresses(asked, new Control(this, reload), log);
+    this.#addresses = new Addresses(asked, new Control(this, reload), log, this.#listeners);
     this.#state = new StateKeeper(
       () => this.backends,
       (stateFile, reason) => log.error({ file: stateFile, reason }, 'state not saved'),
@@ -168,8 +170,8 @@ export class Balancer implements Running {
   #leaving(config: Config): Map<string, Frontend> {
     const leaving = new Map<string, Frontend>();
     for (const [name, frontend] of this.#frontends) {
-      const stay = new Set(config.frontends[name]?.bind.map(({ text }) => text));
-      for (const text of frontend.binds) if (!stay.has(text)) leaving.set(text, frontend);
+      const stay = new Set(config.frontends[name]?.bind.map(bindKey));
+      for (const key of frontend.binds) if (!stay.has(key)) leaving.set(key, frontend);
     }
     return leaving;
   }
@@ -236,6 +238,7 @@ export class Balancer implements Running {
       routes: routes(frontend, backends),
       timeouts: config.timeouts,
       capacity: this.#capacity,
+      listeners: this.#listeners,
       inherited: (asked) => this.#inherited.take(asked, Object.keys(config.frontends)),
       buffers: this.#buffers,
       sockets: this.#sockets,

@@ -1,34 +1,64 @@
 import { existsSync, lstatSync, unlinkSync } from 'node:fs';
 import { connect, type ListenOptions, type Server } from 'node:net';
 import { dirname } from 'node:path';
-import type { Bind } from './config/values.ts';
+import { bindsCollide, parseBind, type Bind } from './config/values.ts';
 import { StartError } from './errors.ts';
 
 /** The kernel cuts it to net.core.somaxconn. */
 const BACKLOG = 4096;
 
-/**
- * Listens on `bind`; `owner` is named in what goes wrong. `*` is one dual-stack socket, or IPv4 alone where the machine has
- * no IPv6. A unix socket's path that nobody answers at any more is taken over. A descriptor that was inherited takes the
- * place of `bind`. Rejects with a StartError.
- */
-export async function listen(server: Server, bind: Bind, owner: string, inheritedFd?: number): Promise<void> {
+/** What listens in this process, so that it does not take itself for another one. */
+export class Listeners {
+  readonly #binds = new Map<Server, Bind>();
+
+  /**
+   * Listens on `bind`; `owner` is named in what goes wrong. `*` is one dual-stack socket, or IPv4 alone where the machine has
+   * no IPv6. A unix socket's path that nobody answers at any more is taken over. A descriptor that was inherited takes the
+   * place of `bind`. Rejects with a StartError.
+   */
+  async listen(server: Server, bind: Bind, owner: string, inheritedFd?: number): Promise<void> {
+    try {
+      await listen(server, bind, inheritedFd);
+    } catch (error) {
+      throw fault(error as NodeJS.ErrnoException, bind, owner, this.#inTheWay(error as BindError, bind));
+    }
+    this.#binds.set(server, bind);
+    // Not before its last connection has ended: until then `listening` says how it is.
+    server.once('close', () => this.#binds.delete(server));
+  }
+
+  #inTheWay({ code, address }: BindError, wanted: Bind): Bind | undefined {
+    if (code !== 'EADDRINUSE') return undefined;
+    // A name that was looked up.
+    const resolved =
+      wanted.kind === 'tcp' && wanted.host !== '*' ? { ...wanted, host: address ?? wanted.host } : wanted;
+    for (const [server, bind] of this.#binds) {
+      const own = server.listening ? ownBind(server, bind) : undefined;
+      if (own && bindsCollide(own, resolved)) return own;
+    }
+    return undefined;
+  }
+}
+
+type BindError = NodeJS.ErrnoException & { readonly address?: string };
+
+/** With the port that it was given and the address that its name has. */
+function ownBind(server: Server, bind: Bind): Bind | undefined {
+  const address = listeningAddress(server);
+  return parseBind(bind.kind === 'tcp' && bind.host === '*' ? address.replace(/^.*:/, '*:') : address);
+}
+
+async function listen(server: Server, bind: Bind, inheritedFd?: number): Promise<void> {
   try {
     await tryListen(server, inheritedFd === undefined ? optionsFor(bind) : { fd: inheritedFd, backlog: BACKLOG });
   } catch (error) {
     const code = codeOf(error as NodeJS.ErrnoException, bind);
     const noIPv6 = bind.kind === 'tcp' && bind.host === '*' && ['EAFNOSUPPORT', 'EADDRNOTAVAIL'].includes(code);
     const stale = bind.kind === 'unix' && code === 'EADDRINUSE' && (await nobodyAnswers(bind.path));
-    try {
-      if (noIPv6) return await tryListen(server, { host: '0.0.0.0', port: bind.port, backlog: BACKLOG });
-      if (stale) {
-        unlinkSync(bind.path);
-        return await tryListen(server, optionsFor(bind));
-      }
-    } catch (second) {
-      throw fault(second as NodeJS.ErrnoException, bind, owner);
-    }
-    throw fault(error as NodeJS.ErrnoException, bind, owner);
+    if (noIPv6) return tryListen(server, { host: '0.0.0.0', port: bind.port, backlog: BACKLOG });
+    if (!stale) throw error;
+    unlinkSync(bind.path);
+    return tryListen(server, optionsFor(bind));
   }
 }
 
@@ -96,11 +126,13 @@ function codeOf({ code = 'UNKNOWN' }: NodeJS.ErrnoException, bind: Bind): string
   return file && !file.isSocket() ? 'ENOTSOCK' : code;
 }
 
-function fault(error: NodeJS.ErrnoException, bind: Bind, owner: string): StartError {
+function fault(error: NodeJS.ErrnoException, bind: Bind, owner: string, own: Bind | undefined): StartError {
   const code = codeOf(error, bind);
   const port = bind.kind === 'tcp' ? bind.port : 0;
   const known: Record<string, string> = {
-    EADDRINUSE: 'another process listens there. Stop it, or bind another address',
+    EADDRINUSE: own
+      ? `this balancer itself listens on ${own.text}; restart it to change that`
+      : 'another process listens there. Stop it, or bind another address',
     EACCES:
       port > 0 && port < 1024
         ? 'permission denied. Ports below 1024 need CAP_NET_BIND_SERVICE (setcap cap_net_bind_service=+ep on the node binary, or AmbientCapabilities in a systemd unit) or root'

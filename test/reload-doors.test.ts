@@ -224,3 +224,45 @@ test('a signal to end that comes in the middle of a reload is obeyed', async (t)
     assert.equal(berth.lines.at(-1)?.msg, 'stopped');
   }
 });
+
+test('a bind that is only written in another way is the same', async (t) => {
+  const plain = settings(await serve(t, ['s1']));
+  const free = createServer().listen(0, '::');
+  await once(free, 'listening');
+  const { port } = free.address() as AddressInfo;
+  await new Promise((resolve) => free.close(resolve));
+  const berth = await start(t, yaml(withDoors({ ...plain, metrics: { bind: 'LOCALHOST:0' } }, { f: [`*:${port}`] })));
+  const before = await doors(berth);
+  const seen = berth.lines.length;
+  for (const [name, bind] of [
+    ['f', `:${port}`],
+    ['g', `*:${port}`],
+  ] as const) {
+    const file = withDoors({ ...plain, metrics: { bind: 'localhost:0' } }, { [name]: [bind] });
+    assert.equal((await reload(berth, file)).msg, 'reloaded');
+    assert.deepEqual(await doors(berth, name), before);
+    assert.equal(await whoServes(port), 's1');
+  }
+  assert.ok(!berth.lines.slice(seen).some(({ msg }) => msg === 'metrics listening'), 'nor has that moved');
+});
+
+test('where a bind is widened its own socket is in the way, and the problem says so', async (t) => {
+  const plain = settings(await serve(t, ['s1']));
+  const berth = await start(t, yaml(withDoors(plain, { f: ['127.0.0.1:0'] })));
+  const [narrow = ''] = (await doors(berth)) ?? [];
+  const own = (address: string): string => `this balancer itself listens on ${address}; restart it to change that`;
+  for (const wide of ['*', '0.0.0.0', 'localhost']) {
+    const bind = `${wide}:${portOf(narrow)}`;
+    const { problems } = await reload(berth, withDoors(plain, { f: [bind] }));
+    assert.deepEqual(problems, [`cannot listen on ${bind} (frontend f): ${own(narrow)}`]);
+  }
+  const admin = String(berth.lines.find(({ msg }) => msg === 'admin listening')?.['address']);
+  const { problems } = await reload(berth, { ...plain, metrics: { bind: admin } });
+  assert.deepEqual(problems, [`cannot listen on ${admin} (metrics): ${own(admin)}`]);
+  const taken = await takenPort(t);
+  assert.match(
+    String((await reload(berth, withDoors(plain, { f: [taken] })))['problems']),
+    /another process listens there/,
+  );
+  assert.equal(await whoServes(portOf(narrow)), 's1');
+});

@@ -3,6 +3,7 @@ import type { IncomingMessage } from 'node:http';
 import { isIP } from 'node:net';
 import type { AdminConfig } from '../config/schema.ts';
 import { NotFound, type Control } from '../control.ts';
+import type { Listeners } from '../listen.ts';
 import { ADMIN_STATES } from '../pool/server.ts';
 import { HttpAddress, type OpenedHttp } from './http-address.ts';
 
@@ -13,18 +14,19 @@ type Reply = { readonly status: number; readonly body: object; readonly headers?
 /** The operator's JSON API. Nothing is changed by a GET, nor by a web page that a browser on this machine has open. */
 export class AdminServer {
   readonly #control: Control;
-  readonly #http = new HttpAddress('admin', async (request, response) => {
-    const { status, body, headers } = await this.#answer(request).catch((error: Error): Reply => ({
-      status: 500,
-      body: { error: error.message },
-    }));
-    response.writeHead(status, { 'content-type': 'application/json', 'cache-control': 'no-store', ...headers });
-    response.end(`${JSON.stringify(body, null, 2)}\n`);
-  });
+  readonly #http: HttpAddress;
   #token: string | undefined;
 
-  constructor(control: Control) {
+  constructor(control: Control, listeners: Listeners) {
     this.#control = control;
+    this.#http = new HttpAddress('admin', listeners, async (request, response) => {
+      const { status, body, headers } = await this.#answer(request).catch((error: Error): Reply => ({
+        status: 500,
+        body: { error: error.message },
+      }));
+      response.writeHead(status, { 'content-type': 'application/json', 'cache-control': 'no-store', ...headers });
+      response.end(`${JSON.stringify(body, null, 2)}\n`);
+    });
   }
 
   get address(): string | undefined {

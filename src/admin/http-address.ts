@@ -1,6 +1,6 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import type { Bind } from '../config/values.ts';
-import { listen, listeningAddress } from '../listen.ts';
+import { bindKey, type Bind } from '../config/values.ts';
+import { listeningAddress, type Listeners } from '../listen.ts';
 
 /** However many clients there are, they leave descriptors to the connections. */
 const MOST_CONNECTIONS = 16;
@@ -14,13 +14,19 @@ export type OpenedHttp = { readonly server: Server; readonly bind: Bind };
 /** A small HTTP server whose address may change while it runs. */
 export class HttpAddress {
   readonly #owner: string;
+  readonly #listeners: Listeners;
   readonly #answer: (request: IncomingMessage, response: ServerResponse) => Promise<void>;
   #server: Server | undefined;
   #bind: Bind | undefined;
 
   /** `owner` is named in what goes wrong; `answer` must not reject. */
-  constructor(owner: string, answer: (request: IncomingMessage, response: ServerResponse) => Promise<void>) {
+  constructor(
+    owner: string,
+    listeners: Listeners,
+    answer: (request: IncomingMessage, response: ServerResponse) => Promise<void>,
+  ) {
     this.#owner = owner;
+    this.#listeners = listeners;
     this.#answer = answer;
   }
 
@@ -31,7 +37,7 @@ export class HttpAddress {
 
   /** Listens on `bind` too, for `use`; undefined where it listens there already. Rejects with a StartError. */
   async open(bind: Bind): Promise<OpenedHttp | undefined> {
-    if (this.#bind?.text === bind.text) return undefined;
+    if (this.#bind && bindKey(this.#bind) === bindKey(bind)) return undefined;
     const limits = { requestTimeout: REQUEST_MS, headersTimeout: REQUEST_MS, connectionsCheckingInterval: CHECKING_MS };
     const server = createServer(limits, (request, response) => {
       // It has moved meanwhile: the client must not stay.
@@ -39,7 +45,7 @@ export class HttpAddress {
       void this.#answer(request, response);
     });
     server.maxConnections = MOST_CONNECTIONS;
-    await listen(server, bind, this.#owner);
+    await this.#listeners.listen(server, bind, this.#owner);
     return { server, bind };
   }
 

@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Listeners } from '../listen.ts';
 import { HttpAddress } from './http-address.ts';
 
 export type MetricsParts = {
@@ -9,8 +10,8 @@ export type MetricsParts = {
 };
 
 /** /metrics, /healthz and /readyz. They only read: whatever is not a GET is refused. */
-export function metricsServer(parts: MetricsParts): HttpAddress {
-  return new HttpAddress('metrics', (request, response) => answer(parts, request, response));
+export function metricsServer(parts: MetricsParts, listeners: Listeners): HttpAddress {
+  return new HttpAddress('metrics', listeners, (request, response) => answer(parts, request, response));
 }
 
 async function answer(

@@ -77,6 +77,11 @@ export function parseBind(text: string): Bind | undefined {
   return host === '*' || isHost(host) ? { kind: 'tcp', host: canonicalHost(host), port: split.port, text } : undefined;
 }
 
+/** The same for each spelling of one bind, and itself a spelling of it. */
+export function bindKey(bind: Bind): string {
+  return bind.kind === 'unix' ? `unix:${bind.path}` : formatEndpoint(bind);
+}
+
 /** One spelling for each address: IPv6 has many, and one of IPv4. */
 function canonicalHost(host: string): string {
   if (isIP(host) !== 6) return host.toLowerCase();

@@ -1,7 +1,7 @@
 import { createServer, type Server as Listener, type Socket } from 'node:net';
 import type { FrontendConfig, Timeouts } from '../config/schema.ts';
-import type { Bind } from '../config/values.ts';
-import { listen, listeningAddress } from '../listen.ts';
+import { bindKey, type Bind } from '../config/values.ts';
+import { listeningAddress, type Listeners } from '../listen.ts';
 import { normaliseAddress } from '../pool/client-key.ts';
 import type { Server } from '../pool/server.ts';
 import { Admission, type Refusal, type Routes } from './admission.ts';
@@ -16,11 +16,12 @@ export type FrontendParts = Omit<Surroundings, 'frontend' | 'admission'> & {
   readonly config: FrontendConfig;
   readonly routes: Routes;
   readonly capacity: Capacity;
+  readonly listeners: Listeners;
   /** Gives a listening descriptor that this process was started with, if there is one for the frontend. */
   readonly inherited: (frontend: string) => number | undefined;
 };
 
-/** Listeners for a configuration that is not in force yet, by the text of their bind. */
+/** Listeners for a configuration that is not in force yet, by the key of their bind. */
 export type Opened = {
   readonly fresh: ReadonlyMap<string, Listener>;
   /** Those that another frontend gives up. */
@@ -33,18 +34,20 @@ export class Frontend {
   #config: FrontendConfig;
   readonly #capacity: Capacity;
   readonly #inherited: FrontendParts['inherited'];
+  readonly #doors: Listeners;
   #around: Surroundings;
   readonly #connections = new Set<Connection>();
-  /** By the text of their bind. */
+  /** By the key of their bind. */
   readonly #listeners = new Map<string, Listener>();
   #accepts = 0;
   #onEmpty: (() => void) | undefined;
 
-  constructor({ name, config, capacity, routes, inherited, ...around }: FrontendParts) {
+  constructor({ name, config, capacity, routes, inherited, listeners, ...around }: FrontendParts) {
     this.name = name;
     this.#config = config;
     this.#capacity = capacity;
     this.#inherited = inherited;
+    this.#doors = listeners;
     this.#around = { ...around, frontend: name, admission: new Admission(config, routes) };
   }
 
@@ -57,7 +60,7 @@ export class Frontend {
     return [...this.#listeners.values()].map(listeningAddress);
   }
 
-  /** The texts of the binds that it listens on. */
+  /** The keys of the binds that it listens on. */
   get binds(): string[] {
     return [...this.#listeners.keys()];
   }
@@ -69,36 +72,37 @@ export class Frontend {
   async open(binds: readonly Bind[], leaving: Map<string, Frontend>): Promise<Opened> {
     const [fresh, taken] = [new Map<string, Listener>(), new Map<string, Frontend>()];
     for (const bind of binds) {
-      if (this.#listeners.has(bind.text)) continue;
-      const owner = leaving.get(bind.text);
+      const key = bindKey(bind);
+      if (this.#listeners.has(key)) continue;
+      const owner = leaving.get(key);
       if (owner) {
-        leaving.delete(bind.text);
-        taken.set(bind.text, owner);
+        leaving.delete(key);
+        taken.set(key, owner);
         continue;
       }
       const listener = createServer({ pauseOnConnect: true, allowHalfOpen: true, noDelay: true });
-      this.#serveAt(listener, bind.text);
+      this.#serveAt(listener, key);
       try {
-        await listen(listener, bind, `frontend ${this.name}`, this.#inherited(this.name));
+        await this.#doors.listen(listener, bind, `frontend ${this.name}`, this.#inherited(this.name));
       } catch (error) {
         discard({ fresh, taken });
         throw error;
       }
-      fresh.set(bind.text, listener);
+      fresh.set(key, listener);
     }
     return { fresh, taken };
   }
 
   /** Makes listeners its own. */
   use({ fresh, taken }: Opened): void {
-    for (const [text, listener] of fresh) this.#listeners.set(text, listener);
-    for (const [text, owner] of taken) {
-      const listener = owner.#listeners.get(text);
+    for (const [key, listener] of fresh) this.#listeners.set(key, listener);
+    for (const [key, owner] of taken) {
+      const listener = owner.#listeners.get(key);
       if (!listener) continue;
-      owner.#listeners.delete(text);
+      owner.#listeners.delete(key);
       listener.removeAllListeners('connection');
-      this.#serveAt(listener, text);
-      this.#listeners.set(text, listener);
+      this.#serveAt(listener, key);
+      this.#listeners.set(key, listener);
     }
   }
 
@@ -107,8 +111,8 @@ export class Frontend {
     this.#config = config;
     this.#around.admission.apply(config, routes);
     this.#around = { ...this.#around, timeouts };
-    const named = new Set(config.bind.map(({ text }) => text));
-    await this.#closeListeners(this.binds.filter((text) => !named.has(text)));
+    const named = new Set(config.bind.map(bindKey));
+    await this.#closeListeners(this.binds.filter((key) => !named.has(key)));
   }
 
   /** Takes what the kernel has accepted already, then listens no more. */
@@ -138,21 +142,21 @@ export class Frontend {
    * Closing a listener resets what is still in its backlog. One connection is taken a turn of the loop, so the backlog is
    * empty when turns pass without one; the bound is for clients that never stop coming.
    */
-  async #closeListeners(texts: readonly string[]): Promise<void> {
+  async #closeListeners(keys: readonly string[]): Promise<void> {
     const deadlineMs = performance.now() + 1_000;
-    let seen = texts.length > 0 ? -1 : this.#accepts;
+    let seen = keys.length > 0 ? -1 : this.#accepts;
     while (seen !== this.#accepts && performance.now() < deadlineMs) {
       seen = this.#accepts;
       for (let turn = 0; turn < 3; turn++) await new Promise((resolve) => setImmediate(resolve));
     }
-    for (const text of texts) {
-      this.#listeners.get(text)?.close();
-      this.#listeners.delete(text);
+    for (const key of keys) {
+      this.#listeners.get(key)?.close();
+      this.#listeners.delete(key);
     }
   }
 
-  #serveAt(listener: Listener, text: string): void {
-    const unix = text.startsWith('unix:');
+  #serveAt(listener: Listener, key: string): void {
+    const unix = key.startsWith('unix:');
     listener.on('connection', (socket) => this.#accept(socket, unix));
   }
 
