@@ -25,18 +25,32 @@ export class Addresses {
     this.#log = log;
   }
 
-  /** Opens what the configuration adds, beside what is there, for `use` or `discard`. Rejects with a StartError. */
+  /**
+   * Opens what the configuration adds, beside what is there, for `use` or `discard`; of the admin address only one that it
+   * names. Rejects with a StartError.
+   */
   async open(config: Config): Promise<OpenedAddresses> {
     const metrics = await this.#metrics.open(config.metrics.bind);
     try {
-      return { metrics, admin: await this.#admin.open(config.admin ?? STANDARD_ADMIN) };
+      return { metrics, admin: config.admin ? await this.#admin.open(config.admin) : 'none' };
     } catch (error) {
-      if (config.admin || !(error instanceof StartError)) {
-        if (metrics) end(metrics.server);
-        throw error;
-      }
-      // Nobody asked for this address: a second balancer on one machine must not fail for it.
-      this.#log.warn(`${error.message}; going on without the admin address`);
+      if (metrics) end(metrics.server);
+      throw error;
+    }
+  }
+
+  /**
+   * The admin address that nobody asked for, when all is open that somebody did ask for: neither that nor a second balancer
+   * on one machine must fail for it.
+   */
+  async openStandard({ metrics, admin }: OpenedAddresses, config: Config): Promise<OpenedAddresses> {
+    if (config.admin) return { metrics, admin };
+    try {
+      return { metrics, admin: await this.#admin.open(STANDARD_ADMIN) };
+    } catch (error) {
+      if (!(error instanceof StartError)) throw error;
+      const why = error.code === 'EADDRINUSE' ? `${STANDARD_ADMIN.bind.text} is taken` : error.message;
+      this.#log.warn(`no admin address: ${why}. Set admin.bind to have one`);
       return { metrics, admin: 'none' };
     }
   }

@@ -153,6 +153,7 @@ export class Balancer implements Running {
       for (const [name, frontend] of frontends) {
         opened.listeners.set(frontend, await frontend.open(config.frontends[name]?.bind ?? [], leaving));
       }
+      opened.addresses = await this.#addresses.openStandard(opened.addresses, config);
       // A signal came meanwhile.
       if (this.#stopping) throw new StartError('STOPPING', 'it is stopping');
     } catch (error) {

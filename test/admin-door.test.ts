@@ -23,6 +23,7 @@ import {
 } from './support/operator.ts';
 import { serve } from './support/servers.ts';
 
+const NOT_ROOT = process.getuid?.() === 0 ? false : 'needs root';
 const TOKEN = 'correct-horse-battery';
 const NOBODY = [{ name: 's1', address: '127.0.0.1:1' }];
 const MAINT = JSON.stringify({ state: 'maint' });
@@ -247,10 +248,7 @@ test('the standard admin address is done without where another process has it; o
   const { admin: _, ...silent } = settings(servers);
   const berth = await start(t, yaml(silent));
   const line = await berth.line(({ level }) => level === 'warn');
-  assert.match(
-    line.msg,
-    /^cannot listen on 127\.0\.0\.1:9181 \(admin\): another process listens there.*; going on without the admin address$/,
-  );
+  assert.equal(line.msg, 'no admin address: 127.0.0.1:9181 is taken. Set admin.bind to have one');
   assert.equal(await whoServes(await berth.port()), 's1');
   assert.equal((await reload(berth)).msg, 'reloaded');
   assert.equal((await reload(berth, settings(servers))).msg, 'reloaded');
@@ -268,3 +266,24 @@ test('the standard admin address is done without where another process has it; o
     /^berth: cannot listen on 127\.0\.0\.1:9181 \(admin\): another process listens there[^\n]*\n$/,
   );
 });
+
+for (const [what, frontend, metrics] of [
+  ['a frontend', '*:9181', '127.0.0.1:0'],
+  ['the metrics address', '127.0.0.1:0', 'localhost:9181'],
+] as const) {
+  test(`where nobody asked for an admin address ${what} may have its port`, { skip: NOT_ROOT }, async (t) => {
+    // A network of its own: whoever else has the port on this machine.
+    const through = ['unshare', '--net', 'sh', '-c', 'ip link set lo up && exec "$0" "$@"'];
+    const { admin: _, ...silent } = settings(NOBODY, { healthCheck: false }, { metrics: { bind: metrics } });
+    const file = yaml({ ...silent, frontends: { f: { bind: frontend, backend: 'b' } } });
+    const berth = await start(t, file, { through });
+    const ports = berth.lines
+      .filter(({ msg }) => msg.endsWith('listening'))
+      .map(({ address }) => String(address).split(':').at(-1));
+    assert.ok(ports.includes('9181') && ports.length === 2, ports.join());
+    assert.deepEqual(
+      berth.lines.filter(({ level }) => level === 'warn').map(({ msg }) => msg),
+      ['no admin address: 127.0.0.1:9181 is taken. Set admin.bind to have one'],
+    );
+  });
+}
