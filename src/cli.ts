@@ -167,12 +167,15 @@ async function main(args: string[]): Promise<number> {
   const command = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
   if (!command) return complain(`unknown command ${name}.${didYouMean(name, known) || ` Known: ${known.join(', ')}`}`);
   const extra = command.argument === undefined ? argument : more[0];
+  const most = command.argument === undefined ? 'no argument' : 'one argument, and not also';
   const fault =
-    (extra === undefined ? undefined : `${name} takes no argument ${JSON.stringify(extra)}`) ??
-    command.fault?.(argument);
+    (extra === undefined ? undefined : `${name} takes ${most} ${JSON.stringify(extra)}`) ?? command.fault?.(argument);
   if (fault !== undefined) return complain(`${fault}. See berth ${name} --help`);
   const foreign = Object.keys(values).find((option) => !command.options.includes(option as OptionName));
-  if (foreign !== undefined) return complain(`${name} takes no --${foreign}`);
+  if (foreign !== undefined) {
+    const own = command.options.map((option) => `--${option}`).join(', ');
+    return complain(`${name} takes no --${foreign}${own === '' ? ', nor any other option' : `; it takes ${own}`}`);
+  }
   const { config: file = 'balancer.yml', json = false } = values as { config?: string; json?: boolean };
   return command.run({ file, argument, json, values });
 }

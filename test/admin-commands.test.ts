@@ -3,11 +3,14 @@ import { once } from 'node:events';
 import { rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { networkInterfaces } from 'node:os';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { start, type Berth } from './support/berth.ts';
 import { command, folderOf, serverStatus, settings, whoServes, yaml, type Settings } from './support/operator.ts';
 import { serve } from './support/servers.ts';
+
+const NO_IPV6 = !Object.values(networkInterfaces()).some((all) => all?.some(({ address }) => address === '::1'));
 
 /** A balancer that commands reach through a socket in a folder of the test's own. */
 async function reachable(t: TestContext, names: readonly string[]): Promise<{ berth: Berth; file: Settings }> {
@@ -88,7 +91,7 @@ test('a call that is wrong exits 2 and asks nobody', async () => {
     'explain needs an IP address': ['explain', 'localhost'],
     'status takes no argument': ['status', 'b'],
     'reload takes no argument': ['reload', 'now'],
-    'drain takes no argument "now"': ['drain', 'b/s1', 'now'],
+    'drain takes one argument, and not also "now"': ['drain', 'b/s1', 'now'],
   };
   for (const [what, args] of Object.entries(wrong)) {
     const { code, out, err } = await command(...args, '-c', '/nowhere');
@@ -144,4 +147,38 @@ test('the token comes from the file: as it stands there, or from the file that i
     const said = await command('drain', 'b/s1', '-c', file(admin));
     assert.deepEqual(said, { code: 1, out: '', err: 'berth: the token is missing or wrong\n' });
   }
+});
+
+test('a balancer that listens on every address, of one family or of both, is asked on this machine', async (t) => {
+  const token = 'correct-horse-battery';
+  for (const any of ['*', '0.0.0.0', '[::]']) {
+    if (any === '[::]' && NO_IPV6) continue;
+    const file = (port: number | string): string =>
+      yaml(settings([{ name: 's1', address: '127.0.0.1:1' }], {}, { admin: { bind: `${any}:${port}`, token } }));
+    const berth = await start(t, file(0));
+    const address = String(berth.lines.find(({ msg }) => msg === 'admin listening')?.['address']);
+    writeFileSync(berth.file, file(address.split(':').at(-1) ?? ''));
+    const { code, err } = await command('status', '-c', berth.file);
+    assert.deepEqual([code, err], [0, ''], any);
+  }
+});
+
+test('a reload that asks where the file says, but nobody is yet, or with a token that is not in force yet, names SIGHUP', async (t) => {
+  const servers = await serve(t, ['s1']);
+  const folder = folderOf(t);
+  const socket = join(folder, 'admin.sock');
+  const hint = ' (if admin has changed in the file: undo that for the reload, or send it SIGHUP)\n';
+  const berth = await start(t, yaml(settings(servers, {}, { admin: { bind: `unix:${socket}` } })));
+  for (const bind of ['127.0.9.7:9', `unix:${folder}/new.sock`]) {
+    writeFileSync(berth.file, yaml(settings(servers, {}, { admin: { bind } })));
+    const { code, err } = await command('reload', '-c', berth.file);
+    assert.equal(code, 1);
+    assert.ok(err.startsWith('berth: cannot reach the admin address') && err.endsWith(hint), err);
+    assert.ok(!(await command('status', '-c', berth.file)).err.includes('SIGHUP'));
+  }
+  const secret = (token: string): string => yaml(settings(servers, {}, { admin: { bind: `unix:${socket}2`, token } }));
+  const guarded = await start(t, secret('correct-horse-battery'));
+  writeFileSync(guarded.file, secret('another-secret-of-mine'));
+  const { err } = await command('reload', '-c', guarded.file);
+  assert.equal(err, `berth: the token is missing or wrong${hint}`);
 });

@@ -3,6 +3,8 @@ import { request, type IncomingMessage } from 'node:http';
 import type { AdminConfig } from '../config/schema.ts';
 
 const ANSWER_MS = 10_000;
+/** Where a balancer that listens on every address, of both families or of one, is asked. */
+const ON_THIS_MACHINE: Readonly<Record<string, string>> = { '*': '127.0.0.1', '0.0.0.0': '127.0.0.1', '::': '::1' };
 
 export type Answer = { readonly status: number; readonly body: unknown };
 
@@ -14,12 +16,10 @@ export async function ask(
   body?: object,
 ): Promise<Answer> {
   const secret = token ?? tokenFile?.content;
-  // A balancer that listens on every address is asked on this machine.
-  const host = bind.kind === 'tcp' && ['*', '0.0.0.0', '::'].includes(bind.host) ? '127.0.0.1' : bind;
   const where =
     bind.kind === 'unix'
       ? { socketPath: bind.path }
-      : { host: typeof host === 'string' ? host : bind.host, port: bind.port };
+      : { host: ON_THIS_MACHINE[bind.host] ?? bind.host, port: bind.port };
   const call = request({
     ...where,
     method,

@@ -4,12 +4,12 @@ import { ask, type Answer } from './client.ts';
 
 export type AdminCommand = 'status' | 'explain' | 'drain' | 'maint' | 'ready' | 'reload';
 
-/** What a command is given, and what is wrong with it. */
+/** What is wrong with the argument that a command is given. */
 export function argumentFault(command: AdminCommand, argument: string | undefined): string | undefined {
   switch (command) {
     case 'status':
     case 'reload':
-      return argument === undefined ? undefined : `${command} takes no argument ${JSON.stringify(argument)}`;
+      return undefined;
     case 'explain':
       return argument !== undefined && isIP(argument) !== 0
         ? undefined
@@ -23,17 +23,22 @@ export function argumentFault(command: AdminCommand, argument: string | undefine
   }
 }
 
+/** The balancer listens to the admin key that it was started with, or was reloaded to. */
+const CHANGED = ' (if admin has changed in the file: undo that for the reload, or send it SIGHUP)';
+
 /** Asks the balancer that runs with `file`. Resolves to the exit code: 1 where it cannot be asked, or says no. */
 export async function askBalancer(name: AdminCommand, argument: string, file: string, json: boolean): Promise<number> {
   const admin = loadAdmin(file);
   if (!admin) return complain(`cannot read the admin address from ${file}; berth check -c ${file} says what is wrong`);
   try {
     const { status, body } = await call(name, argument, (method, path, content) => ask(admin, method, path, content));
-    if (status !== 200) return complain(refusal(body));
+    if (status !== 200) return complain(`${refusal(body)}${name === 'reload' && status === 401 ? CHANGED : ''}`);
     process.stdout.write(json ? `${JSON.stringify(body, null, 2)}\n` : inWords(name, body));
     return 0;
   } catch (error) {
-    return complain((error as Error).message);
+    const { message, cause } = error as Error & { cause?: NodeJS.ErrnoException };
+    const refused = cause?.code === 'ECONNREFUSED' || cause?.code === 'ENOENT';
+    return complain(`${message}${name === 'reload' && refused ? CHANGED : ''}`);
   }
 }
 
