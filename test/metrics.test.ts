@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { request } from 'node:http';
 import { createConnection } from 'node:net';
@@ -248,4 +249,20 @@ test('scrapers that never finish their request do not keep others from scraping 
       () => undefined,
     ),
   );
+});
+
+test('clients that ask again and again and never read an answer do not silence the address', async (t) => {
+  const berth = await start(t, oneBackend([1], 'healthCheck: false'));
+  const { address } = await berth.line(({ msg }) => msg === 'metrics listening');
+  const port = Number(/\d+$/.exec(String(address))?.[0]);
+  const question = 'GET /metrics HTTP/1.1\r\nhost: localhost\r\n\r\n';
+  const deaf = Array.from({ length: 16 }, () => createConnection({ port, host: '127.0.0.1' }));
+  t.after(() => deaf.forEach((socket) => socket.destroy()));
+  for (const socket of deaf) {
+    socket.on('error', () => {}).pause();
+    await once(socket, 'connect');
+    socket.write(question.repeat(400));
+  }
+  const healthy = await eventually('an answer', () => berth.get('/healthz').catch(() => undefined));
+  assert.deepEqual(healthy, { status: 200, text: 'ok\n' });
 });

@@ -5,6 +5,8 @@ import { listeningAddress, type Listeners } from '../listen.ts';
 /** However many clients there are, they leave descriptors to the connections. */
 const MOST_CONNECTIONS = 16;
 const REQUEST_MS = 5_000;
+/** Without a byte in either direction. */
+const SILENT_MS = 30_000;
 /** How often Node looks for requests that take too long; every 30 s if it is not told. */
 const CHECKING_MS = 1_000;
 
@@ -40,11 +42,14 @@ export class HttpAddress {
     if (this.#bind && bindKey(this.#bind) === bindKey(bind)) return undefined;
     const limits = { requestTimeout: REQUEST_MS, headersTimeout: REQUEST_MS, connectionsCheckingInterval: CHECKING_MS };
     const server = createServer(limits, (request, response) => {
-      // It has moved meanwhile: the client must not stay.
-      if (server !== this.#server) response.setHeader('connection', 'close');
+      // One answer a connection: who reads slowly, or not at all, must not keep the others out.
+      response.setHeader('connection', 'close');
       void this.#answer(request, response);
     });
     server.maxConnections = MOST_CONNECTIONS;
+    // What is sent behind the first request is not looked at.
+    server.maxRequestsPerSocket = 1;
+    server.setTimeout(SILENT_MS);
     await this.#listeners.listen(server, bind, this.#owner);
     return { server, bind };
   }
