@@ -92,6 +92,9 @@ export class Balancer implements Running {
       throw error;
     }
     if (this.#stopping) return;
+    for (const { fd, name } of this.#inherited.closeRest()) {
+      this.#log.warn({ name, fd }, 'no frontend is left for an inherited socket; closed: whoever connects to it waits');
+    }
     this.#stage = 'running';
     this.#log.info({ version, node: process.version, maxConnections: this.#capacity.most }, 'started');
   }

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs';
 import { createServer, type AddressInfo, type Server } from 'node:net';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
@@ -74,8 +74,12 @@ class Keeper {
     return (await this.line('exit', seen))['code'];
   }
 
+  get pid(): number {
+    return Number(this.lines.findLast(({ msg }) => msg === 'pid')?.['pid']);
+  }
+
   signal(signal: NodeJS.Signals): void {
-    process.kill(Number(this.lines.findLast(({ msg }) => msg === 'pid')?.['pid']), signal);
+    process.kill(this.pid, signal);
   }
 
   addresses(frontend: string): string[] {
@@ -92,6 +96,16 @@ class Keeper {
     if (pids > this.lines.filter(({ msg }) => msg === 'exit').length) this.signal('SIGKILL');
     await closed;
   }
+}
+
+/** The listening TCP sockets that a process has open. */
+function listeningInodes(pid: number): string[] {
+  const rows = readFileSync(`/proc/${pid}/net/tcp`, 'utf8').split('\n').slice(1);
+  const listening = new Set(
+    rows.map((row) => row.trim().split(/\s+/)).flatMap((row) => (row[3] === '0A' ? row[9] : [])),
+  );
+  const open = readdirSync(`/proc/${pid}/fd`).map((fd) => readlinkSync(`/proc/${pid}/fd/${fd}`));
+  return open.filter((link) => listening.has(/^socket:\[(\d+)\]$/.exec(link)?.[1]));
 }
 
 const QUIET = { log: { connections: false } };
@@ -191,4 +205,19 @@ test('sockets that are meant for another process are left alone', async (t) => {
   const [own = ''] = keeper.addresses('f');
   assert.notEqual(own, `127.0.0.1:${keeper.ports[0]}`);
   assert.equal(await whoServes(Number(own.split(':')[1])), 's1');
+});
+
+test('a socket that no frontend takes is closed, and the log names it', async (t) => {
+  const [server] = await serve(t, ['s1']);
+  const keeper = await Keeper.with(t, 3, settings([server!]), { LISTEN_FDNAMES: 'unit:f:other' });
+  await keeper.start();
+  assert.equal(await whoServes(keeper.ports[1]!), 's1');
+  assert.deepEqual(
+    keeper.lines.filter(({ level }) => level === 'warn').map(({ msg, name, fd }) => [msg, name, fd]),
+    [
+      ['no frontend is left for an inherited socket; closed: whoever connects to it waits', 'unit', 3],
+      ['no frontend is left for an inherited socket; closed: whoever connects to it waits', 'other', 5],
+    ],
+  );
+  assert.deepEqual(listeningInodes(keeper.pid).length, 3, 'its own: the frontend, metrics and admin');
 });
