@@ -224,7 +224,14 @@ export class Balancer implements Running {
   async #restore({ state: { file } }: Config, backends: readonly Backend[]): Promise<void> {
     if (file === '') return;
     const restored = await restoreState(file, backends);
-    if (restored.kind === 'unreadable') this.#log.warn({ file, reason: restored.reason }, 'state set aside');
+    if (restored.kind === 'unread') {
+      this.#state.spare(file);
+      const { reason } = restored;
+      this.#log.warn(
+        { file, reason },
+        'state not read; the file stays as it is, and nothing is saved to it until a restart',
+      );
+    } else if (restored.kind === 'unreadable') this.#log.warn({ file, reason: restored.reason }, 'state set aside');
     else this.#log.info({ file, ...restored }, 'state');
   }
 

@@ -29,22 +29,27 @@ const line = z.union([
 export type Restored =
   | { readonly kind: 'none' }
   | { readonly kind: 'restored'; readonly bindings: number; readonly states: number }
-  | { readonly kind: 'unreadable'; readonly reason: string };
+  /** Of its content; it is set aside. */
+  | { readonly kind: 'unreadable'; readonly reason: string }
+  /** It was not read; what it holds is not known, and it stays where it is. */
+  | { readonly kind: 'unread'; readonly reason: string };
 
 /** Writes admin states and bindings beside `file`, then puts that in its place, so that `file` is whole at any moment. */
 export async function saveState(file: string, backends: readonly Backend[]): Promise<void> {
   const draft = `${file}.new`;
   const handle = await open(draft, 'w', 0o600);
   try {
-    await write(handle, backends);
-    await handle.sync();
+    try {
+      await write(handle, backends);
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+    await rename(draft, file);
   } catch (error) {
     await rm(draft, { force: true });
     throw error;
-  } finally {
-    await handle.close();
   }
-  await rename(draft, file);
 }
 
 /** Whether the file can be written at all. Rejects with a StartError. */
@@ -74,6 +79,7 @@ export class StateKeeper {
   readonly #backends: () => readonly Backend[];
   readonly #failed: (file: string, reason: string) => void;
   #file = '';
+  #spared = '';
   #timer: NodeJS.Timeout | undefined;
   #saved: Promise<void> = Promise.resolve();
   #saving = false;
@@ -94,6 +100,11 @@ export class StateKeeper {
     }, interval);
   }
 
+  /** Never writes over `file`: it holds what could not be read. */
+  spare(file: string): void {
+    this.#spared = file;
+  }
+
   /** After what is being written; there is nothing to write before `keep`. */
   save(): Promise<void> {
     this.#saved = this.#saved.then(() => this.#save(this.#file));
@@ -105,7 +116,7 @@ export class StateKeeper {
   }
 
   async #save(file: string): Promise<void> {
-    if (file === '') return;
+    if (file === '' || file === this.#spared) return;
     this.#saving = true;
     await saveState(file, this.#backends()).catch(({ message }: Error) => this.#failed(file, message));
     this.#saving = false;
@@ -138,7 +149,7 @@ function* records(backends: readonly Backend[]): Generator<object> {
 
 /**
  * Brings back what the file says of servers that are still configured; the time that has passed since counts. A file that is
- * torn or not ours is set aside under another name.
+ * torn or not ours is set aside under another name; one that the system does not let us read is left as it is.
  */
 export async function restoreState(file: string, backends: readonly Backend[]): Promise<Restored> {
   const kept = await read(file);
@@ -164,7 +175,7 @@ export async function restoreState(file: string, backends: readonly Backend[]): 
 
 type Line = z.output<typeof line>;
 
-async function read(file: string): Promise<Line[] | Extract<Restored, { kind: 'none' | 'unreadable' }>> {
+async function read(file: string): Promise<Line[] | Exclude<Restored, { kind: 'restored' }>> {
   const lines: Line[] = [];
   try {
     let savedAt: number | undefined;
@@ -184,11 +195,13 @@ async function read(file: string): Promise<Line[] | Extract<Restored, { kind: 'n
     if (last && 'lines' in last && last.lines === lines.length - 1) return lines;
     throw new SyntaxError('it ends too early');
   } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
+    const { code, message } = error as NodeJS.ErrnoException;
     if (code === 'ENOENT') return { kind: 'none' };
+    const parsed = error instanceof SyntaxError || error instanceof z.ZodError;
+    if (!parsed) return { kind: 'unread', reason: message };
     const aside = `${file}.bad`;
     await rename(file, aside).catch(() => {});
-    const why = error instanceof z.ZodError ? 'it is not a state file of this version' : (error as Error).message;
+    const why = error instanceof z.ZodError ? 'it is not a state file of this version' : message;
     return { kind: 'unreadable', reason: `${why}; it is kept as ${aside}` };
   }
 }

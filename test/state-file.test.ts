@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { test } from 'node:test';
@@ -233,5 +233,28 @@ test('whatever is changed or carried over to another table, bindings are what a 
       }
     }),
     { numRuns: 1_000 },
+  );
+});
+
+test('a file that the system does not let us read is left where it is', async () => {
+  // Opening it goes well, reading it does not.
+  const directory = join(folder, 'directory');
+  mkdirSync(directory);
+  const said = await restoreState(directory, [backend()]);
+  assert.equal(said.kind, 'unread');
+  assert.match(said.kind === 'unread' ? said.reason : '', /EISDIR/);
+  assert.deepEqual(
+    readdirSync(folder).filter((name) => name.startsWith('directory')),
+    ['directory'],
+  );
+});
+
+test('a save that cannot take the place of the file leaves nothing behind', async () => {
+  const directory = join(folder, 'in-the-way');
+  mkdirSync(directory);
+  await assert.rejects(saveState(directory, [backend()]), { code: 'EISDIR' });
+  assert.deepEqual(
+    readdirSync(folder).filter((name) => name.startsWith('in-the-way')),
+    ['in-the-way'],
   );
 });

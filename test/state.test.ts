@@ -4,12 +4,14 @@ import {
   closeSync,
   constants,
   existsSync,
+  lstatSync,
   mkdirSync,
   openSync,
   readdirSync,
   readFileSync,
   renameSync,
   statSync,
+  symlinkSync,
   writeFileSync,
   writeSync,
 } from 'node:fs';
@@ -267,4 +269,20 @@ test('a signal that ends the start leaves the state alone', async (t) => {
   assert.equal(await berth.exitCode(), 0);
   assert.ok(statSync(file).isFIFO(), 'not replaced by a state without bindings');
   assert.ok(!berth.lines.some(({ msg }) => msg === 'started'));
+});
+
+test('what could not be read is not written over, and the log says until when', async (t) => {
+  const file = join(folderOf(t), 'state');
+  // A link to itself: the system refuses to read it, and would let it be replaced.
+  symlinkSync(file, file);
+  const state = { file, interval: '50ms' };
+  const servers = await serve(t, ['s1']);
+  const berth = await start(t, yaml(settings(servers, {}, { state })));
+  const line = await berth.line(({ level }) => level === 'warn');
+  assert.equal(line.msg, 'state not read; the file stays as it is, and nothing is saved to it until a restart');
+  assert.match(String(line['reason']), /ELOOP/);
+  berth.signal('SIGTERM');
+  assert.equal(await berth.exitCode(), 0);
+  assert.ok(lstatSync(file).isSymbolicLink());
+  assert.throws(() => lstatSync(`${file}.bad`), { code: 'ENOENT' });
 });
