@@ -156,6 +156,15 @@ check(
   'FILE:2:3: frontends.f: names no backend; add "backend: b"',
 );
 check(
+  'server names that differ in case alone',
+  instead(
+    '    backend: b\n',
+    '    sni:\n      a.example: b\n      "*.b.example": b\n      A.Example: b\n      "*.B.example": b\n',
+  ),
+  'FILE:7:7: frontends.f.sni.A.Example: is a.example again; upper and lower case are the same',
+  'FILE:8:7: frontends.f.sni.*.B.example: is *.b.example again; upper and lower case are the same',
+);
+check(
   'a null backend',
   instead('backend: b', 'backend:'),
   'FILE:4:5: frontends.f.backend: expected the name of a backend, got nothing',

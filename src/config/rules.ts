@@ -24,6 +24,7 @@ export function crossCheck(root: unknown): Finding[] {
   return [
     ...checkNames(root),
     ...checkBackendNames(root),
+    ...checkServerNames(root),
     ...checkBinds(root),
     ...checkHealthChecks(root),
     ...checkAdmin(root),
@@ -54,6 +55,19 @@ function* checkBackendNames(root: unknown): Generator<Finding> {
       if (typeof route !== 'string' || backends.includes(route)) continue;
       const message = `there is no backend ${JSON.stringify(route)}.${didYouMean(route, backends)}`;
       yield { path: ['frontends', name, ...path], message };
+    }
+  }
+}
+
+/** Case does not count in them, but does for YAML. */
+function* checkServerNames(root: unknown): Generator<Finding> {
+  for (const [name, frontend] of entries(at(root, 'frontends'))) {
+    const seen = new Map<string, string>();
+    for (const [pattern] of entries(at(frontend, 'sni'))) {
+      const same = seen.get(pattern.toLowerCase());
+      const path = ['frontends', name, 'sni', pattern];
+      if (same !== undefined) yield { path, message: `is ${same} again; upper and lower case are the same`, at: 'key' };
+      else seen.set(pattern.toLowerCase(), pattern);
     }
   }
 }
