@@ -3,7 +3,8 @@
 # `npm test -- FILE…` runs those test files (test/relay.test.ts) alone.
 set -eu
 cd "$(dirname "$0")/.."
-bash test/setup.sh docker-registry skopeo redis-server apache2-utils openssl prometheus iproute2 haproxy curl
+bash test/setup.sh docker-registry skopeo redis-server apache2-utils openssl prometheus iproute2 haproxy curl \
+  docker.io moosefs-master moosefs-chunkserver moosefs-client
 
 node=node
 if [ "${1:-}" = --node ]; then

@@ -66,7 +66,11 @@ has_package() { # by its program on the PATH, wherever that came from, else by d
   local program=$1
   case $1 in
     apache2-utils) program=htpasswd ;;
+    docker.io) program=dockerd ;;
     iproute2) program=ip ;;
+    moosefs-chunkserver) program=mfschunkserver ;;
+    moosefs-client) program=mfsmount ;;
+    moosefs-master) program=mfsmaster ;;
   esac
   if PATH=$PATH:/usr/sbin:/sbin command -v "$program" >/dev/null; then return 0; fi
   [ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]
@@ -113,10 +117,11 @@ install_packages() {
     quietly 'apt-get update' $root apt-get update
     quietly "apt-get install$missing" apt_install $missing
   fi
-  # Not at the next boot either: only the services of what has just been installed.
+  # Not at the next boot either: only the services of what has just been installed, be it for the sake of something else.
   if command -v systemctl >/dev/null; then
-    # shellcheck disable=SC2046,SC2086 # one word a unit
-    units=$(dpkg -L $missing | sed -n 's|.*/systemd/system/\([^/@]*\.service\)$|\1|p' | sort -u)
+    # shellcheck disable=SC2046 # one word a package
+    units=$(dpkg -L $(sed -n 's/^Setting up \([^: ]*\)[: ].*/\1/p' "$log") | sed -n 's!.*/systemd/system/\([^/@]*\.\(service\|socket\)\)$!\1!p' | sort -u)
+    # shellcheck disable=SC2086 # one word a unit
     if [ -n "$units" ]; then $root systemctl disable $units >"$log" 2>&1 || :; fi
   fi
   for package in $missing; do
