@@ -93,7 +93,7 @@ forbid_services() {
 }
 
 apt_install() {
-  $root env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=120 install -y --no-install-recommends "$@"
+  $root env LC_ALL=C DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=120 install -y --no-install-recommends "$@"
 }
 
 install_packages() {
@@ -117,10 +117,11 @@ install_packages() {
     quietly 'apt-get update' $root apt-get update
     quietly "apt-get install$missing" apt_install $missing
   fi
-  # Not at the next boot either: only the services of what has just been installed, be it for the sake of something else.
+  # Not at the next boot either: only the services of what was not here before, be it for the sake of something else.
   if command -v systemctl >/dev/null; then
-    # shellcheck disable=SC2046 # one word a package
-    units=$(dpkg -L $(sed -n 's/^Setting up \([^: ]*\)[: ].*/\1/p' "$log") | sed -n 's!.*/systemd/system/\([^/@]*\.\(service\|socket\)\)$!\1!p' | sort -u)
+    new=$(sed -n 's/^Selecting previously unselected package \(.*\)\.$/\1/p' "$log")
+    # shellcheck disable=SC2046,SC2086 # one word a package
+    units=$(dpkg -L $missing $new | sed -n 's!.*/systemd/system/\([^/@]*\.\(service\|socket\)\)$!\1!p' | sort -u)
     # shellcheck disable=SC2086 # one word a unit
     if [ -n "$units" ]; then $root systemctl disable $units >"$log" 2>&1 || :; fi
   fi
