@@ -40,6 +40,8 @@ export class Balancer implements Running {
   #config: Config;
   #backends = new Map<string, Backend>();
   #frontends = new Map<string, Frontend>();
+  /** What was open when it started, but for frontends and connections. */
+  #otherFiles: number | undefined;
   #sweep: NodeJS.Timeout | undefined;
   #swapped: Promise<void> = Promise.resolve();
   #stage: 'starting' | 'running' | 'draining' = 'starting';
@@ -274,13 +276,14 @@ export class Balancer implements Running {
 
   #connectionCapacity(config: Config): number {
     const limit = openFileLimit();
+    // Not counted again: connections are open then, and one that waits for its server has one descriptor, not two.
+    this.#otherFiles ??= openFiles();
     const servers = Object.values(config.backends).reduce(
       (sum, backend) => sum + Object.keys(backend.servers).length,
       0,
     );
     const binds = Object.values(config.frontends).reduce((sum, { bind }) => sum + bind.length, 0);
-    const others = openFiles() - 2 * this.#capacity.open;
-    const most = connectionCapacity(limit, others + binds, servers);
+    const most = connectionCapacity(limit, this.#otherFiles + binds, servers);
     if (most > 0) return most;
     const message = `the open-file limit of ${limit} leaves no room for connections; raise it (ulimit -n, LimitNOFILE=)`;
     throw new StartError('EMFILE', message);

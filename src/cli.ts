@@ -77,7 +77,8 @@ async function start({ file }: Call): Promise<number> {
   const config = configOrComplain(file, process.stderr);
   if (!config) return 1;
   const { run } = await import('./run.ts');
-  return run(config, file);
+  // A check or a question to DNS that is under way has nobody to answer to any more.
+  process.exit(await run(config, file));
 }
 
 function check({ file }: Call): number {

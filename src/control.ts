@@ -14,8 +14,6 @@ export type Running = {
   sweep(): void;
 };
 
-export const ADMIN_STATES: readonly AdminState[] = ['ready', 'drain', 'maint'];
-
 /** Thrown for what an operator asked that is not there. */
 export class NotFound extends Error {}
 
@@ -62,15 +60,14 @@ export class Control {
       ip,
       backends: this.#running.backends.map((backend) => {
         const client = backend.table && backend.clientKey(ip);
-        const binding = client === undefined ? undefined : backend.table?.peek(client);
-        const server = binding?.server;
+        const binding = client === undefined ? undefined : backend.binding(client);
         return {
           name: backend.name,
           client: client ?? null,
-          server: server?.name ?? null,
+          server: binding?.bound.name ?? null,
           connections: binding?.connections ?? 0,
           expiresMs: binding?.expiresMs ?? null,
-          why: explanation(backend, client, server),
+          why: explanation(backend, client, binding),
         };
       }),
     };
@@ -107,17 +104,20 @@ function describe(server: Server, { table }: Backend): object {
   };
 }
 
-function explanation({ config, servers }: Backend, client: string | undefined, bound: Server | undefined): string {
-  const primaries = servers.some((server) => takesNew(server) && !server.config.backup);
-  if (bound?.usable === true && !(bound.config.backup && primaries)) {
-    return `bound to ${bound.name}, which is up and takes its clients`;
-  }
+function explanation(
+  { config, servers }: Backend,
+  client: string | undefined,
+  binding: ReturnType<Backend['binding']>,
+): string {
   const next = (how: string): string =>
     servers.some(takesNew)
       ? `the next connection ${how} where ${config.balance} sends it`
       : 'no server takes new clients, the next connection is reset';
   if (client === undefined) return `not sticky; ${next('goes')}`;
-  if (!bound) return `not bound; ${next('is bound')}`;
+  if (!binding) return `not bound; ${next('is bound')}`;
+  const { bound, next: kept } = binding;
+  if (kept === bound) return `bound to ${bound.name}, which is up and takes its clients`;
+  if (kept) return `bound to ${bound.name}; the next connection returns it to ${kept.name}, where it was first`;
   return `bound to ${bound.name}, which is ${fault(bound, servers)}; ${next('moves it')}`;
 }
 

@@ -9,6 +9,9 @@ const FLUSH_MS = 100;
 /** A reader of standard output that has stopped reading costs lines, not memory and not connections. */
 const MOST_WAITING_BYTES = 16 << 20;
 
+/** How long a reader that has stopped reading may hold the end up. */
+const PATIENCE_MS = 5_000;
+
 /** JSON lines on standard output, written in batches beside the event loop. `close` writes what is left. */
 export function openLog({ level }: Config['log']): Log {
   const out = destination({ fd: 1, sync: false, minLength: BATCH_BYTES, maxLength: MOST_WAITING_BYTES });
@@ -28,10 +31,16 @@ export function openLog({ level }: Config['log']): Log {
       // pino makes `end` do nothing once the pipe is broken.
       if (gone) return Promise.resolve();
       return new Promise<void>((resolve) => {
+        setTimeout(() => giveUp(), PATIENCE_MS).unref();
         out.once('close', resolve);
         out.once('error', () => resolve());
         out.end();
       });
     },
   });
+}
+
+/** A write that nobody reads stands in a thread that every other way of ending waits for. */
+function giveUp(): void {
+  process.kill(process.pid, 'SIGKILL');
 }

@@ -1,6 +1,8 @@
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
 import type { Backend } from './pool/backend.ts';
-import type { AdminState, Server } from './pool/server.ts';
+import { CONNECT_FAILURES } from './pool/failures.ts';
+import { ADMIN_STATES, type Server } from './pool/server.ts';
+import { REFUSALS } from './proxy/admission.ts';
 import type { ConnectionRecord } from './proxy/observer.ts';
 import { version } from './version.ts';
 
@@ -14,13 +16,17 @@ export type Observed = {
 
 const CONNECT_SECONDS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5];
 const CONNECTION_SECONDS = [0.005, 0.025, 0.1, 0.5, 1, 5, 15, 60, 300, 1_800, 7_200];
-const ADMIN_STATES: readonly AdminState[] = ['ready', 'drain', 'maint'];
+const CHECK_RESULTS = ['passed', 'failed'] as const;
 const SERVER = ['backend', 'server'] as const;
 
 /** Event counters and histograms; gauges read the living state through `observed` at each scrape. */
 export class Metrics {
   readonly registry = new Registry();
-  readonly frontendConnections = this.#counter('frontend_connections_total', 'Connections admitted', ['frontend']);
+  readonly frontendConnections = this.#counter(
+    'frontend_connections_total',
+    'Connections accepted, refused ones included',
+    ['frontend'],
+  );
   readonly frontendRefused = this.#counter('frontend_refused_total', 'Connections turned away, by reason', [
     'frontend',
     'reason',
@@ -88,6 +94,7 @@ export class Metrics {
 
   /** The exposition, and its content type. */
   async expose(): Promise<{ type: string; text: string }> {
+    this.#observed.sweep();
     return { type: this.registry.contentType, text: await this.registry.metrics() };
   }
 
@@ -97,6 +104,7 @@ export class Metrics {
   }
 
   ended({ backend, end, durationMs }: ConnectionRecord): void {
+    if (backend === undefined) return;
     this.backendEnded.inc({ backend, end });
     this.connectionSeconds.observe({ backend }, durationMs / 1_000);
   }
@@ -106,17 +114,28 @@ export class Metrics {
     const { frontends, backends } = this.#observed;
     for (const { name: frontend } of frontends) {
       this.frontendConnections.inc({ frontend }, 0);
-      for (const reason of ['open_files', 'max_connections']) this.frontendRefused.inc({ frontend, reason }, 0);
+      for (const reason of REFUSALS) this.frontendRefused.inc({ frontend, reason }, 0);
     }
-    for (const { name: backend, servers } of backends) {
+    for (const { name: backend } of backends) {
       this.backendRetries.inc({ backend }, 0);
       this.backendRedispatches.inc({ backend }, 0);
       this.backendEnded.inc({ backend, end: '--' }, 0);
-      for (const { name: server } of servers) {
-        this.serverConnections.inc({ backend, server }, 0);
-        for (const result of ['passed', 'failed']) this.serverChecks.inc({ backend, server, result }, 0);
-      }
     }
+  }
+
+  /** It is in force from now on. */
+  serverCame({ backend, name: server }: Server): void {
+    this.serverConnections.inc({ backend, server }, 0);
+    for (const result of CHECK_RESULTS) this.serverChecks.inc({ backend, server, result }, 0);
+    for (const reason of CONNECT_FAILURES) this.serverConnectErrors.inc({ backend, server, reason }, 0);
+  }
+
+  /** Where addresses come and go with DNS, their series would stay for ever. */
+  serverLeft({ backend, name: server }: Server): void {
+    this.serverConnections.remove({ backend, server });
+    this.connectSeconds.remove({ backend, server });
+    for (const result of CHECK_RESULTS) this.serverChecks.remove({ backend, server, result });
+    for (const reason of CONNECT_FAILURES) this.serverConnectErrors.remove({ backend, server, reason });
   }
 
   #describeServers(observed: Observed): void {
@@ -156,7 +175,6 @@ export class Metrics {
     );
     const bytes = (name: string, help: string, read: (server: Server) => number): void =>
       this.#totals(name, help, SERVER, (set) => {
-        observed.sweep();
         for (const backend of observed.backends) {
           for (const server of backend.servers) set([backend.name, server.name], read(server));
         }

@@ -5,7 +5,7 @@ import type { PoolObserver } from './pool/observer.ts';
 import type { Server } from './pool/server.ts';
 import type { ProxyObserver } from './proxy/observer.ts';
 
-/** Refusals are logged at most this often for each frontend; the metrics count them all. */
+/** Refusals are logged at most this often for each frontend and reason; the metrics count them all. */
 const REFUSAL_LOG_MS = 1_000;
 
 export type Reports = PoolObserver & ProxyObserver;
@@ -33,6 +33,12 @@ export function reports(log: Log, { metrics, logConnections, serverDown }: Repor
     adminChanged({ backend, name: server, admin: state }, before) {
       log.warn({ backend, server, state, before }, 'server state');
     },
+    serverCame(server) {
+      metrics().serverCame(server);
+    },
+    serverLeft(server) {
+      metrics().serverLeft(server);
+    },
     serverChecked({ backend, name: server }, ok) {
       metrics().serverChecks.inc({ backend, server, result: ok ? 'passed' : 'failed' });
     },
@@ -41,8 +47,11 @@ export function reports(log: Log, { metrics, logConnections, serverDown }: Repor
     },
     refused(frontend, reason, client) {
       metrics().frontendRefused.inc({ frontend, reason });
-      const seen = refusals.get(frontend) ?? { loggedMs: -Infinity, since: 0 };
-      refusals.set(frontend, seen);
+      // It was not turned away, and its connection has a line of its own.
+      if (reason === 'client_left') return;
+      const key = `${frontend} ${reason}`;
+      const seen = refusals.get(key) ?? { loggedMs: -Infinity, since: 0 };
+      refusals.set(key, seen);
       seen.since++;
       if (performance.now() - seen.loggedMs < REFUSAL_LOG_MS) return;
       log.warn({ frontend, reason, client, count: seen.since }, 'connection refused');

@@ -12,26 +12,28 @@ import { eventSockets, onreadSockets, probeOnread } from './proxy/sockets.ts';
  */
 export async function run(config: Config, file: string): Promise<number> {
   const log = openLog(config.log);
-  const fast = await probeOnread();
-  if (!fast) log.warn('this Node cannot read sockets into buffers of ours; relaying the slower way');
-  let busy: Promise<unknown> = Promise.resolve();
+  const probing = probeOnread();
+  let busy: Promise<unknown> = probing;
   const reload = (): Promise<readonly string[]> => {
     // One after another: each compares with what the one before it has left.
     const next = busy.then(() => load(balancer, file));
     busy = next;
     return next;
   };
+  process.on('SIGHUP', () => void reload());
+  const fast = await probing;
+  if (!fast) log.warn('this Node cannot read sockets into buffers of ours; relaying the slower way');
   const balancer: Balancer = new Balancer(config, log, fast ? onreadSockets : eventSockets, reload);
   const stopped = new Promise<void>((resolve) => {
     for (const signal of ['SIGTERM', 'SIGINT'] as const) {
       process.on(signal, () => void balancer.stop(signal).then(resolve));
     }
   });
-  process.on('SIGHUP', () => void reload());
   const starting = balancer.start();
   busy = starting.catch(() => {});
   try {
-    await starting;
+    // A signal need not wait for names that do not resolve.
+    await Promise.race([starting, stopped]);
   } catch (error) {
     if (!(error instanceof StartError)) throw error;
     log.fatal({ code: error.code }, error.message);
@@ -47,16 +49,14 @@ export async function run(config: Config, file: string): Promise<number> {
 /** Resolves to the problems that kept the old configuration in force. */
 async function load(balancer: Balancer, file: string): Promise<readonly string[]> {
   if (balancer.stage !== 'running') return [`it is ${balancer.stage}`];
-  const loaded = loadConfig(file);
   let problems: readonly string[] = [];
-  if (loaded.kind === 'problems') problems = loaded.problems.map(formatProblem);
-  else {
-    try {
-      await balancer.apply(loaded.config);
-    } catch (error) {
-      if (!(error instanceof StartError)) throw error;
-      problems = [error.message];
-    }
+  try {
+    const loaded = loadConfig(file);
+    if (loaded.kind === 'problems') problems = loaded.problems.map(formatProblem);
+    else await balancer.apply(loaded.config);
+  } catch (error) {
+    // Whatever it is (out of descriptors, say), what runs goes on.
+    problems = [error instanceof Error ? error.message : String(error)];
   }
   balancer.reloaded(problems);
   return problems;

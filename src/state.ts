@@ -6,7 +6,7 @@ import { z } from 'zod';
 import type { Config } from './config/schema.ts';
 import { StartError } from './errors.ts';
 import type { Backend } from './pool/backend.ts';
-import type { Server } from './pool/server.ts';
+import { ADMIN_STATES, type Server } from './pool/server.ts';
 
 /** Lines between two turns of the event loop: a millisecond of work or less. */
 const LINES_A_TURN = 250;
@@ -15,7 +15,7 @@ const FORMAT = 'berth state 1';
 /** The file is lines of JSON: a head, then admin states and bindings, then their count: one that is torn lacks that. */
 const head = z.object({ format: z.literal(FORMAT), savedAt: z.number() });
 const line = z.union([
-  z.object({ backend: z.string(), server: z.string(), state: z.enum(['ready', 'drain', 'maint']) }),
+  z.object({ backend: z.string(), server: z.string(), state: z.enum(ADMIN_STATES) }),
   z.object({
     backend: z.string(),
     server: z.string(),

@@ -231,3 +231,16 @@ test('a server that is down and in maint needs both to be mended', async (t) => 
   await s1!.open();
   await eventually('it to be usable', async () => ((await serverStatus(berth, 's1'))?.usable ? true : undefined));
 });
+
+test('explain says where a client goes that is to return to its first server', async (t) => {
+  const servers = await serve(t, ['s1', 's2']);
+  const berth = await start(t, yaml(settings(servers, { stickTable: { failback: 'return' } })));
+  const port = await berth.port();
+  assert.equal(await whoServes(port, '127.0.7.1'), 's1');
+  await setState(berth, 's1', 'maint');
+  assert.equal(await whoServes(port, '127.0.7.1'), 's2');
+  assert.match((await explain(berth, '127.0.7.1')).why, /^bound to s2, which is up/);
+  await setState(berth, 's1', 'ready');
+  assert.match((await explain(berth, '127.0.7.1')).why, /^bound to s2; the next connection returns it to s1/);
+  assert.equal(await whoServes(port, '127.0.7.1'), 's1');
+});

@@ -77,6 +77,15 @@ test('a second signal ends the connections at once', async (t) => {
   assert.equal(ended(berth, localPort)?.['end'], 'KD');
 });
 
+test('neither a check that is under way nor a name that does not resolve holds the end up', async (t) => {
+  const servers = await serve(t, ['s1'], hangs);
+  const slow = 'healthCheck: { type: http, timeout: 1h }';
+  const berth = await start(t, oneBackend(addresses(servers), slow));
+  await eventually('the check to be under way', () => servers[0]?.sockets.size === 1 || undefined);
+  berth.signal('SIGTERM');
+  assert.equal(await berth.exitCode(), 0);
+});
+
 test('a second signal does not wait for a client that reads nothing', async (t) => {
   const servers = await serve(t, ['s1'], mirrors);
   const berth = await start(t, oneBackend(addresses(servers), '', 'timeouts: { drain: 1h }\n'));

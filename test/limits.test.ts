@@ -5,6 +5,7 @@ import { readdirSync } from 'node:fs';
 import { test } from 'node:test';
 import { oneBackend, start, type Berth } from './support/berth.ts';
 import { Client, eventually, visit } from './support/clients.ts';
+import { reload } from './support/operator.ts';
 import { echoes, hangs, mirrors, resets, serve, type Manner, type TestServer } from './support/servers.ts';
 
 const addresses = (servers: readonly TestServer[]): string[] => servers.map(({ address }) => address);
@@ -48,6 +49,24 @@ test('with few files to open, clients that do not fit are refused and counted, t
   assert.equal(await berth.metric(ended('--')), fits + 1, 'not one of those inside was disturbed');
 });
 
+test('a reload while clients wait for their server counts no more room than there is', async (t) => {
+  const servers = await serve(t, ['s1']);
+  const config = oneBackend(addresses(servers)).replace('backend: b\n', 'backend: b\n    acceptProxy: [127.0.0.0/8]\n');
+  const berth = await start(t, config, { through: ['prlimit', '--nofile=200'] });
+  const port = await berth.port();
+  const before = (await berth.line(({ msg }) => msg === 'started'))['maxConnections'];
+  const waiting = Array.from({ length: 60 }, () => new Client({ port }));
+  await berth.metricIs(OPEN, 60);
+  await reload(berth);
+  const more = Array.from({ length: 200 }, () => new Client({ port }));
+  const outcome = await Promise.race([
+    berth.metricIs(refused('open_files'), 260 - Number(before)),
+    berth.line(({ msg, end }) => msg === 'connection' && end === 'RC').then(() => 'out of descriptors'),
+  ]);
+  assert.equal(outcome, 260 - Number(before));
+  for (const client of [...waiting, ...more]) client.socket.destroy();
+});
+
 test('when the limit of open files is lowered below what is open, connections go on, and service resumes with it', async (t) => {
   const servers = await serve(t, ['s1']);
   const berth = await start(t, oneBackend(addresses(servers), 'healthCheck: { interval: 20ms, fastInterval: 20ms }'));
@@ -80,6 +99,21 @@ test('when the limit of open files is lowered below what is open, connections go
   await inside.finish();
 });
 
+test('a reload that cannot open a file changes nothing and kills nothing, and the next one works', async (t) => {
+  const servers = await serve(t, ['s1']);
+  const berth = await start(t, oneBackend(addresses(servers)));
+  const client = new Client({ port: await berth.port() });
+  await client.line();
+  const limit = (files: string): unknown => execFileSync('prlimit', ['--pid', String(berth.pid), `--nofile=${files}`]);
+  limit('5:');
+  assert.equal((await reload(berth)).msg, 'reload failed; the old configuration stays in force');
+  limit('4096:');
+  assert.equal((await reload(berth)).msg, 'reloaded');
+  client.socket.write('still here');
+  await client.bytes('s1\nstill here'.length);
+  await client.finish();
+});
+
 test('a frontend takes as many connections as its maxConnections, and the next when one of them ends', async (t) => {
   const servers = await serve(t, ['s1']);
   const config = oneBackend(addresses(servers)).replace('backend: b\n', 'backend: b\n    maxConnections: 2\n');
@@ -97,8 +131,8 @@ test('a frontend takes as many connections as its maxConnections, and the next w
   assert.equal(await served(new Client({ port })), true);
   assert.equal(
     await berth.metric('berth_frontend_connections_total{frontend="f"}'),
-    3,
-    'the refused one is not admitted',
+    4,
+    'the refused one was accepted, too',
   );
 });
 

@@ -5,7 +5,7 @@ import { buildProxyHeader, MOST_HEADER_BYTES } from '../src/proxy/proxy-protocol
 import { oneBackend, start, type Berth } from './support/berth.ts';
 import { explain } from './support/operator.ts';
 import { send } from './support/people.ts';
-import { echoes, serve, type TestServer } from './support/servers.ts';
+import { echoes, hangs, serve, type TestServer } from './support/servers.ts';
 
 /** A proxy that may say who its client is, and somebody who may not. */
 const [PROXY, STRANGER] = ['127.50.0.1', '127.51.0.1'];
@@ -110,9 +110,20 @@ for (const version of VERSIONS) {
     for (const { end, client } of lines) assert.deepEqual([end, String(client).split(':')[0]], ['PR', STRANGER]);
     assert.deepEqual(got, []);
     assert.equal(await berth.metric('berth_backend_connections_ended_total{backend="b",end="PR"}'), 6);
+    await berth.metricIs(refused('proxy_header_forbidden'), 6);
     assert.equal((await explain(berth, '192.0.2.1'))?.server, null);
   });
 }
+
+test('a header from somebody who may not send one is answered with a reset', async (t) => {
+  // Who speaks first hides it: Node before 22 takes a reset behind unread bytes for an end.
+  const berth = await inFront(t, await serve(t, ['s1'], hangs));
+  const client = await send(
+    { port: await berth.port(), from: STRANGER },
+    buildProxyHeader('v2', from('192.0.2.1'), DESTINATION),
+  );
+  assert.equal(await client.ended, 'reset');
+});
 
 test('what merely begins like a header goes through', async (t) => {
   const servers = await serve(t, ['s1']);
@@ -172,7 +183,13 @@ test('a proxy that sends no header in time, another one or a part of one is turn
   gone?.socket.resetAndDestroy();
   finished?.socket.end();
   await berth.metricIs(refused('client_left'), 2);
+  const ends = (await berth.connections(8)).map(({ end, backend }) => `${end} ${backend}`);
+  assert.deepEqual(ends.toSorted(), [
+    ...Array(2).fill('CR undefined'),
+    ...Array(4).fill('PR undefined'),
+    ...Array(2).fill('cR undefined'),
+  ]);
+  assert.equal(await berth.metric('berth_frontend_connections_total{frontend="f"}'), 8);
   await berth.metricIs('berth_frontend_connections{frontend="f"}', 0);
   assert.equal(servers[0]?.accepted, 0);
-  assert.equal(berth.lines.filter(({ msg }) => msg === 'connection').length, 0);
 });

@@ -119,7 +119,7 @@ install_packages() {
   fi
   # Not at the next boot either: only the services of what was not here before, be it for the sake of something else.
   if command -v systemctl >/dev/null; then
-    new=$(sed -n 's/^Selecting previously unselected package \(.*\)\.$/\1/p' "$log")
+    new=$(sed -n 's/^Selecting previously unselected package \(.*\)\.\r*$/\1/p' "$log")
     # shellcheck disable=SC2046,SC2086 # one word a package
     units=$(dpkg -L $missing $new | sed -n 's!.*/systemd/system/\([^/@]*\.\(service\|socket\)\)$!\1!p' | sort -u)
     # shellcheck disable=SC2086 # one word a unit

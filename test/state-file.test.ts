@@ -20,7 +20,7 @@ function backend(more = ''): Backend {
   const { backends } = configFile.config(
     `frontends: { f: { bind: "*:443", backend: b } }\nbackends:\n  b:\n${more}    servers:\n${servers}`,
   );
-  const silent = { serverChanged() {}, adminChanged() {}, serverChecked() {} };
+  const silent = { serverChanged() {}, adminChanged() {}, serverChecked() {}, serverCame() {}, serverLeft() {} };
   return new Backend('b', backends['b'] as BackendConfig, silent);
 }
 

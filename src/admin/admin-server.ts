@@ -2,7 +2,8 @@ import { timingSafeEqual, createHash } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import { isIP } from 'node:net';
 import type { AdminConfig } from '../config/schema.ts';
-import { ADMIN_STATES, NotFound, type Control } from '../control.ts';
+import { NotFound, type Control } from '../control.ts';
+import { ADMIN_STATES } from '../pool/server.ts';
 import { HttpAddress, type OpenedHttp } from './http-address.ts';
 
 const LARGEST_BODY_BYTES = 16 << 10;

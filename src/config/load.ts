@@ -6,7 +6,8 @@ import { isMap, LineCounter, parseDocument, Parser } from 'yaml';
 import { explain } from './explain.ts';
 import { Locator, type Problem } from './locate.ts';
 import { crossCheck, type Finding, type Path } from './rules.ts';
-import { adminSchema, LEAST_SECRET, schema, STANDARD_ADMIN, type AdminConfig, type Config } from './schema.ts';
+import { LEAST_SECRET } from './scalars.ts';
+import { adminSchema, schema, STANDARD_ADMIN, type AdminConfig, type Config } from './schema.ts';
 
 export type Loaded =
   | { readonly kind: 'config'; readonly config: Config }

@@ -1,79 +1,27 @@
-import { isDeepStrictEqual } from 'node:util';
 import { z } from 'zod';
 import {
-  type Endpoint,
-  isCidr,
-  isHost,
-  NAME_RULE,
-  parseBind,
-  parseDuration,
-  parseRate,
-  parseServerAddress,
-  parseSize,
-} from './values.ts';
-
-/** A timer longer than this fires at once in Node (a signed 32-bit count of milliseconds), so nothing longer is taken. */
-const LONGEST_TIMER = '24d';
-const LONGEST_EXPIRY = '365d';
-/** A Map holds 2^24 entries. */
-const LARGEST_TABLE = '16m';
-/** Characters of a token; a shorter one can be guessed. */
-export const LEAST_SECRET = 16;
-
-/** A scalar with a spelling of its own: `parse` gives undefined where the text is none, and `expected` says what would be. */
-function spelled<T>(expected: string, parse: (text: string) => T | undefined) {
-  return z.string({ error: `expected ${expected}` }).transform((text, context): T => {
-    const value = parse(text);
-    if (value !== undefined) return value;
-    context.issues.push({ code: 'custom', message: `expected ${expected}`, input: text });
-    return z.NEVER;
-  });
-}
-
-const NOT_ZERO = { min: '1ms', max: LONGEST_TIMER };
-
-function duration({ min, max }: { min: string; max: string }) {
-  const [least, most] = [parseDuration(min) ?? 0, parseDuration(max) ?? 0];
-  return spelled(`a duration from ${min} to ${max}, such as 500ms, 2s, 30m or 7d`, (text) => {
-    const ms = parseDuration(text);
-    return ms !== undefined && ms >= least && ms <= most ? ms : undefined;
-  });
-}
-
-const positive = () => duration(NOT_ZERO);
-const zeroOr = () => duration({ min: '0s', max: LONGEST_TIMER });
-const whole = (min: number, max: number) => {
-  const error = `expected a whole number from ${min} to ${max}`;
-  return z.int({ error }).min(min, { error }).max(max, { error });
-};
-const yesNo = () => z.boolean({ error: 'expected true or false' });
-const text = () => z.string({ error: 'expected text' });
-/** A file that the configuration names, relative to its own folder; load.ts reads the content. */
-const namedFile = () => text().transform((file) => ({ file, content: '' }));
-const oneOf = <const T extends readonly string[]>(...values: T) =>
-  z.enum(values, { error: `expected ${values.length > 1 ? 'one of ' : ''}${values.join(', ')}` });
-const falseOr = <T extends z.ZodType>(schema: T) => z.union([z.literal(false), schema]);
-
-/** In the schema so that files can be written for it, and refused while this version does not do it: never ignored. */
-function notYet<T extends z.ZodType>(schema: T, standard: z.output<T>) {
-  return schema.refine((value) => isDeepStrictEqual(value, standard), { error: 'is not available in this version' });
-}
-
-const bind = () => spelled('"*:PORT", "ADDRESS:PORT", "[IPv6]:PORT" or "unix:/PATH"', parseBind);
-const cidr = () =>
-  spelled('an address or a network such as 10.0.0.0/8', (value) => (isCidr(value) ? value : undefined));
-const backendName = () => z.string({ error: 'expected the name of a backend' });
-
-/** HAProxy's characters for names; they stand in metric labels, URLs and Redis keys. */
-const name = () =>
-  z.string().regex(/^[A-Za-z0-9][A-Za-z0-9_.:-]{0,127}$/, {
-    error: NAME_RULE,
-  });
-
-const serverNamePattern = () =>
-  z.string().regex(/^(\*\.)?[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*$/i, {
-    error: 'expected a name such as registry.example.com or *.example.com',
-  });
+  LONGEST_TIMER,
+  LONGEST_EXPIRY,
+  LARGEST_TABLE,
+  LEAST_SECRET,
+  spelled,
+  duration,
+  positive,
+  zeroOr,
+  whole,
+  yesNo,
+  text,
+  namedFile,
+  oneOf,
+  falseOr,
+  notYet,
+  bind,
+  cidr,
+  backendName,
+  name,
+  serverNamePattern,
+} from './scalars.ts';
+import { type Endpoint, isHost, parseRate, parseServerAddress, parseSize } from './values.ts';
 
 const proxyVersion = () =>
   oneOf('none', 'v1', 'v2').describe('Begin with a PROXY protocol header; registries do not understand it');

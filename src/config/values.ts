@@ -38,7 +38,7 @@ export function parseSize(value: string | number): number | undefined {
   return Number(amount) * { '': 1, k: 1_000, m: 1_000_000 }[unit as '' | 'k' | 'm'];
 }
 
-/** `20/10s`: 20 in any ten seconds, all of them at once if need be. */
+/** `20/10s`: 20 at once, and then as many in each ten seconds. */
 export function parseRate(text: string): { count: number; windowMs: number } | undefined {
   const [, count, window] = /^(\d{1,9})\/(\w+)$/.exec(text) ?? [];
   const windowMs = parseDuration(window ?? '');

@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { BackendConfig, StaticServerConfig } from '../config/schema.ts';
 import { formatEndpoint, type Discovered, type Endpoint } from '../config/values.ts';
-import { choose, type Choice } from './choose.ts';
+import { choose, keptServer, type Choice, type Pool } from './choose.ts';
 import { clientKey } from './client-key.ts';
 import { Discovery } from './discovery.ts';
 import type { PoolObserver } from './observer.ts';
@@ -114,9 +114,23 @@ export class Backend {
 
   /** @see choose */
   choose(client: string | undefined, tried: ReadonlySet<Server>): Choice {
+    return choose(this.#pool, client, tried);
+  }
+
+  /** The binding of a client, and where its next connection goes by it; undefined where it has none, or it leads nowhere. */
+  binding(
+    client: string,
+  ): { bound: Server; connections: number; expiresMs: number | undefined; next: Server | undefined } | undefined {
+    const binding = this.#table?.peek(client);
+    if (!binding) return undefined;
+    const { server: bound, ...rest } = binding;
+    return { bound, ...rest, next: keptServer(this.#pool, client, bound, new Set()) };
+  }
+
+  get #pool(): Pool {
     const { stickTable } = this.#config;
     const failback = stickTable !== false && stickTable.failback === 'return';
-    return choose({ servers: this.#servers, policy: this.#policy, table: this.#table, failback }, client, tried);
+    return { servers: this.#servers, policy: this.#policy, table: this.#table, failback };
   }
 
   #applyTable(before: BackendConfig, config: BackendConfig): void {
@@ -132,6 +146,7 @@ export class Backend {
   #reconcile(): void {
     const { healthCheck } = this.#config;
     const old = new Map(this.#servers.map((server) => [server.name, server]));
+    const before = new Set(this.#servers);
     const added: Server[] = [];
     this.#servers = this.#wanted(this.#config).map((wanted) => {
       const { name, config, resolveIntervalMs } = wanted;
@@ -146,7 +161,11 @@ export class Backend {
       added.push(fresh);
       return fresh;
     });
-    for (const server of old.values()) server.retire();
+    for (const server of old.values()) {
+      server.retire();
+      this.#observer.serverLeft(server);
+    }
+    for (const server of this.#servers) if (!before.has(server)) this.#observer.serverCame(server);
     if (this.#started) void this.#firstAnswers(added);
   }
 

@@ -2,9 +2,7 @@ import type { Policy } from './policies.ts';
 import type { Server } from './server.ts';
 import type { StickTable } from './stick-table.ts';
 
-export type Choice =
-  | { readonly kind: 'stuck' | 'balanced'; readonly server: Server }
-  | { readonly kind: 'none'; readonly reason: 'all-down' };
+export type Choice = { readonly kind: 'stuck' | 'balanced'; readonly server: Server } | { readonly kind: 'none' };
 
 export type Pool = {
   readonly servers: readonly Server[];
@@ -23,28 +21,34 @@ export type Pool = {
  */
 export function choose(pool: Pool, client: string | undefined, tried: ReadonlySet<Server>): Choice {
   const { policy, table } = pool;
-  const bound = client === undefined ? undefined : boundServer(pool, client, tried);
-  if (bound) return { kind: 'stuck', server: bound };
+  const bound = client === undefined ? undefined : table?.match(client);
+  const kept = client === undefined ? undefined : keptServer(pool, client, bound, tried);
+  if (kept) {
+    if (client !== undefined) table?.bind(client, kept);
+    return { kind: 'stuck', server: kept };
+  }
   const candidates = newcomersServers(pool.servers, tried);
   // A server with room before one where a place must be waited for.
   const roomy = candidates.filter((server) => server.hasRoom);
   const server = policy(roomy.length > 0 ? roomy : candidates, client);
-  if (!server) return { kind: 'none', reason: 'all-down' };
+  // In drain, or with the weight 0, it takes no newcomers, but this is its own client.
+  if (!server) return bound?.usable === true ? { kind: 'stuck', server: bound } : { kind: 'none' };
   if (client !== undefined) table?.bind(client, server);
   return { kind: 'balanced', server };
 }
 
-function boundServer(
+/**
+ * Where a client that is bound goes without being given another server: to its first one, where it is to return there, or to the one
+ * it is bound to.
+ */
+export function keptServer(
   { servers, table, failback }: Pool,
   client: string,
+  bound: Server | undefined,
   tried: ReadonlySet<Server>,
 ): Server | undefined {
-  const bound = table?.match(client);
   const home = failback || bound?.config.backup === true ? table?.home(client) : undefined;
-  if (home && takesNew(home) && !tried.has(home)) {
-    table?.bind(client, home);
-    return home;
-  }
+  if (home && takesNew(home) && !tried.has(home)) return home;
   if (bound?.usable !== true || tried.has(bound)) return undefined;
   // A backup is a makeshift: its clients leave it as soon as they can.
   return bound.config.backup && servers.some((server) => takesNew(server) && !server.config.backup) ? undefined : bound;

@@ -1,6 +1,7 @@
 /** Why a connection to a server did not come about: the label of a metric, and words for an operator. */
+export const CONNECT_FAILURES = ['refused', 'unreachable', 'timeout', 'reset', 'resources', 'other'] as const;
 export type ConnectFailure = {
-  readonly reason: 'refused' | 'unreachable' | 'timeout' | 'reset' | 'resources' | 'other';
+  readonly reason: (typeof CONNECT_FAILURES)[number];
   readonly text: string;
 };
 

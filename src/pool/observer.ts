@@ -7,5 +7,8 @@ export type PoolObserver = {
   serverChanged(server: Server, before: Health): void;
   /** The operator wants something else of it; `before` is what he wanted until now. */
   adminChanged(server: Server, before: AdminState): void;
-  serverChecked(server: Server, ok: boolean, seconds: number): void;
+  serverChecked(server: Server, ok: boolean): void;
+  /** It is in force, or no longer: by the configuration, or by what DNS says. */
+  serverCame(server: Server): void;
+  serverLeft(server: Server): void;
 };

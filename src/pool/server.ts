@@ -8,7 +8,8 @@ import { Slots } from './slots.ts';
 import { NameWatch, type Answer, type Lookup } from './resolve.ts';
 
 /** What the operator wants: drain takes no new client, maint takes none at all. */
-export type AdminState = 'ready' | 'drain' | 'maint';
+export const ADMIN_STATES = ['ready', 'drain', 'maint'] as const;
+export type AdminState = (typeof ADMIN_STATES)[number];
 
 /** A server that has just recovered gets some clients, however slowly it starts. */
 const SLOWEST_START = 0.01;
@@ -117,15 +118,16 @@ export class Server {
     return this.#names.start();
   }
 
-  /** Nothing is observed any more: a check that is under way says nothing when it ends. */
+  /** Nothing is observed any more: a check that is under way says nothing when it ends. What is on its way here still arrives. */
   close(): void {
-    this.#retired = true;
     this.#names.close();
     this.#monitor?.close();
+    this.#monitor = undefined;
   }
 
   /** It is no longer configured: its connections go on, new ones go elsewhere. */
   retire(): void {
+    this.#retired = true;
     this.close();
     this.slots.move();
   }
@@ -156,6 +158,7 @@ export class Server {
    * checks nothing could bring the server up again, so there it counts for nothing, as it does where the server has moved.
    */
   connectFailed({ host, port }: Endpoint, reason: string): void {
+    if (this.#retired) return;
     if (port !== this.#port || !this.#addresses.includes(host)) return;
     if (this.#healthCheck === false) return this.#leaveAddress(host);
     this.#observe(this.#healthCheck, host, { ok: false, reason });
@@ -191,8 +194,8 @@ export class Server {
     this.lastCheckSeconds = (performance.now() - startedMs) / 1_000;
     if (result.certificateExpiry !== undefined) this.certificateExpiry = result.certificateExpiry;
     // A check that was under way when the configuration changed says nothing any more.
-    if (this.#retired || monitor !== this.#monitor) return this.health;
-    this.#observer.serverChecked(this, result.ok, this.lastCheckSeconds);
+    if (monitor !== this.#monitor) return this.health;
+    this.#observer.serverChecked(this, result.ok);
     this.#observe(config, host, result);
     return this.health;
   }

@@ -4,7 +4,8 @@ import type { FrontendConfig } from '../config/schema.ts';
 import { clientKey } from '../pool/client-key.ts';
 
 export type AccessRules = Pick<FrontendConfig, 'allow' | 'deny' | 'perSource'>;
-export type AccessRefusal = 'denied' | 'not_allowed' | 'source_connections' | 'source_rate';
+export const ACCESS_REFUSALS = ['denied', 'not_allowed', 'source_connections', 'source_rate'] as const;
+export type AccessRefusal = (typeof ACCESS_REFUSALS)[number];
 
 /** Addresses whose rate is remembered. Beyond that the one seen longest ago starts with a full bucket again. */
 const MOST_SOURCES = 100_000;

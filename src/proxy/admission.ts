@@ -1,6 +1,6 @@
 import type { FrontendConfig } from '../config/schema.ts';
 import type { Backend } from '../pool/backend.ts';
-import { Access, contains, networks, type AccessRefusal, type Networks } from './access.ts';
+import { Access, ACCESS_REFUSALS, contains, networks, type Networks } from './access.ts';
 import { parseClientHello, sniMatch } from './client-hello.ts';
 import { peek } from './preface.ts';
 import { parseProxyHeader } from './proxy-protocol.ts';
@@ -9,15 +9,18 @@ import type { Relay } from './relay.ts';
 /** An IP literal, normalised, and a port. */
 export type Address = { readonly address: string; readonly port: number };
 
-/** Why a connection was turned away before a server was looked for. */
-export type Refusal =
-  | AccessRefusal
-  | 'open_files'
-  | 'max_connections'
-  | 'proxy_header_invalid'
-  | 'proxy_header_missing'
-  | 'server_name_unknown'
-  | 'client_left';
+/** Why a connection was turned away: all but `proxy_header_forbidden` before a server was looked for. */
+export const REFUSALS = [
+  ...ACCESS_REFUSALS,
+  'open_files',
+  'max_connections',
+  'proxy_header_invalid',
+  'proxy_header_missing',
+  'proxy_header_forbidden',
+  'server_name_unknown',
+  'client_left',
+] as const;
+export type Refusal = (typeof REFUSALS)[number];
 
 export type Admitted = {
   readonly kind: 'admitted';

@@ -2,7 +2,7 @@ import { isIPv6, type Socket } from 'node:net';
 import type { Timeouts } from '../config/schema.ts';
 import type { Backend } from '../pool/backend.ts';
 import type { Server } from '../pool/server.ts';
-import type { Address, Admission, Admitted } from './admission.ts';
+import type { Address, Admission, Admitted, Refusal } from './admission.ts';
 import type { RelayBuffers } from './buffers.ts';
 import { dial } from './dial.ts';
 import type { ProxyObserver, Via } from './observer.ts';
@@ -21,6 +21,17 @@ export type Surroundings = {
 
 /** Before the same server is tried again; another one is tried at once. As HAProxy's turn-around. */
 const SAME_SERVER_DELAY_MS = 1_000;
+
+/**
+ * How a connection ends whose first bytes did not lead to a server. One that `allow`, `deny` or `perSource` turns away was none: it
+ * has no record, since floods of them are what such rules are for.
+ */
+const PREFACE_ENDS: Partial<Record<Refusal, End>> = {
+  proxy_header_missing: 'cR',
+  proxy_header_invalid: 'PR',
+  server_name_unknown: 'PR',
+  client_left: 'CR',
+};
 
 type Reached =
   | { readonly kind: 'server'; readonly server: Server; readonly socket: Socket }
@@ -58,13 +69,15 @@ export class Connection {
 
   /** The connection's whole life; resolves when it is over and recorded. */
   async run(): Promise<void> {
-    const { admission, frontend, observer } = this.#around;
+    const { admission } = this.#around;
     const admitting = admission.admit(this.#relay, this.#peer);
     // Most connections need no waiting here or below: a promise that is not made is a new connection made cheaper.
     const admitted = admitting instanceof Promise ? await admitting : admitting;
     if (admitted.kind === 'refused') {
-      this.#relay.refuse('PR');
-      observer.refused(frontend, admitted.reason, formatAddress(admitted.client));
+      const ended = PREFACE_ENDS[admitted.reason];
+      this.#relay.refuse(ended ?? 'PR');
+      this.#refused(admitted.reason, admitted.client);
+      if (ended) this.#record(admitted, this.#relay.end ?? ended);
       return;
     }
     const { client, backend } = admitted;
@@ -113,6 +126,7 @@ export class Connection {
     });
     this.#count();
     server.releaseSlot();
+    if (end === 'PR') this.#refused('proxy_header_forbidden', admitted.client);
     return end;
   }
 
@@ -127,8 +141,13 @@ export class Connection {
       if (choice.kind === 'none') return failed;
       const { server } = choice;
       const again = tried.has(server);
-      if (again) await this.#pause(Math.min(SAME_SERVER_DELAY_MS, timeouts.connect));
-      if (this.#relay.end !== undefined) return { kind: 'none', end: 'CQ', final: true };
+      if (again) {
+        await this.#pause(Math.min(SAME_SERVER_DELAY_MS, timeouts.connect));
+        if (this.#relay.end !== undefined) return GONE;
+        // Taken out meanwhile.
+        if (!server.usable) continue;
+      }
+      this.#via = this.#server === undefined ? choice.kind : again ? this.#via : 'redispatched';
       if (server.hasRoom) server.slots.take();
       else {
         const place = await this.#queue(server);
@@ -139,7 +158,6 @@ export class Connection {
         this.#retries++;
         observer.retried(backend.name, server !== this.#server);
       }
-      this.#via = this.#server && !again ? 'redispatched' : (this.#via ?? choice.kind);
       this.#server = server;
       const reached = await this.#attempt(server);
       if (reached.kind === 'server') return reached;
@@ -212,10 +230,14 @@ export class Connection {
     return buildProxyHeader(version, client, client && (destination ?? this.#relay.local));
   }
 
-  #record({ client, serverName, backend }: Admitted, end: End): void {
+  #refused(reason: Refusal, client: Address | undefined): void {
+    this.#around.observer.refused(this.#around.frontend, reason, formatAddress(client));
+  }
+
+  #record({ client, serverName, backend }: Partial<Omit<Admitted, 'kind'>>, end: End): void {
     this.#around.observer.ended({
       frontend: this.#around.frontend,
-      backend: backend.name,
+      backend: backend?.name,
       server: this.#server?.name,
       client: formatAddress(client),
       sni: serverName,

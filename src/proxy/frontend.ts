@@ -165,13 +165,13 @@ export class Frontend {
       return;
     }
     const peer = unix ? undefined : { address: normaliseAddress(address ?? ''), port: socket.remotePort ?? 0 };
+    this.#around.observer.accepted(this.name);
     const refusal = this.#refusal();
     if (refusal) {
       this.#around.observer.refused(this.name, refusal, formatAddress(peer));
       reset(socket.on('error', () => {}));
       return;
     }
-    this.#around.observer.accepted(this.name);
     void this.#serve(new Connection(socket, peer, this.#around));
   }
 

@@ -5,7 +5,8 @@ import type { End } from './relay.ts';
 /** One connection, as the log and the counters have it. */
 export type ConnectionRecord = {
   readonly frontend: string;
-  readonly backend: string;
+  /** Undefined where the first bytes led to none. */
+  readonly backend: string | undefined;
   /** The server that was connected to, or last tried; undefined where there was none. */
   readonly server: string | undefined;
   /** `ip:port`, or `unix`. */

@@ -131,10 +131,11 @@ export class Relay {
     this.#onClientLost?.();
   }
 
-  /** Turns the client away with a reset: there is no server for it. */
+  /** Turns the client away with a reset: there is no server for it, or it must not go there. */
   refuse(end: End): void {
     this.#end ??= end;
     reset(this.#client);
+    this.#server?.destroy();
     this.#up.release();
   }
 
@@ -160,7 +161,7 @@ export class Relay {
       const verdict = this.#up.early.length === 0 && !this.#up.ended ? 'maybe' : forbids(this.#up.early);
       if (verdict === 'maybe' && !this.#up.ended) return;
       this.onEarly(undefined);
-      if (verdict === 'yes') this.close('PR');
+      if (verdict === 'yes') this.refuse('PR');
       else begin();
     };
     this.onEarly(consider);

@@ -36,6 +36,8 @@ export function testServer(name: string, options: Options = {}): TestServer {
       serverChanged: ({ health }) => void told.push(health.up ? 'up' : health.reason),
       serverChecked() {},
       adminChanged() {},
+      serverCame() {},
+      serverLeft() {},
     },
     ...(lookup ? { lookup } : {}),
     probe: ({ host }) => probe?.(host) ?? new Promise(() => {}),

@@ -123,7 +123,21 @@ export async function blackhole(t: TestContext): Promise<string> {
     t.after(() => filler.destroy());
     await once(filler, 'connect');
   }
+  // A filler is connected a moment before it stands in the backlog; until then there is room for one more.
+  while ((await backlogOf(host, port)) <= BACKLOG) await nextTurn();
   return `${host}:${port}`;
+}
+
+/** Connections that wait to be accepted, as the kernel counts them (proc(5): the receive queue of a socket that listens). */
+async function backlogOf(host: string, port: number): Promise<number> {
+  const hex = (value: number, digits: number): string => value.toString(16).toUpperCase().padStart(digits, '0');
+  const local = host
+    .split('.')
+    .map((byte) => hex(Number(byte), 2))
+    .toReversed()
+    .join('');
+  const listening = new RegExp(`: ${local}:${hex(port, 4)} 0{8}:0{4} 0A [0-9A-F]{8}:([0-9A-F]{8})`);
+  return Number.parseInt(listening.exec(await readFile('/proc/net/tcp', 'latin1'))?.[1] ?? '0', 16);
 }
 
 let addresses = 0;
