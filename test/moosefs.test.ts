@@ -39,8 +39,9 @@ suite('registry nodes on MooseFS', { timeout: 180_000 }, () => {
   }
   const diagnose = (nodes: readonly RegistryNode[], ...args: string[]) =>
     doctor(cluster, { servers: nodes.map(({ endpoint }) => endpoint), args });
+  /** One layer: with one request after the other, without stickiness it is one node that looks for it and the other that begins it. */
   async function pushAnew(repository: string, port: number): Promise<void> {
-    await cluster.push(await cluster.makeImage({ layers: 2, layerBytes: 300_000 }), `${repository}:1`, port);
+    await cluster.push(await cluster.makeImage({ layers: 1, layerBytes: 300_000 }), `${repository}:1`, port);
   }
 
   suite('that caches as it does by default', () => {
@@ -111,7 +112,10 @@ suite('registry nodes on MooseFS', { timeout: 180_000 }, () => {
     test('every push without stickiness fails', ifPossible, async (t) => {
       const berth = await frontFor(t, cluster, { nodes, backend: { stickTable: false } });
       for (const i of [1, 2, 3]) {
-        await assert.rejects(pushAnew(`unsticky-caching-${i}`, await berth.port()), /blob upload unknown/);
+        await assert.rejects(
+          pushAnew(`unsticky-caching-${i}`, await berth.port()),
+          /blob upload unknown|500 Internal Server Error/,
+        );
       }
     });
   });
