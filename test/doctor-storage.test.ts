@@ -169,6 +169,13 @@ suite('berth doctor and storage', { timeout: 300_000 }, () => {
       assert.match(findings[0]?.seen ?? '', /at once in a repository that is new to it, but not within 4 s/);
     });
 
+    test('by names on the way to every repository, so that the node cannot make them either', async () => {
+      const port = await proxyBefore(cluster, cluster.nodes[1]!.port, cannotMakeWhatIsThere(2_000));
+      const { code, lines, findings } = await doctor(cluster, { servers: [good(), port] });
+      assert.deepEqual([code, lines], [1, ['FAIL STORAGE_LAG s2']]);
+      assert.match(findings[0]?.seen ?? '', /s2 answered 500 \(UNKNOWN\), and began one [\d.]+ s later only/);
+    });
+
     test('by names, for longer than usual, with --patient', async () => {
       const port = await proxyBefore(cluster, cluster.nodes[1]!.port, remembersMissing(6_000));
       const { lines, findings } = await doctor(cluster, { servers: [good(), port], args: ['--patient'] });
@@ -203,6 +210,17 @@ function remembersMissing(ms: number): Lie {
     const told = await behind();
     if (rest === 'tags/list' && told.status === 404) missing.set(repository, Date.now());
     return told;
+  };
+}
+
+/** As a mount that remembers, for so long, that a folder was not there, which another node has made meanwhile. */
+function cannotMakeWhatIsThere(ms: number): Lie {
+  let since: number | undefined;
+  return ({ method }, behind) => {
+    if (method === 'POST') since ??= Date.now();
+    if (since === undefined || Date.now() - since >= ms) return behind();
+    const body = Buffer.from('{"errors":[{"code":"UNKNOWN"}]}');
+    return Promise.resolve({ status: 500, headers: { 'content-type': 'application/json' }, body });
   };
 }
 

@@ -4,7 +4,7 @@
 set -eu
 cd "$(dirname "$0")/.."
 bash test/setup.sh docker-registry skopeo redis-server apache2-utils openssl prometheus iproute2 haproxy curl \
-  docker.io docker-compose
+  docker.io docker-compose moosefs-master moosefs-chunkserver moosefs-client
 
 node=node
 if [ "${1:-}" = --node ]; then

@@ -68,6 +68,9 @@ has_package() { # by its program on the PATH, wherever that came from, else by d
     apache2-utils) program=htpasswd ;;
     docker.io) program=dockerd ;;
     iproute2) program=ip ;;
+    moosefs-chunkserver) program=mfschunkserver ;;
+    moosefs-client) program=mfsmount ;;
+    moosefs-master) program=mfsmaster ;;
   esac
   if PATH=$PATH:/usr/sbin:/sbin command -v "$program" >/dev/null; then return 0; fi
   [ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]
@@ -90,7 +93,7 @@ forbid_services() {
 }
 
 apt_install() {
-  $root env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=120 install -y --no-install-recommends "$@"
+  $root env LC_ALL=C DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=120 install -y --no-install-recommends "$@"
 }
 
 install_packages() {
@@ -114,10 +117,12 @@ install_packages() {
     quietly 'apt-get update' $root apt-get update
     quietly "apt-get install$missing" apt_install $missing
   fi
-  # Not at the next boot either: only the services of what has just been installed.
+  # Not at the next boot either: only the services of what was not here before, be it for the sake of something else.
   if command -v systemctl >/dev/null; then
-    # shellcheck disable=SC2046,SC2086 # one word a unit
-    units=$(dpkg -L $missing | sed -n 's|.*/systemd/system/\([^/@]*\.service\)$|\1|p' | sort -u)
+    new=$(sed -n 's/^Selecting previously unselected package \(.*\)\.\r*$/\1/p' "$log")
+    # shellcheck disable=SC2046,SC2086 # one word a package
+    units=$(dpkg -L $missing $new | sed -n 's!.*/systemd/system/\([^/@]*\.\(service\|socket\)\)$!\1!p' | sort -u)
+    # shellcheck disable=SC2086 # one word a unit
     if [ -n "$units" ]; then $root systemctl disable $units >"$log" 2>&1 || :; fi
   fi
   for package in $missing; do

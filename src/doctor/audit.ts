@@ -3,6 +3,7 @@ import type { Endpoint } from '../config/values.ts';
 import { doorOf, judgeApi, judgeDoors, lookAtApi, type ApiSeen } from './api.ts';
 import { judgeCertificate, judgeFingerprints, mayTellSecrets, type CertificateSeen } from './certificate.ts';
 import { judgeClock } from './clock.ts';
+import { findGround, judgeGround } from './common-ground.ts';
 import { judgeDebug, lookAtDebug } from './debug.ts';
 import { finding, sorted, type Finding } from './findings.ts';
 import { isLoggedIn, judgeLogin, judgeLogins, logIn, type InTurn, type LoginSeen } from './login.ts';
@@ -121,6 +122,8 @@ async function auditPairs(
   progress: (step: string) => void,
   signal: AbortSignal,
 ): Promise<Finding[]> {
+  progress('beginning uploads');
+  const ground = await findGround(nodes, repository, signal, progress);
   // Two repositories that nobody has heard of, so that each node has one that it looks for in vain and another then uses.
   const unheardOf = nodes.length < 2 ? [] : [1, 2].map((i) => `${repository}/${randomBytes(4).toString('hex')}-${i}`);
   progress('looking for repositories that are not there');
@@ -131,11 +134,12 @@ async function auditPairs(
   const findings = await limited(nodes, async (from, i) => {
     signal.throwIfAborted();
     const others = nodes.filter((node) => node !== from);
-    const shared = await shareUpload(from, others, unheardOf[i] ?? repository, { waitMs, signal });
+    const place = { repository: unheardOf[i] ?? repository, above: repository };
+    const shared = await shareUpload(from, others, place, { waitMs, signal });
     progress(`going on with uploads on other nodes: ${++done} of ${nodes.length}`);
     return [...judgeStart(from.label, from.audience, shared.repository, shared.start), ...judgeShared(shared, waitMs)];
   });
-  return withoutEchoes(findings.flat());
+  return withoutEchoes([...ground.flatMap(judgeGround), ...findings.flat()]);
 }
 
 /** A node that takes no uploads does not go on with those of others either: that is no second fault. */

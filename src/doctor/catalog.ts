@@ -126,10 +126,11 @@ export const CATALOG = {
   STORAGE_LAG: {
     level: 'FAIL',
     users:
-      "without stickiness pushes fail with 'blob upload unknown' or 'blob upload invalid'; a pull right after a push may get 404 on another node",
+      "without stickiness pushes fail with 'blob upload unknown', 'blob upload invalid' or 500 Internal Server Error; a pull right after a push may get 404 on another node",
     mend:
       'The storage is shared, but a node sees what another wrote only later: a mount that caches. Keep stickTable on for this backend; or ' +
-      'mount without caching of attributes and entries (MooseFS: mfsattrcacheto=0,mfsentrycacheto=0,mfsdirentrycacheto=0; NFS: actimeo=0,lookupcache=none).',
+      'mount without caching of attributes and entries, above all of what was missing (MooseFS: mfsattrcacheto=0,mfsentrycacheto=0,mfsdirentrycacheto=0,' +
+      'mfsnegentrycacheto=0; NFS: actimeo=0,lookupcache=none).',
   },
   LOCATION_HOST: {
     level: 'FAIL',

@@ -26,6 +26,9 @@ export type Growth =
   | { readonly kind: 'late'; readonly writer: Node; readonly reader: Node; readonly caughtUp: boolean }
   | { readonly kind: 'odd'; readonly node: Node; readonly look: Look & { kind: 'odd' } };
 
+/** Where uploads are begun; `above` is the repository, known to every node, below which new ones are made up. */
+export type Place = { readonly repository: string; readonly above: string };
+
 const RETRY_MS = 250;
 const PIECE = Buffer.from('berth doctor\n');
 
@@ -37,7 +40,7 @@ const PIECE = Buffer.from('berth doctor\n');
 export async function shareUpload(
   from: Node,
   others: readonly Node[],
-  repository: string,
+  { repository, above }: Place,
   patience: Patience,
 ): Promise<SharedSeen> {
   const start = await startUpload(from, repository);
@@ -45,7 +48,9 @@ export async function shareUpload(
   let session: Session | undefined = start.session;
   try {
     // All look at the session while it is empty: then only the secret can make it invalid, and looking harms nothing.
-    const pairs: PairSeen[] = await Promise.all(others.map((to) => firstLook(from, to, start.session, patience)));
+    const pairs: PairSeen[] = await Promise.all(
+      others.map((to) => firstLook(from, to, start.session, above, patience)),
+    );
     for (const [i, pair] of pairs.entries()) {
       patience.signal.throwIfAborted();
       if (pair.first.kind !== 'seen') continue;
@@ -66,7 +71,7 @@ async function anotherSession(node: Node, repository: string): Promise<Session |
   return started.kind === 'started' ? started.session : undefined;
 }
 
-async function firstLook(from: Node, to: Node, session: Session, patience: Patience): Promise<PairSeen> {
+async function firstLook(from: Node, to: Node, session: Session, above: string, patience: Patience): Promise<PairSeen> {
   const startedAt = performance.now();
   const first = await look(to, session);
   if (first.kind !== 'unknown') return { to, first };
@@ -75,8 +80,7 @@ async function firstLook(from: Node, to: Node, session: Session, patience: Patie
     const again = await look(to, session);
     if (again.kind === 'seen') return { to, first, laterMs: performance.now() - startedAt };
   }
-  const name = `${session.repository.replaceAll('/', '-')}-${randomBytes(4).toString('hex')}`;
-  const unheardOf = await anotherSession(from, name);
+  const unheardOf = await anotherSession(from, `${above}/${randomBytes(4).toString('hex')}`);
   if (!unheardOf) return { to, first };
   const elsewhere = await look(to, unheardOf);
   await endUpload(from, unheardOf);

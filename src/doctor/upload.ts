@@ -7,7 +7,7 @@ export type Session = { readonly repository: string; readonly path: string };
 
 export type Started =
   | { readonly kind: 'started'; readonly session: Session; readonly location: string }
-  | { readonly kind: 'not-started'; readonly reason: string };
+  | { readonly kind: 'not-started'; readonly reason: string; readonly status?: number };
 
 /** What a node says of a session. `size`: how many bytes it has of it. */
 export type Look =
@@ -21,7 +21,8 @@ export type Look =
 export async function startUpload(node: Node, repository: string): Promise<Started> {
   const answer = await ask(node, { method: 'POST', path: `/v2/${repository}/blobs/uploads/` });
   if (answer.kind === 'silence') return { kind: 'not-started', reason: `got no answer: ${answer.reason}` };
-  if (answer.status !== 202) return { kind: 'not-started', reason: `answered ${statusAndCodes(answer)}` };
+  const { status } = answer;
+  if (status !== 202) return { kind: 'not-started', reason: `answered ${statusAndCodes(answer)}`, status };
   const location = answer.headers.location ?? '';
   const session = sessionAt(node, repository, location);
   return session

@@ -79,6 +79,7 @@ export class Cluster {
       redis: null,
       address: '127.0.0.1',
       override: {},
+      through: [],
     };
   }
 

@@ -20,6 +20,8 @@ export interface NodeSettings {
   address: string;
   /** Laid over the registry's own configuration, section by section: `{ http: { host: 'https://elsewhere' } }`. */
   override: Record<string, Record<string, unknown>>;
+  /** Run it through another program, such as `['nsenter', …]`. */
+  through: readonly string[];
 }
 
 /** One line of a node's access log. */
@@ -69,13 +71,14 @@ export class RegistryNode {
     if (this.#program?.running) throw new Error(`${this.name} is already running`);
     this.settings = { ...this.settings, ...changes };
     const { workspace } = this.#around;
-    const { certificate, storage, address } = this.settings;
+    const { certificate, storage, address, through } = this.settings;
     const tls = typeof certificate === 'string' ? await this.#around.certificate(certificate) : certificate;
     const file = join(workspace.dir, `${this.name}.yml`);
     await mkdir(storage, { recursive: true });
     await writeFile(file, JSON.stringify(registryConfig(this.endpoint, this.settings, tls), null, 2)); // JSON is YAML
     const env = { OTEL_TRACES_EXPORTER: 'none' };
-    this.#program = workspace.start({ name: this.name, command: 'docker-registry', args: ['serve', file], env });
+    const [command, ...args] = [...through, 'docker-registry', 'serve', file];
+    this.#program = workspace.start({ name: this.name, command, args, env });
     await this.#program.waitFor(`accepts no connection on ${this.endpoint}`, () => accepts(this.port, address));
   }
 

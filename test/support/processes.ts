@@ -21,6 +21,8 @@ export interface ProgramOptions {
   args: string[];
   /** Added to the small environment that every program gets: nothing else is inherited. */
   env?: Record<string, string>;
+  /** It is ended by SIGKILL with the workspace: an orderly end takes long and is no use to anybody. */
+  expendable?: boolean;
 }
 
 export interface RunOptions {
@@ -46,6 +48,7 @@ export function openWorkspace(options: WorkspaceOptions = {}): Workspace {
 export class Workspace {
   readonly dir: string;
   #programs = new Set<Program>();
+  #expendable = new WeakSet<Program>();
   #closers: (() => Promise<void>)[] = [];
   #givenPorts = new Set<number>();
   #unguard: () => void = () => {};
@@ -69,7 +72,7 @@ export class Workspace {
   }
 
   /** Starts a program and returns at once; `program.waitFor` waits for it to be of use. */
-  start({ name, command, args, env }: ProgramOptions): Program {
+  start({ name, command, args, env, expendable = false }: ProgramOptions): Program {
     if (this.#closing) throw new Error(`${name} cannot start: the workspace is closed`);
     const logFile = join(this.dir, 'log', `${name}.log`);
     const log = openSync(logFile, 'a');
@@ -79,6 +82,7 @@ export class Workspace {
     closeSync(log);
     const program = new Program(name, child, logFile, logStart);
     this.#programs.add(program);
+    if (expendable) this.#expendable.add(program);
     void program.ended.then(() => this.#programs.delete(program));
     return program;
   }
@@ -139,7 +143,9 @@ export class Workspace {
 
   async #closeAll(): Promise<void> {
     for (const close of this.#closers.toReversed()) await close();
-    for (const program of [...this.#programs].toReversed()) await program.stop();
+    for (const program of [...this.#programs].toReversed()) {
+      await (this.#expendable.has(program) ? program.kill() : program.stop());
+    }
     this.#remove();
     this.#unguard();
   }

@@ -1,0 +1,50 @@
+/**
+ * A mount namespace, and where wanted a network, of its own: what is mounted in it the machine never sees, and all of it goes with
+ * the last program in it, however that ends. Needs root.
+ */
+import { readFileSync } from 'node:fs';
+import type { Program } from './program.ts';
+import type { Workspace } from './processes.ts';
+
+export interface NamespaceOptions {
+  /** An address that its loopback carries: then it has a network of its own, and nothing else in that. */
+  address?: string;
+  /** Run in it by a shell before anything else. */
+  script?: string;
+}
+
+export class Namespace {
+  readonly #holder: Program;
+
+  constructor(holder: Program) {
+    this.#holder = holder;
+  }
+
+  /** What to put before a command for it to run there. */
+  through(...kinds: readonly ('mount' | 'net')[]): string[] {
+    const file = { mount: 'mnt', net: 'net' };
+    return ['nsenter', ...kinds.map((kind) => `--${kind}=/proc/${this.#holder.pid}/ns/${file[kind]}`)];
+  }
+
+  hasMounted(dir: string): boolean {
+    const lines = readFileSync(`/proc/${this.#holder.pid}/mounts`, 'utf8').split('\n');
+    return lines.some((line) => line.split(' ')[1] === dir);
+  }
+}
+
+export async function openNamespace(
+  workspace: Workspace,
+  { address, script = '' }: NamespaceOptions = {},
+): Promise<Namespace> {
+  const net = address === undefined ? [] : ['--net'];
+  const network = address === undefined ? '' : `ip link set lo up\nip addr add ${address}/32 dev lo`;
+  const setUp = `set -e\n${network}\n${script}`;
+  const holder = workspace.start({
+    name: 'namespace',
+    expendable: true,
+    command: 'unshare',
+    args: ['--mount', '--propagation', 'private', ...net, 'sh', '-c', `${setUp}\necho ready\nexec sleep infinity`],
+  });
+  await holder.waitFor('is not ready', () => holder.log().endsWith('ready\n'));
+  return new Namespace(holder);
+}
