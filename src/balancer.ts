@@ -8,8 +8,8 @@ import type { Log } from './log.ts';
 import { Metrics } from './metrics.ts';
 import { Backend } from './pool/backend.ts';
 import { RelayBuffers } from './proxy/buffers.ts';
-import { connectionCapacity, openFileLimit, openFiles } from './proxy/descriptors.ts';
-import type { Routes } from './proxy/admission.ts';
+import { connectionCapacity, openFiles } from './proxy/descriptors.ts';
+import { routesOf } from './proxy/admission.ts';
 import { discard, Frontend, type Capacity, type Opened } from './proxy/frontend.ts';
 import type { Sockets } from './proxy/sockets.ts';
 import { checkStateFile, restoreState, StateKeeper } from './state.ts';
@@ -151,7 +151,9 @@ export class Balancer implements Running {
       await Promise.all([...prepared, ...fresh.map((backend) => backend.start())]);
       // After the first answers of DNS: bindings to servers that it names come back too.
       if (this.#stage === 'starting') await this.#restore(config, fresh);
-      opened.capacity = this.#connectionCapacity(config);
+      // Not counted again: connections are open then, and one that waits for its server has one descriptor, not two.
+      this.#otherFiles ??= openFiles();
+      opened.capacity = connectionCapacity(config, this.#otherFiles);
       const leaving = this.#leaving(config);
       for (const [name, frontend] of frontends) {
         opened.listeners.set(frontend, await frontend.open(config.frontends[name]?.bind ?? [], leaving));
@@ -206,7 +208,7 @@ export class Balancer implements Running {
     for (const [name, frontend] of frontends) {
       const wanted = config.frontends[name];
       if (!wanted) continue;
-      await frontend.apply(wanted, routes(wanted, backends), config.timeouts);
+      await frontend.apply(wanted, routesOf(wanted, backends), config.timeouts);
       for (const address of frontend.addresses) {
         if (!heard.has(`${name} ${address}`)) this.#log.info({ frontend: name, address }, 'listening');
       }
@@ -246,7 +248,7 @@ export class Balancer implements Running {
     return new Frontend({
       name,
       config: frontend,
-      routes: routes(frontend, backends),
+      routes: routesOf(frontend, backends),
       timeouts: config.timeouts,
       capacity: this.#capacity,
       listeners: this.#listeners,
@@ -287,28 +289,4 @@ export class Balancer implements Running {
     const usable = this.backends.some(({ servers }) => servers.some((server) => server.usable));
     return usable ? undefined : 'no server is usable';
   }
-
-  #connectionCapacity(config: Config): number {
-    const limit = openFileLimit();
-    // Not counted again: connections are open then, and one that waits for its server has one descriptor, not two.
-    this.#otherFiles ??= openFiles();
-    const servers = Object.values(config.backends).reduce(
-      (sum, backend) => sum + Object.keys(backend.servers).length,
-      0,
-    );
-    const binds = Object.values(config.frontends).reduce((sum, { bind }) => sum + bind.length, 0);
-    const most = connectionCapacity(limit, this.#otherFiles + binds, servers);
-    if (most > 0) return most;
-    const message = `the open-file limit of ${limit} leaves no room for connections; raise it (ulimit -n, LimitNOFILE=)`;
-    throw new StartError('EMFILE', message);
-  }
-}
-
-/** That every name is there was checked with the configuration. */
-function routes({ backend, sni }: FrontendConfig, backends: ReadonlyMap<string, Backend>): Routes {
-  const named = Object.entries(sni).flatMap(([pattern, name]) => {
-    const target = backends.get(name);
-    return target ? [[pattern.toLowerCase(), target] as const] : [];
-  });
-  return { backend: backend === undefined ? undefined : backends.get(backend), sni: new Map(named) };
 }

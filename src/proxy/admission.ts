@@ -40,6 +40,15 @@ export type Routes = {
   readonly sni: ReadonlyMap<string, Backend>;
 };
 
+/** That every name is there was checked with the configuration. */
+export function routesOf({ backend, sni }: FrontendConfig, backends: ReadonlyMap<string, Backend>): Routes {
+  const named = Object.entries(sni).flatMap(([pattern, name]) => {
+    const target = backends.get(name);
+    return target ? [[pattern.toLowerCase(), target] as const] : [];
+  });
+  return { backend: backend === undefined ? undefined : backends.get(backend), sni: new Map(named) };
+}
+
 /** The rules of a frontend: who may connect, who must say who it is, and where each connection goes. */
 export class Admission {
   readonly access: Access;

@@ -1,4 +1,6 @@
 import { readdirSync, readFileSync } from 'node:fs';
+import type { Config } from '../config/schema.ts';
+import { StartError } from '../errors.ts';
 
 /** A client's socket and a server's. */
 const PER_CONNECTION = 2;
@@ -6,7 +8,8 @@ const PER_CONNECTION = 2;
 const RESERVE = 32;
 
 /** How many files this process may have open (Node raises the soft limit to the hard one as it starts). */
-export function openFileLimit(limits: string = readFileSync('/proc/self/limits', 'utf8')): number {
+function openFileLimit(): number {
+  const limits = readFileSync('/proc/self/limits', 'utf8');
   const soft = /^Max open files\s+(\d+|unlimited)/m.exec(limits)?.[1];
   return soft === undefined || soft === 'unlimited' ? Infinity : Number(soft);
 }
@@ -16,7 +19,16 @@ export function openFiles(): number {
   return readdirSync('/proc/self/fd').length;
 }
 
-/** How many connections fit below the limit. libuv drops what comes above it in silence, so Berth stops before. */
-export function connectionCapacity(limit: number, open: number, servers: number): number {
-  return Math.max(0, Math.floor((limit - open - servers - RESERVE) / PER_CONNECTION));
+/**
+ * How many connections fit below the limit, beside `otherFiles`: libuv drops what comes above it in silence, so Berth stops before.
+ * Throws a StartError where none does.
+ */
+export function connectionCapacity({ frontends, backends }: Config, otherFiles: number): number {
+  const binds = Object.values(frontends).reduce((sum, { bind }) => sum + bind.length, 0);
+  const servers = Object.values(backends).reduce((sum, backend) => sum + Object.keys(backend.servers).length, 0);
+  const limit = openFileLimit();
+  const most = Math.floor((limit - otherFiles - binds - servers - RESERVE) / PER_CONNECTION);
+  if (most > 0) return most;
+  const message = `the open-file limit of ${limit} leaves no room for connections; raise it (ulimit -n, LimitNOFILE=)`;
+  throw new StartError('EMFILE', message);
 }
