@@ -97,6 +97,7 @@ test('the cluster of deploy/, brought up as an operator does it', { skip: NO_DOC
   });
 
   await t.test('Prometheus scrapes Berth', async () => {
+    assert.match(await host.run('curl', ['-s', '127.0.0.1:9180/metrics']), /^berth_server_up\{.*server="s1"\} 1$/m);
     const query = 'http://127.0.0.1:9090/api/v1/query?query=up%7Bjob%3D%22berth%22%7D';
     await soon(async () => {
       const { data } = JSON.parse(await host.run('curl', ['-s', query])) as {
@@ -158,6 +159,26 @@ test('the cluster of deploy/, brought up as an operator does it', { skip: NO_DOC
     await soon(async () => /s1 .*up/.test(await inBerth(['berth', 'status']).catch(String)), true);
     await consistent('--write');
     assert.ok(Number(await redis('--no-auth-warning', '-a', setting(dir, 'REDIS_PASSWORD'), 'dbsize')) > 0);
+  });
+
+  await t.test('the storage is moved to a folder of its own, and a node is restarted as after a renewal', async () => {
+    const storage = join(workspace.dir, 'mounted/v2');
+    await workspace.run('mkdir', [join(workspace.dir, 'mounted')]);
+    await workspace.run('install', ['-d', '-m', '700', '-o', String(RUN_AS), '-g', String(RUN_AS), storage]);
+    await workspace.run('sed', ['-i', `s|^STORAGE=.*|STORAGE=${storage}|`, join(dir, '.env')]);
+    await compose(['down', '--volumes']);
+    await compose(['up', '-d']);
+    await soon(async () => /s1 .*up/.test(await inBerth(['berth', 'status']).catch(String)), true);
+    await compose(['restart', 's1']);
+    await soon(
+      () =>
+        consistent('--write').then(
+          () => true,
+          () => false,
+        ),
+      true,
+    );
+    assert.ok(readdirSync(storage).length > 0, 'that is where it is');
   });
 
   await t.test('a node whose storage is not mounted does not start', async () => {
