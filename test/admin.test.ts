@@ -3,11 +3,14 @@ import { test } from 'node:test';
 import { start } from './support/berth.ts';
 import { Client, eventually } from './support/clients.ts';
 import {
+  CHECKS,
+  clients,
   api,
   explain,
   explainAway,
   folderOf,
   reload,
+  places,
   serverStatus,
   setState,
   settings,
@@ -18,15 +21,6 @@ import {
 } from './support/operator.ts';
 import { refusing, serve } from './support/servers.ts';
 import { join } from 'node:path';
-
-const CHECKS = { healthCheck: { interval: '50ms', fastInterval: '50ms', fall: 1, rise: 1 } };
-const clients = (count: number): string[] => Array.from({ length: count }, (_, i) => `127.0.7.${i + 1}`);
-
-async function places(port: number, from: readonly string[]): Promise<string[]> {
-  const names: string[] = [];
-  for (const one of from) names.push(await whoServes(port, one));
-  return names;
-}
 
 test('status tells what runs', async (t) => {
   const servers = await serve(t, ['s1']);

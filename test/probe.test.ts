@@ -103,7 +103,7 @@ test('storage: a tag list, or word that there is none, is up', async (t) => {
   assert.deepEqual(await check(await registry(t, (_, response) => response.writeHead(404).end(unknown)), STORAGE), OK);
 });
 
-test('storage: any other answer is down', async (t) => {
+test('storage: every other answer is down', async (t) => {
   for (const [code, body] of [
     [404, 'page not found'],
     [403, ''],

@@ -3,9 +3,12 @@ import { test } from 'node:test';
 import { start } from './support/berth.ts';
 import { Client, eventually, visit } from './support/clients.ts';
 import {
+  CHECKS,
+  clients,
   explain,
   explainAway,
   reload,
+  places,
   serverStatus,
   setState,
   settings,
@@ -14,17 +17,6 @@ import {
   yaml,
 } from './support/operator.ts';
 import { hangs, refusing, serve } from './support/servers.ts';
-
-const CHECKS = { healthCheck: { interval: '50ms', fastInterval: '50ms', fall: 1, rise: 1 } };
-/** Clients, each from an address of its own. */
-const clients = (count: number): string[] => Array.from({ length: count }, (_, i) => `127.0.7.${i + 1}`);
-
-/** Where each client is served now. */
-async function places(port: number, from: readonly string[]): Promise<string[]> {
-  const names: string[] = [];
-  for (const one of from) names.push(await whoServes(port, one));
-  return names;
-}
 
 test('a reload of the same file changes nothing: sockets, bindings, health, counters and operator’s states stay', async (t) => {
   const servers = [...(await serve(t, ['s1', 's2', 's3'])), { name: 'dead', address: await refusing() }];

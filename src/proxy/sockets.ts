@@ -29,8 +29,8 @@ const COMMON = { allowHalfOpen: true, writableHighWaterMark: 0 } as const;
 const COPIES_SLOWLY = Number.parseInt(process.versions.v8) < 12;
 
 /**
- * Options for a `Socket`, whose constructor copies them. Where that is slow no read of the copy is ever cached, which is a sixth of
- * a new connection's CPU; a copy of an object without prototype is not of that kind. Elsewhere it would cost a tenth.
+ * Options for a `Socket`, whose constructor copies them. Where that is slow no read of the copy is ever cached, which is more
+ * than a tenth of a new connection's CPU; a copy of an object without prototype is not of that kind. Elsewhere it would cost a tenth.
  */
 function socketOptions<O extends object>(options: O): O & typeof COMMON {
   return COPIES_SLOWLY ? { __proto__: null, ...COMMON, ...options } : { ...COMMON, ...options };

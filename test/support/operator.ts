@@ -191,3 +191,16 @@ export class Crowd {
 export function openFilesOf(pid: number): number {
   return readdirSync(`/proc/${pid}/fd`).length;
 }
+
+/** Health checks that see a change at once. */
+export const CHECKS = { healthCheck: { interval: '50ms', fastInterval: '50ms', fall: 1, rise: 1 } };
+
+/** Clients, each from an address of its own. */
+export const clients = (count: number): string[] => Array.from({ length: count }, (_, i) => `127.0.7.${i + 1}`);
+
+/** Where each client is served now. */
+export async function places(port: number, from: readonly string[]): Promise<string[]> {
+  const names: string[] = [];
+  for (const one of from) names.push(await whoServes(port, one));
+  return names;
+}
