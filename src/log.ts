@@ -20,7 +20,7 @@ export function openLog({ level }: Config['log']): Log {
   out.on('error', () => (gone = true));
   const flush = setInterval(() => out.flush(), FLUSH_MS).unref();
   const logger = pino(
-    { level, base: null, timestamp: stdTimeFunctions.isoTime, formatters: { level: (label) => ({ level: label }) } },
+    { level, base: null, timestamp: isoTime(), formatters: { level: (label) => ({ level: label }) } },
     out,
   );
   return Object.assign(logger, {
@@ -38,6 +38,16 @@ export function openLog({ level }: Config['log']): Log {
       });
     },
   });
+}
+
+/** The time as pino writes it, made once a millisecond: a busy balancer has several lines in each. */
+function isoTime(): () => string {
+  let [atMs, text] = [0, ''];
+  return () => {
+    const nowMs = Date.now();
+    if (nowMs !== atMs) [atMs, text] = [nowMs, stdTimeFunctions.isoTime()];
+    return text;
+  };
 }
 
 /** A write that nobody reads stands in a thread that every other way of ending waits for. */

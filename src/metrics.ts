@@ -8,7 +8,7 @@ import { version } from './version.ts';
 
 /** What the gauges read when they are asked. */
 export type Observed = {
-  readonly frontends: readonly { readonly name: string; readonly connections: number }[];
+  readonly frontends: readonly { readonly name: string; readonly connections: number; readonly accepted: number }[];
   readonly backends: readonly Backend[];
   /** Brings byte counters up to date. */
   sweep(): void;
@@ -22,16 +22,10 @@ const SERVER = ['backend', 'server'] as const;
 /** Event counters and histograms; gauges read the living state through `observed` at each scrape. */
 export class Metrics {
   readonly registry = new Registry();
-  readonly frontendConnections = this.#counter(
-    'frontend_connections_total',
-    'Connections accepted, refused ones included',
-    ['frontend'],
-  );
   readonly frontendRefused = this.#counter('frontend_refused_total', 'Connections turned away, by reason', [
     'frontend',
     'reason',
   ]);
-  readonly serverConnections = this.#counter('server_connections_total', 'Connections made to the server', SERVER);
   readonly serverConnectErrors = this.#counter('server_connect_errors_total', 'Failed connects, by reason', [
     ...SERVER,
     'reason',
@@ -78,6 +72,9 @@ export class Metrics {
     this.#gauge('frontend_connections', 'Connections open now', ['frontend'], (set) => {
       for (const { name, connections } of observed.frontends) set([name], connections);
     });
+    this.#totals('frontend_connections_total', 'Connections accepted, refused ones included', ['frontend'], (set) => {
+      for (const { name, accepted } of observed.frontends) set([name], accepted);
+    });
     this.#gauge('build_info', 'The version, as labels', ['version', 'node'], (set) =>
       set([version, process.version], 1),
     );
@@ -113,7 +110,6 @@ export class Metrics {
   startAtZero(): void {
     const { frontends, backends } = this.#observed;
     for (const { name: frontend } of frontends) {
-      this.frontendConnections.inc({ frontend }, 0);
       for (const reason of REFUSALS) this.frontendRefused.inc({ frontend, reason }, 0);
     }
     for (const { name: backend } of backends) {
@@ -125,14 +121,12 @@ export class Metrics {
 
   /** It is in force from now on. */
   serverCame({ backend, name: server }: Server): void {
-    this.serverConnections.inc({ backend, server }, 0);
     for (const result of CHECK_RESULTS) this.serverChecks.inc({ backend, server, result }, 0);
     for (const reason of CONNECT_FAILURES) this.serverConnectErrors.inc({ backend, server, reason }, 0);
   }
 
   /** Where addresses come and go with DNS, their series would stay for ever. */
   serverLeft({ backend, name: server }: Server): void {
-    this.serverConnections.remove({ backend, server });
     this.connectSeconds.remove({ backend, server });
     for (const result of CHECK_RESULTS) this.serverChecks.remove({ backend, server, result });
     for (const reason of CONNECT_FAILURES) this.serverConnectErrors.remove({ backend, server, reason });
@@ -173,14 +167,15 @@ export class Metrics {
         }
       },
     );
-    const bytes = (name: string, help: string, read: (server: Server) => number): void =>
+    const total = (name: string, help: string, read: (server: Server) => number): void =>
       this.#totals(name, help, SERVER, (set) => {
         for (const backend of observed.backends) {
           for (const server of backend.servers) set([backend.name, server.name], read(server));
         }
       });
-    bytes('server_bytes_in_total', 'Bytes relayed from clients to the server', (server) => server.traffic.in);
-    bytes('server_bytes_out_total', 'Bytes relayed from the server to clients', (server) => server.traffic.out);
+    total('server_connections_total', 'Connections made to the server', (server) => server.traffic.connections);
+    total('server_bytes_in_total', 'Bytes relayed from clients to the server', (server) => server.traffic.in);
+    total('server_bytes_out_total', 'Bytes relayed from the server to clients', (server) => server.traffic.out);
   }
 
   #describeTables(observed: Observed): void {

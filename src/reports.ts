@@ -42,9 +42,6 @@ export function reports(log: Log, { metrics, logConnections, serverDown }: Repor
     serverChecked({ backend, name: server }, ok) {
       metrics().serverChecks.inc({ backend, server, result: ok ? 'passed' : 'failed' });
     },
-    accepted(frontend) {
-      metrics().frontendConnections.inc({ frontend });
-    },
     refused(frontend, reason, client) {
       metrics().frontendRefused.inc({ frontend, reason });
       // It was not turned away, and its connection has a line of its own.
@@ -58,7 +55,6 @@ export function reports(log: Log, { metrics, logConnections, serverDown }: Repor
       Object.assign(seen, { loggedMs: performance.now(), since: 0 });
     },
     connected({ backend, name: server }, seconds) {
-      metrics().serverConnections.inc({ backend, server });
       metrics().connectSeconds.observe({ backend, server }, seconds);
     },
     connectFailed({ backend, name: server }, reason) {

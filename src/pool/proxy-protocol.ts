@@ -34,8 +34,8 @@ const V2_START = Buffer.from('\r\n\r\n\0\r\nQUIT\n', 'latin1');
 
 /** Whether `bytes` begin a connection with a PROXY header; 'maybe' while they are too few to tell. */
 export function looksLikeProxyHeader(bytes: Buffer): 'yes' | 'no' | 'maybe' {
-  const answers = [startsWith(bytes, V1_START), startsWith(bytes, V2_START)];
-  return answers.find((answer) => answer === 'yes') ?? answers.find((answer) => answer === 'maybe') ?? 'no';
+  const v1 = startsWith(bytes, V1_START);
+  return v1 === 'no' ? startsWith(bytes, V2_START) : v1;
 }
 
 /**
@@ -75,7 +75,7 @@ export function buildProxyHeader(
 
 function startsWith(bytes: Buffer, start: Buffer): 'yes' | 'no' | 'maybe' {
   const shared = Math.min(bytes.length, start.length);
-  if (bytes.compare(start, 0, shared, 0, shared) !== 0) return 'no';
+  for (let at = 0; at < shared; at++) if (bytes[at] !== start[at]) return 'no';
   return shared === start.length ? 'yes' : 'maybe';
 }
 

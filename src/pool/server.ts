@@ -33,8 +33,8 @@ export class Server {
   health: Health = freshHealth(Date.now());
   /** Places for connections: those that stand or are being made, and those that wait. */
   readonly slots = new Slots();
-  /** Bytes relayed since the start: `in` is client to server. */
-  readonly traffic = { in: 0, out: 0 };
+  /** Since the start: connections made, and bytes relayed, of which `in` are those from client to server. */
+  readonly traffic = { connections: 0, in: 0, out: 0 };
   /** Seconds since 1970, of the certificate that the last TLS check saw. */
   certificateExpiry: number | undefined;
   lastCheckSeconds: number | undefined;

@@ -1,4 +1,5 @@
-import { isIPv6, type Socket } from 'node:net';
+import type { Socket } from 'node:net';
+import { performance } from 'node:perf_hooks';
 import type { Timeouts } from '../config/schema.ts';
 import type { Backend } from '../pool/backend.ts';
 import { buildProxyHeader, looksLikeProxyHeader } from '../pool/proxy-protocol.ts';
@@ -203,6 +204,7 @@ export class Connection {
     if (dialled.kind === 'abandoned') return GONE;
     if (dialled.kind === 'connected') {
       this.#connectMs = dialled.seconds * 1_000;
+      server.traffic.connections++;
       observer.connected(server, dialled.seconds);
       return { kind: 'server', server, socket };
     }
@@ -256,7 +258,7 @@ export class Connection {
 /** `ip:port`, an IPv6 address in brackets, or `unix`. */
 export function formatAddress(address: Address | undefined): string {
   if (!address) return 'unix';
-  return isIPv6(address.address) ? `[${address.address}]:${address.port}` : `${address.address}:${address.port}`;
+  return address.address.includes(':') ? `[${address.address}]:${address.port}` : `${address.address}:${address.port}`;
 }
 
 /** To the microsecond. */

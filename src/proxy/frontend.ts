@@ -39,7 +39,7 @@ export class Frontend {
   readonly #connections = new Set<Connection>();
   /** By the key of their bind. */
   readonly #listeners = new Map<string, Listener>();
-  #accepts = 0;
+  #accepted = 0;
   #onEmpty: (() => void) | undefined;
 
   constructor({ name, config, capacity, routes, inherited, listeners, ...around }: FrontendParts) {
@@ -53,6 +53,11 @@ export class Frontend {
 
   get connections(): number {
     return this.#connections.size;
+  }
+
+  /** Connections that have come since the start, refused ones included. */
+  get accepted(): number {
+    return this.#accepted;
   }
 
   /** Where it listens. */
@@ -144,9 +149,9 @@ export class Frontend {
    */
   async #closeListeners(keys: readonly string[]): Promise<void> {
     const deadlineMs = performance.now() + 1_000;
-    let seen = keys.length > 0 ? -1 : this.#accepts;
-    while (seen !== this.#accepts && performance.now() < deadlineMs) {
-      seen = this.#accepts;
+    let seen = keys.length > 0 ? -1 : this.#accepted;
+    while (seen !== this.#accepted && performance.now() < deadlineMs) {
+      seen = this.#accepted;
       for (let turn = 0; turn < 3; turn++) await new Promise((resolve) => setImmediate(resolve));
     }
     for (const key of keys) {
@@ -161,7 +166,7 @@ export class Frontend {
   }
 
   #accept(socket: Socket, unix: boolean): void {
-    this.#accepts++;
+    this.#accepted++;
     const address = socket.remoteAddress;
     if (address === undefined && !unix) {
       // Reset before it was accepted: nobody is there, and nothing may be keyed by its address.
@@ -169,7 +174,6 @@ export class Frontend {
       return;
     }
     const peer = unix ? undefined : { address: normaliseAddress(address ?? ''), port: socket.remotePort ?? 0 };
-    this.#around.observer.accepted(this.name);
     const refusal = this.#refusal();
     if (refusal) {
       this.#around.observer.refused(this.name, refusal, formatAddress(peer));

@@ -31,7 +31,6 @@ export type Via = 'stuck' | 'balanced' | 'redispatched';
 
 /** What the proxy tells the rest of the house. */
 export type ProxyObserver = {
-  accepted(frontend: string): void;
   refused(frontend: string, reason: Refusal, client: string): void;
   connected(server: Server, seconds: number): void;
   connectFailed(server: Server, reason: string): void;
