@@ -23,6 +23,30 @@ test('this Node can read sockets into buffers of ours', async () => {
   assert.equal(await probeOnread(), true);
 });
 
+test('what the kernel takes at once does not pass through the stream', async (t) => {
+  await using stand = await RelayStand.open(onreadSockets);
+  const flow = await stand.flow();
+  const { client, server } = flow.inner;
+  assert.ok(server);
+  const written = [client, server].map((socket) => t.mock.method(socket, '_write'));
+  for (let sent = 0; sent < 10; sent++) {
+    await flow.client.send(UP, 100);
+    await flow.server.gets(100 * (sent + 1));
+    await flow.server.send(DOWN, 100);
+    await flow.client.gets(100 * (sent + 1));
+  }
+  assert.deepEqual(
+    written.map(({ mock }) => mock.callCount()),
+    [0, 0],
+  );
+  // What does not fit does.
+  await flow.fill('client', UP);
+  assert.deepEqual(
+    written.map(({ mock }) => mock.callCount()),
+    [0, 1],
+  );
+});
+
 for (const sockets of [onreadSockets, eventSockets]) {
   describe(`a relay over ${sockets.name} sockets`, () => {
     for (const { way, pattern, sender, receiver } of WAYS) {
