@@ -11,7 +11,10 @@ type WriteHandle = {
   readonly writeQueueSize: number;
 };
 
-/** Node does not export the class, but a socket shows its handle one. Undefined where this Node writes in another way. */
+/**
+ * Node does not export the class, but a socket shows its handle one. Undefined where this Node writes in another way: Node 26 makes
+ * none for a write that is over at once, and needs no help.
+ */
 const WriteRequest = writeRequestClass();
 
 function writeRequestClass(): (new () => WriteRequest) | undefined {
