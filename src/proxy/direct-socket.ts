@@ -26,7 +26,12 @@ function writeRequestClass(): (new () => WriteRequest) | undefined {
   };
   const handle = { writeBuffer, readStop: nothing, close: nothing, getAsyncId: nothing, reading: false };
   const options: object = { handle, pauseOnCreate: true };
-  new Socket(options).on('error', () => {}).write(Buffer.alloc(1));
+  try {
+    new Socket(options).on('error', () => {}).write(Buffer.alloc(1));
+  } catch {
+    // This Node asks more of a handle.
+    return undefined;
+  }
   const { constructor } = shown ?? {};
   // libuv would be given what is none of its own.
   return constructor?.name === 'WriteWrap' ? (constructor as new () => WriteRequest) : undefined;

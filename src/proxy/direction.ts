@@ -121,12 +121,11 @@ export class Direction implements Reader {
   }
 
   /**
-   * Whether anything has moved since the last call: in from the source, or out to a target that reads slowly. A clock read for each
-   * message would cost more than all else that is done for it here.
+   * Whether anything has moved since the last call: in from the source, or out to a target that reads slowly. To read a clock at each
+   * message would be dearer.
    */
   progressed(): boolean {
-    const handle = (this.#target as unknown as { _handle?: { writeQueueSize?: number } | null } | undefined)?._handle;
-    const queuedBytes = this.#blocked ? (handle?.writeQueueSize ?? 0) : 0;
+    const queuedBytes = this.#blocked ? bytesQueued(this.#target) : 0;
     const moved =
       this.bytes !== this.#seenBytes || queuedBytes !== this.#seenQueuedBytes || this.ended !== this.#seenEnd;
     this.#seenBytes = this.bytes;
@@ -161,6 +160,13 @@ export class Direction implements Reader {
     this.#blocked = false;
     this.#source?.resume();
   }
+}
+
+/** Bytes that the kernel has not taken yet. */
+function bytesQueued(socket: Socket | undefined): number {
+  return (
+    (socket as unknown as { _handle?: { writeQueueSize?: number } | null } | undefined)?._handle?.writeQueueSize ?? 0
+  );
 }
 
 function atLeast(version: string, major: number, minor: number): boolean {
