@@ -9,9 +9,6 @@ export type BufferSizes = { readonly bulkBytes: number; readonly mostBulkBuffers
  */
 export class RelayBuffers {
   readonly landing = Buffer.allocUnsafeSlow(LANDING_BYTES);
-  /** Copies of what has landed; those before `#kept` are still in use. */
-  #copies = Buffer.allocUnsafeSlow(LANDING_BYTES);
-  #kept = 0;
   readonly #bulkBytes: number;
   readonly #most: number;
   #lent = 0;
@@ -21,25 +18,6 @@ export class RelayBuffers {
   constructor({ bulkBytes, mostBulkBuffers }: BufferSizes = { bulkBytes: BULK_BYTES, mostBulkBuffers: 128 }) {
     this.#bulkBytes = bulkBytes;
     this.#most = mostBulkBuffers;
-  }
-
-  /**
-   * A copy of the first `count` bytes that have landed, to write from: the next reads of other sockets are aimed at the landing
-   * buffer already. It lasts until the next copy unless it is kept: a small write is over at once, and needs no memory of its own.
-   */
-  copy(count: number): Buffer {
-    if (this.#copies.length - this.#kept < count) {
-      this.#copies = Buffer.allocUnsafeSlow(LANDING_BYTES);
-      this.#kept = 0;
-    }
-    const copy = this.#copies.subarray(this.#kept, this.#kept + count);
-    copy.set(this.landing.subarray(0, count));
-    return copy;
-  }
-
-  /** The last copy, of `count` bytes, is still needed: for as long as anything points to it. */
-  keep(count: number): void {
-    this.#kept += count;
   }
 
   /** A large buffer of the caller's own, or undefined where as many as may be are lent. */

@@ -1,7 +1,5 @@
-import { createServer, type AddressInfo, type Socket } from 'node:net';
+import { createServer, Socket, type AddressInfo } from 'node:net';
 import type { Endpoint } from '../config/values.ts';
-import { DirectSocket, send } from './direct-socket.ts';
-import { PatientSocket } from './patient-socket.ts';
 
 /** Receives the bytes of one socket. Each call returns whether to go on reading; after false, `socket.resume()` does. */
 export type Reader = {
@@ -51,28 +49,20 @@ export const onreadSockets: Sockets = {
     const holder = accepted as unknown as WithHandle;
     const handle = holder._handle;
     holder._handle = null;
-    return new DirectSocket(socketOptions({ handle, pauseOnCreate: true, onread: onread(reader) }));
+    return new PatientSocket(socketOptions({ handle, pauseOnCreate: true, onread: onread(reader) }));
   },
   connect(endpoint, reader) {
-    return connect(new DirectSocket(socketOptions({ noDelay: true, onread: onread(reader) })), endpoint);
+    return connect(socketOptions({ noDelay: true, onread: onread(reader) }), endpoint);
   },
 };
 
 /** To an IP literal: there is nothing to choose between. */
-function connect(socket: Socket, { host, port }: Endpoint): Socket {
-  return socket.connect({ host, port, autoSelectFamily: false });
+function connect(options: object, { host, port }: Endpoint): Socket {
+  return new PatientSocket(options).connect({ host, port, autoSelectFamily: false });
 }
 
-function onread(reader: Reader): { buffer: () => Uint8Array | undefined; callback: (count: number) => boolean } {
-  let last: Uint8Array | undefined;
-  return {
-    buffer: () => {
-      const next = reader.buffer();
-      // Node reads into the last one again where it gets none, and need not look anew where its memory is.
-      return next === last ? undefined : (last = next);
-    },
-    callback: (count) => reader.landed(count),
-  };
+function onread(reader: Reader): { buffer: () => Uint8Array; callback: (count: number) => boolean } {
+  return { buffer: () => reader.buffer(), callback: (count) => reader.landed(count) };
 }
 
 /** Node's documented way: 'data' events, a new buffer for each read. */
@@ -82,7 +72,7 @@ export const eventSockets: Sockets = {
     return listenForData(accepted, reader);
   },
   connect(endpoint, reader) {
-    return listenForData(connect(new PatientSocket(socketOptions({ noDelay: true })), endpoint), reader);
+    return listenForData(connect(socketOptions({ noDelay: true }), endpoint), reader);
   },
 };
 
@@ -91,6 +81,40 @@ function listenForData(socket: Socket, reader: Reader): Socket {
     if (!reader.received(chunk)) socket.pause();
   });
   return socket;
+}
+
+type Done = (error?: Error | null) => void;
+
+/**
+ * A peer may answer and close without having read all that it was sent, as a registry does that turns an upload away. Its kernel
+ * then resets the connection, and the next write fails, on which Node would end the socket with the answer unread. Here the
+ * failure waits until all that has come was read; reading then ends by itself, unless the other side takes no more.
+ */
+class PatientSocket extends Socket {
+  #done: Done | undefined;
+  /** One for all writes: a stream has never more than one under way. */
+  readonly #written = (error?: Error | null): void => {
+    if (!error || this.readableEnded || this.destroyed || !this.#reads) return this.#done?.(error);
+    const fail = (): void => {
+      this.off('end', fail).off('close', fail);
+      this.#done?.(error);
+    };
+    this.on('end', fail).on('close', fail);
+  };
+
+  override _write(chunk: unknown, encoding: BufferEncoding, done: Done): void {
+    this.#done = done;
+    super._write(chunk, encoding, this.#written);
+  }
+
+  override _writev(chunks: { chunk: unknown; encoding: BufferEncoding }[], done: Done): void {
+    this.#done = done;
+    super._writev?.(chunks, this.#written);
+  }
+
+  get #reads(): boolean {
+    return !this.isPaused() && (this as unknown as WithHandle)._handle?.reading === true;
+  }
 }
 
 /** Closes a socket so that the other end sees a reset, where that can be done. */
@@ -117,7 +141,7 @@ export async function probeOnread(): Promise<boolean> {
         const landing = Buffer.alloc(64);
         const echo = onreadSockets.adopt(
           accepted,
-          readerInto(landing, (count) => send(echo, landing.subarray(0, count))),
+          readerInto(landing, (count) => echo.write(landing.subarray(0, count))),
         );
         opened.push(echo.on('error', reject));
         echo.on('end', () => echo.end()).resume();
