@@ -1,5 +1,4 @@
 import type { Socket } from 'node:net';
-import { performance } from 'node:perf_hooks';
 import type { Timeouts } from '../config/schema.ts';
 import type { Backend } from '../pool/backend.ts';
 import { buildProxyHeader, looksLikeProxyHeader } from '../pool/proxy-protocol.ts';
