@@ -1,5 +1,7 @@
 const LANDING_BYTES = 64 << 10;
 const BULK_BYTES = 1 << 20;
+/** A message of a conversation; a copy of more costs more than the memory for it. */
+const SMALL_BYTES = 2 << 10;
 
 export type BufferSizes = { readonly bulkBytes: number; readonly mostBulkBuffers: number };
 
@@ -9,6 +11,7 @@ export type BufferSizes = { readonly bulkBytes: number; readonly mostBulkBuffers
  */
 export class RelayBuffers {
   readonly landing = Buffer.allocUnsafeSlow(LANDING_BYTES);
+  #copies = new SmallCopies(this.landing);
   readonly #bulkBytes: number;
   readonly #most: number;
   #lent = 0;
@@ -18,6 +21,19 @@ export class RelayBuffers {
   constructor({ bulkBytes, mostBulkBuffers }: BufferSizes = { bulkBytes: BULK_BYTES, mostBulkBuffers: 128 }) {
     this.#bulkBytes = bulkBytes;
     this.#most = mostBulkBuffers;
+  }
+
+  /**
+   * A copy of the first `count` bytes that have landed, to write from: the next reads of other sockets are aimed at the landing
+   * buffer already. It lasts until the next copy unless it is kept: a small write is over at once, and needs no memory of its own.
+   */
+  copy(count: number): Buffer {
+    return count <= SMALL_BYTES ? this.#copies.make(count) : Buffer.from(this.landing.subarray(0, count));
+  }
+
+  /** The last copy is needed for longer: nothing is written to its memory any more. */
+  keep(copy: Buffer): void {
+    if (copy.length <= SMALL_BYTES) this.#copies = new SmallCopies(this.landing);
   }
 
   /** A large buffer of the caller's own, or undefined where as many as may be are lent. */
@@ -31,5 +47,26 @@ export class RelayBuffers {
   giveBack(buffer: Buffer): void {
     this.#lent--;
     this.#idle.push(buffer);
+  }
+}
+
+/** Copies of what begins `source`, one after another in the same place. */
+class SmallCopies {
+  readonly #source: Buffer;
+  readonly #place = Buffer.allocUnsafeSlow(SMALL_BYTES);
+  /** By length: to make the two views of it costs more than to copy a message. */
+  readonly #views = Array.from<{ from: Buffer; to: Buffer } | undefined>({ length: SMALL_BYTES + 1 });
+
+  constructor(source: Buffer) {
+    this.#source = source;
+  }
+
+  make(count: number): Buffer {
+    const { from, to } = (this.#views[count] ??= {
+      from: this.#source.subarray(0, count),
+      to: this.#place.subarray(0, count),
+    });
+    to.set(from);
+    return to;
   }
 }

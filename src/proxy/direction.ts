@@ -92,12 +92,12 @@ export class Direction implements Reader {
       if (goOn && count < this.#buffers.landing.length && this.lastMs - quiet > QUIET_MS) this.release();
       return goOn;
     }
-    const { landing } = this.#buffers;
-    // Other sockets' next reads are aimed at the landing buffer already: what is written must be a copy.
-    const chunk = Buffer.allocUnsafe(count);
-    landing.copy(chunk, 0, 0, count);
-    if (this.#target && count === landing.length) this.#own = this.#buffers.lend();
-    return this.#pass(chunk);
+    const buffers = this.#buffers;
+    if (this.#target && count === buffers.landing.length) this.#own = buffers.lend();
+    const copy = buffers.copy(count);
+    const goOn = this.#pass(copy);
+    if (this.#blocked) buffers.keep(copy);
+    return goOn;
   }
 
   received(chunk: Buffer): boolean {
@@ -135,7 +135,7 @@ export class Direction implements Reader {
   }
 
   #keep(chunk: Buffer): boolean {
-    this.#early = this.#early.length > 0 ? Buffer.concat([this.#early, chunk]) : chunk;
+    this.#early = Buffer.concat([this.#early, chunk]);
     this.onEarly?.();
     return this.#target ? !this.#blocked : this.#early.length < MOST_EARLY_BYTES;
   }
