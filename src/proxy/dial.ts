@@ -1,4 +1,5 @@
 import type { Socket } from 'node:net';
+import { performance } from 'node:perf_hooks';
 import { connectFailure, type ConnectFailure } from '../pool/failures.ts';
 
 export type Dialled =

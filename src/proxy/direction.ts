@@ -10,32 +10,38 @@ const NOTHING = Buffer.alloc(0);
 /** libuv before 1.52 (Node 20) tells of a reset that comes behind unread bytes as of an end. */
 const TELLS_RESETS = atLeast(process.versions.uv, 1, 52);
 
+/** Which of two directions had bytes last. */
+export type Spoken = { last: Direction | undefined };
+
 /** Bytes from one socket to another, with backpressure. Before the target is there, the first ones are kept. */
 export class Direction implements Reader {
   bytes = 0;
-  /** When the last bytes came, on the clock of `performance.now`. */
-  lastMs = performance.now();
   /** The source has said that nothing more will come. */
   ended = false;
   /** Called whenever there is more to see in `early`. */
   onEarly: (() => void) | undefined;
   readonly #buffers: RelayBuffers;
+  readonly #spoken: Spoken;
   #own: Buffer | undefined;
+  /** When the large buffer was last read into, on the clock of `performance.now`. */
+  #ownMs = 0;
   #source: Socket | undefined;
   #target: Socket | undefined;
   #early: Buffer = NOTHING;
   #blocked = false;
-  #queuedBytes = 0;
+  #seenBytes = 0;
+  #seenQueuedBytes = 0;
+  #seenEnd = false;
 
-  constructor(buffers: RelayBuffers) {
+  constructor(buffers: RelayBuffers, spoken: Spoken) {
     this.#buffers = buffers;
+    this.#spoken = spoken;
   }
 
   from(source: Socket): void {
     this.#source = source;
     source.on('end', () => {
       this.ended = true;
-      this.lastMs = performance.now();
       if (source.writableLength === 0 && (TELLS_RESETS || source.writableEnded)) this.#finish();
       else {
         // Writing fails after a reset: with ECONNRESET, or with EPIPE where an end did come before the reset. The error of what
@@ -86,14 +92,18 @@ export class Direction implements Reader {
   landed(count: number): boolean {
     const own = this.#own;
     if (own) {
-      const quiet = this.lastMs;
       const goOn = this.#pass(own.subarray(0, count));
+      const [lastMs, nowMs] = [this.#ownMs, performance.now()];
+      this.#ownMs = nowMs;
       // Not after a few short reads: a bulk transfer has those too, and changing buffers then costs twice its CPU.
-      if (goOn && count < this.#buffers.landing.length && this.lastMs - quiet > QUIET_MS) this.release();
+      if (goOn && count < this.#buffers.landing.length && nowMs - lastMs > QUIET_MS) this.release();
       return goOn;
     }
     const buffers = this.#buffers;
-    if (this.#target && count === buffers.landing.length) this.#own = buffers.lend();
+    if (this.#target && count === buffers.landing.length) {
+      this.#own = buffers.lend();
+      this.#ownMs = performance.now();
+    }
     const copy = buffers.copy(count);
     const goOn = this.#pass(copy);
     if (this.#blocked) buffers.keep(copy);
@@ -109,13 +119,17 @@ export class Direction implements Reader {
     return this.#blocked;
   }
 
-  /** Whether bytes that wait for the target have moved since the last call: a slow reader is not an idle one. */
+  /**
+   * Whether anything has moved since the last call: in from the source, or out to a target that reads slowly. To read a clock at each
+   * message would be dearer.
+   */
   progressed(): boolean {
-    if (!this.#blocked) return false;
-    const handle = (this.#target as unknown as { _handle?: { writeQueueSize?: number } | null } | undefined)?._handle;
-    const queuedBytes = handle?.writeQueueSize ?? 0;
-    const moved = queuedBytes !== this.#queuedBytes;
-    this.#queuedBytes = queuedBytes;
+    const queuedBytes = this.#blocked ? bytesQueued(this.#target) : 0;
+    const moved =
+      this.bytes !== this.#seenBytes || queuedBytes !== this.#seenQueuedBytes || this.ended !== this.#seenEnd;
+    this.#seenBytes = this.bytes;
+    this.#seenQueuedBytes = queuedBytes;
+    this.#seenEnd = this.ended;
     return moved;
   }
 
@@ -127,7 +141,7 @@ export class Direction implements Reader {
 
   #pass(chunk: Buffer): boolean {
     this.bytes += chunk.length;
-    this.lastMs = performance.now();
+    this.#spoken.last = this;
     if (!this.#target) return this.#keep(chunk);
     const taken = this.#target.write(chunk);
     this.#blocked = !taken;
@@ -143,10 +157,15 @@ export class Direction implements Reader {
   #unblock(): void {
     if (!this.#blocked) return;
     this.#blocked = false;
-    // The last of what waited has moved, even if nothing more comes.
-    this.lastMs = performance.now();
     this.#source?.resume();
   }
+}
+
+/** Bytes that the kernel has not taken yet. */
+function bytesQueued(socket: Socket | undefined): number {
+  return (
+    (socket as unknown as { _handle?: { writeQueueSize?: number } | null } | undefined)?._handle?.writeQueueSize ?? 0
+  );
 }
 
 function atLeast(version: string, major: number, minor: number): boolean {

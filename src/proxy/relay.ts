@@ -1,7 +1,8 @@
 import type { Socket } from 'node:net';
+import { performance } from 'node:perf_hooks';
 import type { Endpoint } from '../config/values.ts';
 import type { RelayBuffers } from './buffers.ts';
-import { Direction } from './direction.ts';
+import { Direction, type Spoken } from './direction.ts';
 import { reset, type Sockets } from './sockets.ts';
 
 /**
@@ -31,8 +32,10 @@ export class Relay {
   readonly #client: Socket;
   readonly #up: Direction;
   readonly #down: Direction;
+  readonly #spoken: Spoken = { last: undefined };
   #server: Socket | undefined;
-  #joinedMs = 0;
+  /** When a sweep last saw that something had moved; before that, when the server was joined. */
+  #movedMs = 0;
   #end: End | undefined;
   #onClientLost: (() => void) | undefined;
   /** What is being done until a server is joined. */
@@ -40,8 +43,8 @@ export class Relay {
 
   constructor(accepted: Socket, sockets: Sockets, buffers: RelayBuffers) {
     this.#sockets = sockets;
-    this.#up = new Direction(buffers);
-    this.#down = new Direction(buffers);
+    this.#up = new Direction(buffers, this.#spoken);
+    this.#down = new Direction(buffers, this.#spoken);
     this.#client = sockets.adopt(accepted, this.#up);
     this.#client.on('error', (error) => this.#lost('client', error));
     this.#up.from(this.#client);
@@ -109,7 +112,7 @@ export class Relay {
     server.on('error', (error) => this.#lost('server', error));
     this.#down.from(server);
     // The time that it took to find a server was not idle.
-    this.#joinedMs = performance.now();
+    this.#movedMs = performance.now();
     const closed = bothClosed(this.#client, server);
     // Where the client has said nothing yet it goes alone: a server that speaks first may wait for it.
     const alone = header !== undefined && this.#up.early.length === 0;
@@ -142,18 +145,17 @@ export class Relay {
   /** Ends it where nothing has moved for too long. To be called about once a second. */
   checkIdle(nowMs: number, { idle, halfClosed }: RelayTimeouts): void {
     if (!this.#server) return;
-    if (this.#up.progressed()) this.#up.lastMs = nowMs;
-    if (this.#down.progressed()) this.#down.lastMs = nowMs;
+    const moved = [this.#up.progressed(), this.#down.progressed()];
+    if (moved.includes(true)) this.#movedMs = nowMs;
     const half = this.#up.ended || this.#down.ended;
-    const quietMs = nowMs - Math.max(this.#joinedMs, this.#up.lastMs, this.#down.lastMs);
-    if (quietMs < (half ? halfClosed : idle)) return;
+    if (nowMs - this.#movedMs < (half ? halfClosed : idle)) return;
     this.close(`${this.#awaitsServer ? 's' : 'c'}${this.phase}`);
   }
 
   /** The side that is waited for: the one that does not read, has not finished, or did not speak last. */
   get #awaitsServer(): boolean {
     if (this.#up.blocked !== this.#down.blocked) return this.#up.blocked;
-    return this.#up.ended || this.#down.ended ? this.#up.ended : this.#up.lastMs > this.#down.lastMs;
+    return this.#up.ended || this.#down.ended ? this.#up.ended : this.#spoken.last === this.#up;
   }
 
   #judgeFirst(forbids: NonNullable<Joining['forbids']>, begin: () => void): void {
