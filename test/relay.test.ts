@@ -23,6 +23,32 @@ test('this Node can read sockets into buffers of ours', async () => {
   assert.equal(await probeOnread(), true);
 });
 
+/** Node 26 itself writes so, below its streams. */
+const STREAMS_ARE_DEAR = Number.parseInt(process.versions.node) < 26;
+
+test('what the kernel takes at once does not pass through the stream, where that is dear', async (t) => {
+  await using stand = await RelayStand.open(onreadSockets);
+  const flow = await stand.flow();
+  const { client, server } = flow.inner;
+  assert.ok(server);
+  const written = [client, server].map((socket) => t.mock.method(socket, '_write'));
+  for (let sent = 0; sent < 10; sent++) {
+    await flow.client.send(UP, 100);
+    await flow.server.gets(100 * (sent + 1));
+    await flow.server.send(DOWN, 100);
+    await flow.client.gets(100 * (sent + 1));
+  }
+  assert.deepEqual(
+    written.map(({ mock }) => mock.callCount()),
+    STREAMS_ARE_DEAR ? [0, 0] : [10, 10],
+  );
+  // What does not fit does.
+  const before = written[1]?.mock.callCount() ?? 0;
+  flow.server.pause();
+  await flow.fill('client', UP);
+  assert.ok((written[1]?.mock.callCount() ?? 0) > before);
+});
+
 for (const sockets of [onreadSockets, eventSockets]) {
   describe(`a relay over ${sockets.name} sockets`, () => {
     for (const { way, pattern, sender, receiver } of WAYS) {

@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net';
 import type { RelayBuffers } from './buffers.ts';
-import type { Reader } from './sockets.ts';
+import type { Reader, Writer } from './sockets.ts';
 
 /** A direction that was quiet for this long gives its large buffer back. */
 const QUIET_MS = 1_000;
@@ -27,6 +27,7 @@ export class Direction implements Reader {
   #ownMs = 0;
   #source: Socket | undefined;
   #target: Socket | undefined;
+  #writer: Writer | undefined;
   #early: Buffer = NOTHING;
   #blocked = false;
   #seenBytes = 0;
@@ -74,12 +75,13 @@ export class Direction implements Reader {
   }
 
   /** Writes `header` and what has come so far, in one piece, and from now on all that comes. */
-  to(target: Socket, header: Buffer = NOTHING): void {
+  to(target: Socket, writer: Writer, header: Buffer = NOTHING): void {
     this.#target = target;
+    this.#writer = writer;
     target.on('drain', () => this.#unblock());
     const first = header.length > 0 ? Buffer.concat([header, this.#early]) : this.#early;
     this.#early = NOTHING;
-    const taken = first.length === 0 || target.write(first);
+    const taken = first.length === 0 ? target.writableLength === 0 : target.write(first);
     if (this.ended) target.end();
     this.#blocked = !taken;
     if (taken) this.#source?.resume();
@@ -142,8 +144,8 @@ export class Direction implements Reader {
   #pass(chunk: Buffer): boolean {
     this.bytes += chunk.length;
     this.#spoken.last = this;
-    if (!this.#target) return this.#keep(chunk);
-    const taken = this.#target.write(chunk);
+    if (!this.#writer) return this.#keep(chunk);
+    const taken = this.#writer.write(chunk);
     this.#blocked = !taken;
     return taken;
   }

@@ -48,7 +48,7 @@ export class Relay {
     this.#client = sockets.adopt(accepted, this.#up);
     this.#client.on('error', (error) => this.#lost('client', error));
     this.#up.from(this.#client);
-    this.#down.to(this.#client);
+    this.#down.to(this.#client, sockets.writer(this.#client));
     this.#client.resume();
   }
 
@@ -117,7 +117,7 @@ export class Relay {
     // Where the client has said nothing yet it goes alone: a server that speaks first may wait for it.
     const alone = header !== undefined && this.#up.early.length === 0;
     if (alone) server.write(header);
-    const begin = (): void => this.#up.to(server, alone ? undefined : header);
+    const begin = (): void => this.#up.to(server, this.#sockets.writer(server), alone ? undefined : header);
     if (forbids) this.#judgeFirst(forbids, begin);
     else begin();
     await closed;

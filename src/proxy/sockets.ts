@@ -1,5 +1,7 @@
-import { createServer, Socket, type AddressInfo } from 'node:net';
+import { createServer, type AddressInfo, type Socket } from 'node:net';
 import type { Endpoint } from '../config/values.ts';
+import { DirectWriter } from './direct-writer.ts';
+import { PatientSocket } from './patient-socket.ts';
 
 /** Receives the bytes of one socket. Each call returns whether to go on reading; after false, `socket.resume()` does. */
 export type Reader = {
@@ -11,12 +13,17 @@ export type Reader = {
   received(chunk: Buffer): boolean;
 };
 
-/** A way to read sockets. Both ways give paused, half-open sockets that do not delay small writes. */
+/** Writes to one socket: returns true when the kernel has taken everything; otherwise the socket's 'drain' follows. */
+export type Writer = { write(chunk: Uint8Array): boolean };
+
+/** A way to read and write sockets. Both ways give paused, half-open sockets that do not delay small writes. */
 export type Sockets = {
   readonly name: 'onread' | 'events';
   /** Takes over a socket that a server accepted with `pauseOnConnect`; the given one is not to be used any more. */
   adopt(accepted: Socket, reader: Reader): Socket;
   connect(endpoint: Endpoint, reader: Reader): Socket;
+  /** For a socket that has connected; to be used only while it has no write under way and has not been ended. */
+  writer(socket: Socket): Writer;
 };
 
 /**
@@ -54,6 +61,9 @@ export const onreadSockets: Sockets = {
   connect(endpoint, reader) {
     return connect(socketOptions({ noDelay: true, onread: onread(reader) }), endpoint);
   },
+  writer(socket) {
+    return (socket instanceof PatientSocket && DirectWriter.for(socket)) || socket;
+  },
 };
 
 /** To an IP literal: there is nothing to choose between. */
@@ -61,8 +71,16 @@ function connect(options: object, { host, port }: Endpoint): Socket {
   return new PatientSocket(options).connect({ host, port, autoSelectFamily: false });
 }
 
-function onread(reader: Reader): { buffer: () => Uint8Array; callback: (count: number) => boolean } {
-  return { buffer: () => reader.buffer(), callback: (count) => reader.landed(count) };
+function onread(reader: Reader): { buffer: () => Uint8Array | undefined; callback: (count: number) => boolean } {
+  let last: Uint8Array | undefined;
+  return {
+    buffer: () => {
+      const next = reader.buffer();
+      // Node reads into the last one again where it gets none, and need not look anew where its memory is.
+      return next === last ? undefined : (last = next);
+    },
+    callback: (count) => reader.landed(count),
+  };
 }
 
 /** Node's documented way: 'data' events, a new buffer for each read. */
@@ -74,6 +92,9 @@ export const eventSockets: Sockets = {
   connect(endpoint, reader) {
     return listenForData(connect(socketOptions({ noDelay: true }), endpoint), reader);
   },
+  writer(socket) {
+    return socket;
+  },
 };
 
 function listenForData(socket: Socket, reader: Reader): Socket {
@@ -81,40 +102,6 @@ function listenForData(socket: Socket, reader: Reader): Socket {
     if (!reader.received(chunk)) socket.pause();
   });
   return socket;
-}
-
-type Done = (error?: Error | null) => void;
-
-/**
- * A peer may answer and close without having read all that it was sent, as a registry does that turns an upload away. Its kernel
- * then resets the connection, and the next write fails, on which Node would end the socket with the answer unread. Here the
- * failure waits until all that has come was read; reading then ends by itself, unless the other side takes no more.
- */
-class PatientSocket extends Socket {
-  #done: Done | undefined;
-  /** One for all writes: a stream has never more than one under way. */
-  readonly #written = (error?: Error | null): void => {
-    if (!error || this.readableEnded || this.destroyed || !this.#reads) return this.#done?.(error);
-    const fail = (): void => {
-      this.off('end', fail).off('close', fail);
-      this.#done?.(error);
-    };
-    this.on('end', fail).on('close', fail);
-  };
-
-  override _write(chunk: unknown, encoding: BufferEncoding, done: Done): void {
-    this.#done = done;
-    super._write(chunk, encoding, this.#written);
-  }
-
-  override _writev(chunks: { chunk: unknown; encoding: BufferEncoding }[], done: Done): void {
-    this.#done = done;
-    super._writev?.(chunks, this.#written);
-  }
-
-  get #reads(): boolean {
-    return !this.isPaused() && (this as unknown as WithHandle)._handle?.reading === true;
-  }
 }
 
 /** Closes a socket so that the other end sees a reset, where that can be done. */
@@ -141,8 +128,9 @@ export async function probeOnread(): Promise<boolean> {
         const landing = Buffer.alloc(64);
         const echo = onreadSockets.adopt(
           accepted,
-          readerInto(landing, (count) => echo.write(landing.subarray(0, count))),
+          readerInto(landing, (count) => writer.write(landing.subarray(0, count))),
         );
+        const writer = onreadSockets.writer(echo);
         opened.push(echo.on('error', reject));
         echo.on('end', () => echo.end()).resume();
       });

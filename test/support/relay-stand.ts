@@ -187,6 +187,7 @@ export class RelayStand implements AsyncDisposable {
       name: this.#sockets.name,
       adopt: (accepted, reader) => (inner.client = this.#sockets.adopt(accepted, reader)),
       connect: (endpoint, reader) => this.#sockets.connect(endpoint, reader),
+      writer: (socket) => this.#sockets.writer(socket),
     };
   }
 }
