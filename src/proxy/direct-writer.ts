@@ -6,13 +6,15 @@ import type { PatientSocket } from './patient-socket.ts';
 type WriteRequest = {
   buffer?: Uint8Array;
   oncomplete?: (status: number) => void;
-  /** -1 as long as libuv has no use for it. */
+  /** `UNUSED` until libuv has it in hand. */
   getAsyncId(): number;
 };
 type WriteHandle = {
   /** Writes what the kernel takes at once; `request` is for the rest, if there is one. Returns 0, or an error number of libuv. */
   writeBuffer(request: WriteRequest, chunk: Uint8Array): number;
 };
+
+const UNUSED = -1;
 
 type WriteRequestClass = new () => WriteRequest;
 
@@ -31,13 +33,15 @@ function writeRequestClass(): WriteRequestClass | undefined {
   const options: object = { handle, pauseOnCreate: true };
   try {
     new Socket(options).on('error', () => {}).write(Buffer.alloc(1));
+    const { constructor } = shown ?? {};
+    // libuv would be given what is none of its own.
+    if (constructor?.name !== 'WriteWrap') return undefined;
+    const Request = constructor as WriteRequestClass;
+    return new Request().getAsyncId() === UNUSED ? Request : undefined;
   } catch {
     // This Node asks more of a handle.
     return undefined;
   }
-  const { constructor } = shown ?? {};
-  // libuv would be given what is none of its own.
-  return constructor?.name === 'WriteWrap' ? (constructor as WriteRequestClass) : undefined;
 }
 
 class Requests {
@@ -86,7 +90,7 @@ export class DirectWriter {
     const request = this.#requests.spare;
     const error = this.#handle.writeBuffer(request, chunk);
     // Not by what is left to write: libuv may have the request in hand though nothing is.
-    if (error === 0 && request.getAsyncId() === -1) return true;
+    if (error === 0 && request.getAsyncId() === UNUSED) return true;
     this.#requests.renew();
     request.buffer = chunk;
     return socket.adopt(chunk, (done) => {

@@ -71,16 +71,8 @@ function connect(options: object, { host, port }: Endpoint): Socket {
   return new PatientSocket(options).connect({ host, port, autoSelectFamily: false });
 }
 
-function onread(reader: Reader): { buffer: () => Uint8Array | undefined; callback: (count: number) => boolean } {
-  let last: Uint8Array | undefined;
-  return {
-    buffer: () => {
-      const next = reader.buffer();
-      // Node reads into the last one again where it gets none, and need not look anew where its memory is.
-      return next === last ? undefined : (last = next);
-    },
-    callback: (count) => reader.landed(count),
-  };
+function onread(reader: Reader): { buffer: () => Uint8Array; callback: (count: number) => boolean } {
+  return { buffer: () => reader.buffer(), callback: (count) => reader.landed(count) };
 }
 
 /** Node's documented way: 'data' events, a new buffer for each read. */
