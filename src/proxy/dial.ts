@@ -1,5 +1,4 @@
 import type { Socket } from 'node:net';
-import { performance } from 'node:perf_hooks';
 import { connectFailure, type ConnectFailure } from '../pool/failures.ts';
 
 export type Dialled =

@@ -1,5 +1,4 @@
 import type { Socket } from 'node:net';
-import { performance } from 'node:perf_hooks';
 import type { Endpoint } from '../config/values.ts';
 import type { RelayBuffers } from './buffers.ts';
 import { Direction, type Spoken } from './direction.ts';

@@ -80,11 +80,11 @@ export class Flow {
   }
 
   /** Sends little by little until the first bytes wait in the relay for a receiver that does not read. It has read all then. */
-  async fill(sender: 'client' | 'server', pattern: Pattern): Promise<void> {
+  async fill(sender: 'client' | 'server', pattern: Pattern, pieces = 8 << 10): Promise<void> {
     const taken = (): boolean => this.inner[sender === 'client' ? 'server' : 'client']?.writableLength === 0;
     const read = (): number => (sender === 'client' ? this.relay.bytesIn : this.relay.bytesOut);
     while (taken()) {
-      await this[sender].send(pattern, 8 << 10);
+      await this[sender].send(pattern, pieces);
       while (read() < this[sender].sent) await new Promise((resolve) => setImmediate(resolve));
     }
   }
