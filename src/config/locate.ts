@@ -20,8 +20,7 @@ const LONGEST_TEXT = 400;
 
 /** One line that is safe to print, whatever `text` holds. */
 export function printable(text: string): string {
-  // oxlint-disable-next-line no-control-regex -- control characters are what must not reach a terminal
-  const line = text.replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]/g, (c) => {
+  const line = text.replace(/[\p{Cc}\p{Zl}\p{Zp}]/gu, (c) => {
     const escape = JSON.stringify(c).slice(1, -1);
     return escape === c ? `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}` : escape;
   });
