@@ -3,39 +3,35 @@ import { formatEndpoint } from './config/values.ts';
 import { takesNew } from './pool/choose.ts';
 import type { AdminState, Server } from './pool/server.ts';
 import { normaliseAddress } from './pool/client-key.ts';
-import type { Frontend } from './proxy/frontend.ts';
 import { version } from './version.ts';
-
-/** What runs, as far as an operator's questions and commands go. */
-export type Running = {
-  readonly stage: string;
-  readonly frontends: readonly Frontend[];
-  readonly backends: readonly Backend[];
-  sweep(): void;
-};
+import type { View } from './view.ts';
 
 /** Thrown for what an operator asked that is not there. */
 export class NotFound extends Error {}
 
 /** The operator's one way in, whatever it is reached by: the admin address, the command line, a signal. */
 export class Control {
-  readonly #running: Running;
+  readonly #view: View;
   readonly #reload: () => Promise<readonly string[]>;
 
   /** `reload` resolves to the problems that kept the old configuration in force; none where the new one is. */
-  constructor(running: Running, reload: () => Promise<readonly string[]>) {
-    this.#running = running;
+  constructor(view: View, reload: () => Promise<readonly string[]>) {
+    this.#view = view;
     this.#reload = reload;
   }
 
   status(): object {
-    this.#running.sweep();
+    this.#view.sweep();
     return {
       version,
       node: process.version,
-      stage: this.#running.stage,
-      frontends: this.#running.frontends.map(({ name, addresses, connections }) => ({ name, addresses, connections })),
-      backends: this.#running.backends.map((backend) => ({
+      stage: this.#view.stage,
+      frontends: this.#view.frontends.map(({ name, connections }) => ({
+        name,
+        addresses: this.#view.addressesOf(name),
+        connections,
+      })),
+      backends: this.#view.backends.map((backend) => ({
         name: backend.name,
         balance: backend.config.balance,
         stickTable: backend.table ? { size: backend.table.size, entries: backend.table.entries } : false,
@@ -58,7 +54,7 @@ export class Control {
     const ip = normaliseAddress(address);
     return {
       ip,
-      backends: this.#running.backends.map((backend) => {
+      backends: this.#view.backends.map((backend) => {
         const client = backend.table && backend.clientKey(ip);
         const binding = client === undefined ? undefined : backend.binding(client);
         return {
@@ -78,8 +74,8 @@ export class Control {
   }
 
   #backend(name: string): Backend {
-    const backend = this.#running.backends.find((one) => one.name === name);
-    if (!backend) throw new NotFound(`there is no backend ${name}; there are ${names(this.#running.backends)}`);
+    const backend = this.#view.backends.find((one) => one.name === name);
+    if (!backend) throw new NotFound(`there is no backend ${name}; there are ${names(this.#view.backends)}`);
     return backend;
   }
 }

@@ -1,6 +1,6 @@
-import type { Log } from './log.ts';
 import { formatEndpoint } from './config/values.ts';
-import type { Metrics } from './metrics.ts';
+import type { Counts } from './counts.ts';
+import type { Log } from './log.ts';
 import type { PoolObserver } from './pool/observer.ts';
 import type { Server } from './pool/server.ts';
 import type { ProxyObserver } from './proxy/observer.ts';
@@ -10,15 +10,16 @@ const REFUSAL_LOG_MS = 1_000;
 
 export type Reports = PoolObserver & ProxyObserver;
 
-/** Asked for when something happens, not before. */
 export type ReportParts = {
-  readonly metrics: () => Metrics;
+  readonly log: Log;
+  readonly counts: Counts;
+  /** Whether each connection has its line: asked when it ends. */
   readonly logConnections: () => boolean;
   readonly serverDown: (server: Server) => void;
 };
 
-/** Turns what happens into log lines and counters. */
-export function reports(log: Log, { metrics, logConnections, serverDown }: ReportParts): Reports {
+/** Turns what happens into log lines and counts. */
+export function reports({ log, counts, logConnections, serverDown }: ReportParts): Reports {
   const refusals = new Map<string, { loggedMs: number; since: number }>();
   return {
     serverChanged(changed, before) {
@@ -33,18 +34,18 @@ export function reports(log: Log, { metrics, logConnections, serverDown }: Repor
     adminChanged({ backend, name: server, admin: state }, before) {
       log.warn({ backend, server, state, before }, 'server state');
     },
-    serverCame(server) {
-      metrics().serverCame(server);
+    serverCame({ backend, name: server }) {
+      log.debug({ backend, server }, 'server came');
     },
-    serverLeft(server) {
-      metrics().serverLeft(server);
+    serverLeft({ backend, name: server, connections }) {
+      log.debug({ backend, server, connections }, 'server left');
     },
-    serverChecked({ backend, name: server }, ok) {
-      metrics().serverChecks.inc({ backend, server, result: ok ? 'passed' : 'failed' });
+    serverChecked(server, ok) {
+      counts.ofServer(server).checks[ok ? 'passed' : 'failed']++;
     },
     refused(frontend, reason, client) {
-      metrics().frontendRefused.inc({ frontend, reason });
-      // It was not turned away, and its connection has a line of its own.
+      counts.refused(frontend)[reason]++;
+      // The client was not turned away, and its connection has a line of its own.
       if (reason === 'client_left') return;
       const key = `${frontend} ${reason}`;
       const seen = refusals.get(key) ?? { loggedMs: -Infinity, since: 0 };
@@ -54,18 +55,23 @@ export function reports(log: Log, { metrics, logConnections, serverDown }: Repor
       log.warn({ frontend, reason, client, count: seen.since }, 'connection refused');
       Object.assign(seen, { loggedMs: performance.now(), since: 0 });
     },
-    connected({ backend, name: server }, seconds) {
-      metrics().connectSeconds.observe({ backend, server }, seconds);
+    connected(server, seconds) {
+      counts.ofServer(server).connectSeconds.observe(seconds);
     },
-    connectFailed({ backend, name: server }, reason) {
-      metrics().serverConnectErrors.inc({ backend, server, reason });
+    connectFailed(server, reason) {
+      counts.ofServer(server).connectErrors[reason]++;
     },
     retried(backend, redispatched) {
-      metrics().backendRetries.inc({ backend });
-      if (redispatched) metrics().backendRedispatches.inc({ backend });
+      const of = counts.ofBackend(backend);
+      of.retries++;
+      if (redispatched) of.redispatches++;
     },
-    ended(record) {
-      metrics().ended(record);
+    ended(record, backend) {
+      if (backend) {
+        const { ended, seconds } = counts.ofBackend(backend);
+        ended.set(record.end, (ended.get(record.end) ?? 0) + 1);
+        seconds.observe(record.durationMs / 1_000);
+      }
       if (logConnections()) log.info(record, 'connection');
     },
   };

@@ -1,4 +1,4 @@
-import { createReadStream } from 'node:fs';
+import { createReadStream, renameSync } from 'node:fs';
 import { open, rename, rm, stat, type FileHandle } from 'node:fs/promises';
 import { createInterface } from 'node:readline';
 import { setImmediate as nextTurn } from 'node:timers/promises';
@@ -6,13 +6,15 @@ import { z } from 'zod';
 import type { Config } from './config/schema.ts';
 import { StartError } from './errors.ts';
 import type { Backend } from './pool/backend.ts';
+import type { Log } from './log.ts';
 import { ADMIN_STATES, type Server } from './pool/server.ts';
+import type { Step } from './step.ts';
 
 /** Lines between two turns of the event loop: a millisecond of work or less. */
 const LINES_A_TURN = 250;
 const FORMAT = 'berth state 1';
 
-/** The file is lines of JSON: a head, then admin states and bindings, then their count: one that is torn lacks that. */
+/** The file is lines of JSON: a head, then admin states and bindings, then their count, which a torn file lacks. */
 const head = z.object({ format: z.literal(FORMAT), savedAt: z.number() });
 const line = z.union([
   z.object({ backend: z.string(), server: z.string(), state: z.enum(ADMIN_STATES) }),
@@ -26,13 +28,16 @@ const line = z.union([
   z.object({ lines: z.number() }),
 ]);
 
-export type Restored =
+/** What a state file says. */
+export type Kept =
   | { readonly kind: 'none' }
-  | { readonly kind: 'restored'; readonly bindings: number; readonly states: number }
-  /** Of its content; it is set aside. */
+  | { readonly kind: 'read'; readonly lines: readonly Line[] }
+  /** Of its content: the file is to be set aside. */
   | { readonly kind: 'unreadable'; readonly reason: string }
-  /** It was not read; what it holds is not known, and it stays where it is. */
+  /** The file was not read; what it holds is not known, and it stays where it is. */
   | { readonly kind: 'unread'; readonly reason: string };
+
+type Line = z.output<typeof line>;
 
 /** Writes admin states and bindings beside `file`, then puts that in its place, so that `file` is whole at any moment. */
 export async function saveState(file: string, backends: readonly Backend[]): Promise<void> {
@@ -74,38 +79,46 @@ export async function checkStateFile(file: string): Promise<void> {
   }
 }
 
-/** Writes the state again and again, from the first `keep` on. */
+/** Reads the state when a file is named, and writes it again and again from then on. */
 export class StateKeeper {
   readonly #backends: () => readonly Backend[];
-  readonly #failed: (file: string, reason: string) => void;
+  readonly #log: Log;
   #file = '';
+  /** A file that could not be read: what it holds is not to be written over. */
   #spared = '';
   #timer: NodeJS.Timeout | undefined;
   #saved: Promise<void> = Promise.resolve();
   #saving = false;
 
-  /** A file that cannot be written costs a call of `failed`, not a connection. */
-  constructor(backends: () => readonly Backend[], failed: (file: string, reason: string) => void) {
+  /** `backends` are those whose state is saved. A file that cannot be written costs a line of the log, not a connection. */
+  constructor(backends: () => readonly Backend[], log: Log) {
     this.#backends = backends;
-    this.#failed = failed;
+    this.#log = log;
   }
 
-  keep({ file, interval }: Config['state']): void {
-    this.#file = file;
-    clearInterval(this.#timer);
-    if (file === '') return;
-    this.#timer = setInterval(() => {
-      // A large table on a slow disk may take longer than the interval.
-      if (!this.#saving) void this.save();
-    }, interval);
+  /**
+   * Reads the file where it is named newly; the commit gives what it says to `backends`, whose own bindings and states
+   * stand, and begins to write. Rejects with a StartError where the file cannot be written.
+   */
+  async plan({ file, interval }: Config['state'], backends: readonly Backend[]): Promise<Step> {
+    if (file !== '') await checkStateFile(file);
+    const kept = file !== '' && file !== this.#file ? await readState(file) : undefined;
+    return {
+      commit: () => {
+        if (kept) this.#restore(file, kept, backends);
+        this.#file = file;
+        clearInterval(this.#timer);
+        if (file === '') return;
+        this.#timer = setInterval(() => {
+          // A large table on a slow disk may take longer than the interval.
+          if (!this.#saving) void this.save();
+        }, interval);
+      },
+      rollback() {},
+    };
   }
 
-  /** Never writes over `file`: it holds what could not be read. */
-  spare(file: string): void {
-    this.#spared = file;
-  }
-
-  /** After what is being written; there is nothing to write before `keep`. */
+  /** After what is being written; there is nothing to write before a commit has named a file. */
   save(): Promise<void> {
     this.#saved = this.#saved.then(() => this.#save(this.#file));
     return this.#saved;
@@ -115,10 +128,39 @@ export class StateKeeper {
     clearInterval(this.#timer);
   }
 
+  #restore(file: string, kept: Kept, backends: readonly Backend[]): void {
+    const log = this.#log;
+    switch (kept.kind) {
+      case 'none':
+        return log.info({ file, kind: 'none' }, 'state');
+      case 'read':
+        return log.info({ file, kind: 'restored', ...restoreState(kept.lines, backends) }, 'state');
+      case 'unreadable': {
+        const aside = `${file}.bad`;
+        try {
+          renameSync(file, aside);
+          return log.warn({ file, reason: `${kept.reason}; it is kept as ${aside}` }, 'state set aside');
+        } catch (error) {
+          return this.#spare(file, `${kept.reason}; it cannot be set aside: ${(error as Error).message}`);
+        }
+      }
+      case 'unread':
+        return this.#spare(file, kept.reason);
+    }
+  }
+
+  #spare(file: string, reason: string): void {
+    this.#spared = file;
+    const text = 'state not read; the file stays as it is, and nothing is saved to it until a restart';
+    this.#log.warn({ file, reason }, text);
+  }
+
   async #save(file: string): Promise<void> {
     if (file === '' || file === this.#spared) return;
     this.#saving = true;
-    await saveState(file, this.#backends()).catch(({ message }: Error) => this.#failed(file, message));
+    await saveState(file, this.#backends()).catch(({ message: reason }: Error) =>
+      this.#log.error({ file, reason }, 'state not saved'),
+    );
     this.#saving = false;
   }
 }
@@ -147,22 +189,21 @@ function* records(backends: readonly Backend[]): Generator<object> {
   }
 }
 
-/**
- * Brings back what the file says of servers that are still configured; the time that has passed since counts. A file that is
- * torn or not ours is set aside under another name; one that the system does not let us read is left as it is.
- */
-export async function restoreState(file: string, backends: readonly Backend[]): Promise<Restored> {
-  const kept = await read(file);
-  if (!Array.isArray(kept)) return kept;
+/** Brings back what a state file says of servers that are in force, and that have no state or binding of their own yet. */
+export function restoreState(
+  lines: readonly Line[],
+  backends: readonly Backend[],
+): { readonly bindings: number; readonly states: number } {
   const byName = new Map(backends.map((backend) => [backend.name, backend]));
   const counts = { bindings: 0, states: 0 };
-  for (const record of kept) {
+  for (const record of lines) {
     if ('lines' in record) continue;
     const backend = byName.get(record.backend);
     const named = (name: string | undefined): Server | undefined => backend?.servers.find((one) => one.name === name);
     const server = named(record.server);
     if (!server) continue;
     if ('state' in record) {
+      if (server.admin !== 'ready') continue;
       server.setAdmin(record.state);
       counts.states++;
     } else if (backend?.table) {
@@ -170,12 +211,11 @@ export async function restoreState(file: string, backends: readonly Backend[]): 
       if (backend.table.restore({ client, server, home: named(home), remainingMs: ms })) counts.bindings++;
     }
   }
-  return { kind: 'restored', ...counts };
+  return counts;
 }
 
-type Line = z.output<typeof line>;
-
-async function read(file: string): Promise<Line[] | Exclude<Restored, { kind: 'restored' }>> {
+/** Reads a state file, whole or not at all; the time that has passed since it was written counts. Never rejects. */
+export async function readState(file: string): Promise<Kept> {
   const lines: Line[] = [];
   try {
     let savedAt: number | undefined;
@@ -192,16 +232,12 @@ async function read(file: string): Promise<Line[] | Exclude<Restored, { kind: 'r
       lines.push('ms' in record ? { ...record, ms: record.ms - passedMs } : record);
     }
     const last = lines.at(-1);
-    if (last && 'lines' in last && last.lines === lines.length - 1) return lines;
+    if (last && 'lines' in last && last.lines === lines.length - 1) return { kind: 'read', lines };
     throw new SyntaxError('it ends too early');
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException;
     if (code === 'ENOENT') return { kind: 'none' };
-    const parsed = error instanceof SyntaxError || error instanceof z.ZodError;
-    if (!parsed) return { kind: 'unread', reason: message };
-    const aside = `${file}.bad`;
-    await rename(file, aside).catch(() => {});
-    const why = error instanceof z.ZodError ? 'it is not a state file of this version' : message;
-    return { kind: 'unreadable', reason: `${why}; it is kept as ${aside}` };
+    if (error instanceof z.ZodError) return { kind: 'unreadable', reason: 'it is not a state file of this version' };
+    return { kind: error instanceof SyntaxError ? 'unreadable' : 'unread', reason: message };
   }
 }

@@ -1,6 +1,6 @@
 import { Resolver } from 'node:dns/promises';
 import { isIP } from 'node:net';
-import type { Discovered, Endpoint } from '../config/values.ts';
+import { formatEndpoint, type Discovered, type Endpoint } from '../config/values.ts';
 
 /** `name` is the one that has this address: the name that was asked for, or a target of the service. */
 export type Found = Endpoint & { readonly name: string };
@@ -23,51 +23,98 @@ const ANSWER_MS = 5_000;
 /** DNS says that the name does not exist, or has no address of this kind. */
 const NO_ADDRESS: ReadonlySet<string | undefined> = new Set(['ENOTFOUND', 'ENODATA']);
 
+/** What a discovery may be given: who answers instead of DNS, and what an earlier one for the same question had found. */
+export type DiscoveryParts = { readonly ask?: AskDns | undefined; readonly found?: readonly Found[] | undefined };
+
 /**
- * Keeps asking DNS which servers there are. An empty or failed answer keeps the last good one; one that failed for a family
- * keeps that family's part of it.
+ * Keeps asking DNS which servers there are. An empty or failed answer keeps what was found before, a failed family keeps
+ * that family's part of it. An address that two good answers in a row lack is dropped: a resolver that hands out its
+ * addresses a few at a time, or a name server that is a moment behind, costs no server its place.
  */
 export class Discovery {
-  readonly intervalMs: number;
   readonly #address: Discovered;
-  readonly #onAnswer: (endpoints: readonly Found[]) => void;
+  readonly #onAnswer: () => void;
   readonly #ask: AskDns;
-  #last: readonly Found[] = [];
+  #intervalMs: number;
+  #found: readonly Found[];
+  /** The addresses in `#found` that the last good answer lacked. */
+  #lacked: ReadonlySet<string> = new Set();
   #timer: NodeJS.Timeout | undefined;
   #closed = false;
 
+  /** `onAnswer` is called after each answer that has an address. */
   constructor(
     address: Discovered,
     intervalMs: number,
-    onAnswer: (endpoints: readonly Found[]) => void,
-    ask: AskDns = askDns,
+    onAnswer: () => void,
+    { ask = askDns, found = [] }: DiscoveryParts = {},
   ) {
     this.#address = address;
-    this.intervalMs = intervalMs;
+    this.#intervalMs = intervalMs;
     this.#onAnswer = onAnswer;
     this.#ask = ask;
+    this.#found = found;
   }
 
-  /** Resolves after the first answer, good or bad. */
+  /** The servers there are, each address once. */
+  get found(): readonly Found[] {
+    return this.#found;
+  }
+
+  /** Asks now, and from then on again and again. Resolves after the first answer, good or bad. */
   async start(): Promise<void> {
     const none: DnsAnswer = { endpoints: [], ttlSeconds: 0, unanswered: [] };
-    const { endpoints, ttlSeconds, unanswered } = await this.#ask(this.#address).catch(() => none);
+    const answer = await this.#ask(this.#address).catch(() => none);
     if (this.#closed) return;
-    if (endpoints.length > 0) {
-      const kept = this.#last.filter(({ name, host, port }) =>
-        unanswered.some((one) => one.name === name && one.port === port && one.family === isIP(host)),
-      );
-      this.#last = [...endpoints, ...kept];
-      this.#onAnswer(this.#last);
+    if (answer.endpoints.length > 0) {
+      this.#take(answer);
+      this.#onAnswer();
     }
-    const wait = Math.min(this.intervalMs, Math.max(ttlSeconds * 1_000, SOONEST_MS));
-    this.#timer = setTimeout(() => void this.start(), wait);
+    this.#askAgainIn(Math.min(this.#intervalMs, Math.max(answer.ttlSeconds * 1_000, SOONEST_MS)));
+  }
+
+  /** Another time between two questions; what was found stays. The next question never comes later than it would have. */
+  retime(intervalMs: number): void {
+    const sooner = intervalMs < this.#intervalMs;
+    this.#intervalMs = intervalMs;
+    // Without a timer a question is under way, and the one after it keeps to the new interval.
+    if (sooner && this.#timer) this.#askAgainIn(intervalMs);
   }
 
   close(): void {
     this.#closed = true;
     clearTimeout(this.#timer);
   }
+
+  #take({ endpoints, unanswered }: DnsAnswer): void {
+    const present = new Map(endpoints.map((one) => [formatEndpoint(one), one]));
+    const missing = this.#found.filter((one) => !present.has(formatEndpoint(one)));
+    const lacked = new Set<string>();
+    const kept = missing.filter((one) => {
+      const key = formatEndpoint(one);
+      if (isUnanswered(one, unanswered)) {
+        if (this.#lacked.has(key)) lacked.add(key);
+        return true;
+      }
+      lacked.add(key);
+      return !this.#lacked.has(key);
+    });
+    this.#found = [...present.values(), ...kept];
+    this.#lacked = lacked;
+  }
+
+  #askAgainIn(ms: number): void {
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => {
+      this.#timer = undefined;
+      void this.start();
+    }, ms);
+  }
+}
+
+/** Whether this answer says nothing of the address, since its name was not answered for in its family. */
+function isUnanswered({ name, host, port }: Found, unanswered: DnsAnswer['unanswered']): boolean {
+  return unanswered.some((one) => one.name === name && one.port === port && one.family === isIP(host));
 }
 
 export async function askDns(address: Discovered): Promise<DnsAnswer> {

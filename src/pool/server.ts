@@ -1,5 +1,4 @@
-import { isDeepStrictEqual } from 'node:util';
-import type { HealthCheckConfig, StaticServerConfig } from '../config/schema.ts';
+import type { BackendConfig, HealthCheckConfig, ServerConfig } from '../config/schema.ts';
 import type { Endpoint } from '../config/values.ts';
 import { freshHealth, HealthMonitor, observe, type Health, type Observation } from './health.ts';
 import type { PoolObserver } from './observer.ts';
@@ -14,22 +13,39 @@ export type AdminState = (typeof ADMIN_STATES)[number];
 /** A server that has just recovered gets some clients, however slowly it starts. */
 const SLOWEST_START = 0.01;
 
+/** All that a server needs to know: its own options, and those of its backend that it does not override. */
+export type ServerTerms = Omit<ServerConfig, 'address' | 'sendProxy' | 'resolveInterval'> & {
+  readonly address: Endpoint;
+  readonly sendProxy: BackendConfig['sendProxy'];
+  readonly resolveInterval: number;
+  readonly healthCheck: HealthCheckConfig | false;
+  /** The name that DNS gave this address for: a certificate is for that. */
+  readonly foundAs?: string;
+};
+
+/**
+ * - `away`: it is neither in force nor watched; it may come, or come back.
+ * - `planned`: it is watched already, and not in force yet.
+ * - `active`: it is in force.
+ */
+export type ServerStage = 'away' | 'planned' | 'active';
+
 export type ServerParts = {
   readonly backend: string;
   readonly name: string;
-  readonly config: StaticServerConfig;
-  readonly healthCheck: HealthCheckConfig | false;
-  readonly resolveIntervalMs: number;
+  readonly config: ServerTerms;
   readonly observer: PoolObserver;
-  readonly probe?: Probe;
-  readonly lookup?: Lookup;
+  readonly probe?: Probe | undefined;
+  readonly lookup?: Lookup | undefined;
 };
 
-/** One registry node: where it is, what checks say of it, what the operator wants of it, what it is doing now. */
+/**
+ * One registry node: where it is, what checks say of it, what the operator wants of it, what it is doing now. A server that
+ * is not in force is not usable, and the observer hears nothing of it.
+ */
 export class Server {
   readonly backend: string;
   readonly name: string;
-  config: StaticServerConfig;
   health: Health = freshHealth(Date.now());
   /** Places for connections: those that stand or are being made, and those that wait. */
   readonly slots = new Slots();
@@ -38,14 +54,13 @@ export class Server {
   /** Seconds since 1970, of the certificate that the last TLS check saw. */
   certificateExpiry: number | undefined;
   lastCheckSeconds: number | undefined;
-  #healthCheck: HealthCheckConfig | false;
   readonly #observer: PoolObserver;
   readonly #probe: Probe;
   readonly #lookup: Lookup | undefined;
-  #resolveIntervalMs: number;
-  #names: NameWatch;
+  #config: ServerTerms;
+  #stage: ServerStage = 'away';
+  #names: NameWatch | undefined;
   #monitor: HealthMonitor | undefined;
-  #retired = false;
   /** Whether what follows is of the configured address: after a change it is of the former one until the name has resolved. */
   #located = false;
   #addresses: readonly string[] = [];
@@ -55,18 +70,22 @@ export class Server {
   /** When it came up again, on the clock of `performance.now`; undefined where it has been up since the start. */
   #recoveredMs: number | undefined;
 
-  constructor({ backend, name, config, healthCheck, resolveIntervalMs, observer, ...parts }: ServerParts) {
+  constructor({ backend, name, config, observer, ...parts }: ServerParts) {
     this.backend = backend;
     this.name = name;
-    this.config = config;
-    this.#healthCheck = healthCheck;
+    this.#config = config;
     this.#observer = observer;
     this.#probe = parts.probe ?? probe;
     this.#lookup = parts.lookup;
-    this.#resolveIntervalMs = resolveIntervalMs;
     this.#port = config.address.port;
-    this.#names = this.#newWatch();
-    this.#monitor = this.#newMonitor();
+  }
+
+  get config(): ServerTerms {
+    return this.#config;
+  }
+
+  get stage(): ServerStage {
+    return this.#stage;
   }
 
   get admin(): AdminState {
@@ -75,7 +94,7 @@ export class Server {
 
   /** Its share of new clients; after a recovery it grows to the configured one over `slowStart`. */
   get weight(): number {
-    const { weight, slowStart } = this.config;
+    const { weight, slowStart } = this.#config;
     if (this.#recoveredMs === undefined || slowStart === 0) return weight;
     const share = (performance.now() - this.#recoveredMs) / slowStart;
     return share >= 1 ? weight : weight * Math.max(share, SLOWEST_START);
@@ -86,12 +105,12 @@ export class Server {
   }
 
   get usable(): boolean {
-    return this.health.up && this.#admin !== 'maint' && this.#address !== undefined && !this.#retired;
+    return this.#stage === 'active' && this.health.up && this.#admin !== 'maint' && this.#address !== undefined;
   }
 
   /** Whether a new connection would not have to wait. */
   get hasRoom(): boolean {
-    return this.slots.free(this.config.maxConnections);
+    return this.slots.free(this.#config.maxConnections);
   }
 
   /** What the operator wants; connections that stand go on in each state. */
@@ -100,12 +119,12 @@ export class Server {
     if (state === before) return;
     this.#admin = state;
     if (state === 'maint') this.slots.move();
-    this.#observer.adminChanged(this, before);
+    if (this.#stage === 'active') this.#observer.adminChanged(this, before);
   }
 
   /** A connection that had a place has ended. */
   releaseSlot(): void {
-    this.slots.release(this.config.maxConnections);
+    this.slots.release(this.#config.maxConnections);
   }
 
   /** The IP literal and port to connect to now; undefined until the name has resolved. */
@@ -113,42 +132,62 @@ export class Server {
     return this.#address === undefined ? undefined : { host: this.#address, port: this.#port };
   }
 
-  /** Begins to resolve and to check; resolves when the first answer to the name is there. */
-  start(): Promise<void> {
+  /**
+   * Begins to resolve and to check, as a server that nothing is known of: up until the first check says otherwise. Resolves
+   * when the first answer to the name is there. A server that was away is planned from here on.
+   */
+  start(config = this.#config): Promise<void> {
+    this.close();
+    this.#config = config;
+    if (this.#stage === 'away') {
+      this.#stage = 'planned';
+      this.#addresses = [];
+      this.#address = undefined;
+    }
+    this.health = freshHealth(Date.now());
+    this.#recoveredMs = undefined;
+    this.#located = false;
+    this.#names = this.#newWatch();
     return this.#names.start();
+  }
+
+  /** It is in force from now on. What it has learnt while it was planned is told now. */
+  enter(): void {
+    this.#stage = 'active';
+    if (!this.health.up) this.#observer.serverChanged(this, freshHealth(this.health.since));
+  }
+
+  /**
+   * It is not in force any more: its connections go on, new ones go elsewhere. `config` is what it left with, where a plan
+   * had given it another.
+   */
+  leave(config = this.#config): void {
+    this.#config = config;
+    this.#stage = 'away';
+    this.close();
+    this.slots.move();
   }
 
   /** Nothing is observed any more: a check that is under way says nothing when it ends. What is on its way here still arrives. */
   close(): void {
-    this.#names.close();
+    this.#names?.close();
     this.#monitor?.close();
     this.#monitor = undefined;
-  }
-
-  /** It is no longer configured: its connections go on, new ones go elsewhere. */
-  retire(): void {
-    this.#retired = true;
-    this.close();
-    this.slots.move();
   }
 
   /**
    * Goes on under another configuration: connections, the operator's state and health stay. Where the address is another,
    * connections go to the former one until the new one is known; from then on health is that of a new server.
    */
-  apply(config: StaticServerConfig, healthCheck: HealthCheckConfig | false, resolveIntervalMs: number): void {
-    const { address } = this.config;
-    this.config = config;
+  change(config: ServerTerms): void {
+    const { address, resolveInterval, healthCheck } = this.#config;
+    this.#config = config;
     this.slots.grant(config.maxConnections);
-    if (!isDeepStrictEqual(healthCheck, this.#healthCheck)) {
-      this.#healthCheck = healthCheck;
-      this.#checkAnew();
-    }
-    const moved = !isDeepStrictEqual(config.address, address);
-    if (!moved && resolveIntervalMs === this.#resolveIntervalMs) return;
+    if (config.healthCheck !== healthCheck) this.#checkAnew();
+    const moved = config.address.host !== address.host || config.address.port !== address.port;
+    if (!moved && config.resolveInterval === resolveInterval) return;
     if (moved) this.#located = false;
-    this.#resolveIntervalMs = resolveIntervalMs;
-    this.#names.close();
+    this.#names?.close();
     this.#names = this.#newWatch();
     void this.#names.start();
   }
@@ -158,37 +197,35 @@ export class Server {
    * checks nothing could bring the server up again, so there it counts for nothing, as it does where the server has moved.
    */
   connectFailed({ host, port }: Endpoint, reason: string): void {
-    if (this.#retired) return;
     if (port !== this.#port || !this.#addresses.includes(host)) return;
-    if (this.#healthCheck === false) return this.#leaveAddress(host);
-    this.#observe(this.#healthCheck, host, { ok: false, reason });
-    this.#monitor?.wake();
+    const { healthCheck } = this.#config;
+    if (healthCheck === false || !this.#monitor) return this.#leaveAddress(host);
+    this.#observe(healthCheck, host, { ok: false, reason });
+    this.#monitor.wake();
   }
 
   #newWatch(): NameWatch {
-    const { host } = this.config.address;
-    return new NameWatch(host, this.#resolveIntervalMs, (answer) => this.#resolved(answer), this.#lookup);
+    const { address, resolveInterval } = this.#config;
+    return new NameWatch(address.host, resolveInterval, (answer) => this.#resolved(answer), this.#lookup);
   }
 
   /** Checks under what is configured now, and at the address that is in use now. */
   #checkAnew(): void {
     this.#monitor?.close();
-    this.#monitor = this.#newMonitor();
+    this.#monitor = undefined;
     if (this.#address === undefined) return;
-    if (this.#monitor) this.#monitor.start();
-    else if (!this.health.up) this.#become(freshHealth(Date.now()));
-  }
-
-  #newMonitor(): HealthMonitor | undefined {
-    const config = this.#healthCheck;
-    return config === false ? undefined : new HealthMonitor(config, () => this.#check(config));
+    const { healthCheck } = this.#config;
+    if (healthCheck !== false) {
+      this.#monitor = new HealthMonitor(healthCheck, () => this.#check(healthCheck));
+      this.#monitor.start();
+    } else if (!this.health.up) this.#become(freshHealth(Date.now()));
   }
 
   async #check(config: HealthCheckConfig): Promise<Health> {
     const [host, monitor] = [this.#address, this.#monitor];
     if (host === undefined) return this.health;
     const startedMs = performance.now();
-    const { address, foundAs = address.host, sendProxy } = this.config;
+    const { address, foundAs = address.host, sendProxy } = this.#config;
     const result =
       config.port === 'same'
         ? await this.#probe({ host, port: this.#port }, foundAs, config, sendProxy)
@@ -199,7 +236,7 @@ export class Server {
     if (result.certificateExpiry !== undefined) this.certificateExpiry = result.certificateExpiry;
     // A check that was under way when the configuration changed says nothing any more.
     if (monitor !== this.#monitor) return this.health;
-    this.#observer.serverChecked(this, result.ok);
+    if (this.#stage === 'active') this.#observer.serverChecked(this, result.ok);
     this.#observe(config, host, result);
     return this.health;
   }
@@ -215,7 +252,7 @@ export class Server {
     if (before.up === health.up) return;
     if (health.up) this.#recoveredMs = performance.now();
     else this.slots.move();
-    this.#observer.serverChanged(this, before);
+    if (this.#stage === 'active') this.#observer.serverChanged(this, before);
   }
 
   /** A name with several addresses goes on to the next where one fails. */
@@ -230,13 +267,13 @@ export class Server {
     if ('failure' in answer) {
       if (!first) return;
       this.#address = undefined;
-      const reason = `${this.config.address.host} does not resolve (${answer.failure})`;
+      const reason = `${this.#config.address.host} does not resolve (${answer.failure})`;
       const since = this.health.up ? Date.now() : this.health.since;
       return this.#become({ ...this.health, up: false, fresh: false, reason, since });
     }
     const moved = first && this.#address !== undefined;
     this.#located = true;
-    this.#port = this.config.address.port;
+    this.#port = this.#config.address.port;
     this.#addresses = answer.addresses;
     // Stays where it is while that is still an answer: a client's pushes belong on one node.
     if (first || !answer.addresses.includes(this.#address ?? '')) this.#address = answer.addresses[0];

@@ -6,32 +6,30 @@ export type Dialled =
   | { readonly kind: 'failed'; readonly failure: ConnectFailure }
   | { readonly kind: 'abandoned' };
 
-export type Dial = {
-  /** Settles once, within the timeout; the socket is destroyed unless it connected. */
-  readonly outcome: Promise<Dialled>;
-  /** Gives up: the outcome is 'abandoned' unless it is settled already. */
-  abandon(): void;
-};
-
-/** Waits for a socket that is connecting. Call it in the tick in which the socket was made. */
-export function dial(socket: Socket, timeoutMs: number): Dial {
+/**
+ * Waits for a socket that is connecting, for `timeoutMs` at most; 'abandoned' if `gone` is aborted first. The socket is
+ * destroyed unless it has connected. To be called in the tick in which the socket was made.
+ */
+export function dial(socket: Socket, timeoutMs: number, gone?: AbortSignal): Promise<Dialled> {
   const startedMs = performance.now();
-  let settle!: (dialled: Dialled) => void;
-  const outcome = new Promise<Dialled>((resolve) => {
-    settle = (dialled) => {
+  return new Promise<Dialled>((resolve) => {
+    const settle = (dialled: Dialled): void => {
       clearTimeout(timer);
-      socket.off('connect', onConnect);
+      socket.off('connect', connected);
+      gone?.removeEventListener('abort', abandon);
       if (dialled.kind !== 'connected') socket.destroy();
       resolve(dialled);
     };
+    const connected = (): void => settle({ kind: 'connected', seconds: (performance.now() - startedMs) / 1_000 });
+    const abandon = (): void => settle({ kind: 'abandoned' });
+    const timer = setTimeout(
+      () => settle({ kind: 'failed', failure: { reason: 'timeout', text: 'connect timed out' } }),
+      timeoutMs,
+    );
+    socket.once('connect', connected);
+    // This handler stays: a late error of a socket that was given up must not become an uncaught one.
+    socket.on('error', (error) => settle({ kind: 'failed', failure: connectFailure(error) }));
+    if (gone?.aborted === true) abandon();
+    else gone?.addEventListener('abort', abandon);
   });
-  const onConnect = (): void => settle({ kind: 'connected', seconds: (performance.now() - startedMs) / 1_000 });
-  const timer = setTimeout(
-    () => settle({ kind: 'failed', failure: { reason: 'timeout', text: 'connect timed out' } }),
-    timeoutMs,
-  );
-  socket.once('connect', onConnect);
-  // Stays for good: a late error of a socket that was given up must not become an uncaught one.
-  socket.on('error', (error) => settle({ kind: 'failed', failure: connectFailure(error) }));
-  return { outcome, abandon: () => settle({ kind: 'abandoned' }) };
 }

@@ -1,39 +1,29 @@
+import type { Backend } from '../pool/backend.ts';
+import type { ConnectFailure } from '../pool/failures.ts';
 import type { Server } from '../pool/server.ts';
-import type { Refusal } from './admission.ts';
-import type { End } from './relay.ts';
+import { ACCESS_REFUSALS } from './admission/access.ts';
+import { PREFACE_REFUSALS } from './admission/preface.ts';
+import type { ConnectionRecord } from './record.ts';
 
-/** One connection, as the log and the counters have it. */
-export type ConnectionRecord = {
-  readonly frontend: string;
-  /** Undefined where the first bytes led to none. */
-  readonly backend: string | undefined;
-  /** The server that was connected to, or last tried; undefined where there was none. */
-  readonly server: string | undefined;
-  /** `ip:port`, or `unix`. */
-  readonly client: string;
-  /** The TLS server name, where connections are routed by it. */
-  readonly sni: string | undefined;
-  readonly via: Via | undefined;
-  /** Connect attempts beyond the first. */
-  readonly retries: number;
-  /** Bytes client to server, and server to client. */
-  readonly in: number;
-  readonly out: number;
-  /** Undefined where no server was connected. */
-  readonly connectMs: number | undefined;
-  readonly queueMs: number;
-  readonly durationMs: number;
-  readonly end: End;
-};
-
-/** How its server was found: by its binding, by the policy, or by the failure of another. */
-export type Via = 'stuck' | 'balanced' | 'redispatched';
+/** Why a connection was turned away: all but `proxy_header_forbidden` before a server was looked for. */
+export const REFUSALS = [
+  ...ACCESS_REFUSALS,
+  ...PREFACE_REFUSALS,
+  'open_files',
+  'max_connections',
+  'proxy_header_forbidden',
+  'server_name_unknown',
+] as const;
+export type Refusal = (typeof REFUSALS)[number];
 
 /** What the proxy tells the rest of the house. */
 export type ProxyObserver = {
+  /** `client` as in a record. */
   refused(frontend: string, reason: Refusal, client: string): void;
   connected(server: Server, seconds: number): void;
-  connectFailed(server: Server, reason: string): void;
-  retried(backend: string, redispatched: boolean): void;
-  ended(record: ConnectionRecord): void;
+  connectFailed(server: Server, reason: ConnectFailure['reason']): void;
+  /** `redispatched`: to another server than before. */
+  retried(backend: Backend, redispatched: boolean): void;
+  /** `backend` is undefined where the first bytes led to none. */
+  ended(record: ConnectionRecord, backend: Backend | undefined): void;
 };

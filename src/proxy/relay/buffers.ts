@@ -1,3 +1,5 @@
+import type { Reader } from './sockets.ts';
+
 const LANDING_BYTES = 64 << 10;
 const BULK_BYTES = 1 << 20;
 /** A message of a conversation; a copy of more costs more than the memory for it. */
@@ -6,11 +8,13 @@ const SMALL_BYTES = 2 << 10;
 export type BufferSizes = { readonly bulkBytes: number; readonly mostBulkBuffers: number };
 
 /**
- * The memory that sockets read into: one landing buffer that all quiet directions share, and large buffers for those in bulk
- * transfer. Large reads are what makes a byte cheap; a buffer for each idle connection is what would make it dear.
+ * The memory that sockets read into: one landing buffer that all quiet directions share, and large buffers for those in
+ * bulk transfer. Large reads are what makes a byte cheap; a buffer for each idle connection is what would make it dear.
  */
 export class RelayBuffers {
   readonly landing = Buffer.allocUnsafeSlow(LANDING_BYTES);
+  /** Reads a socket that has connected a moment ago, until a relay does: nothing can have come. */
+  readonly unread: Reader = { buffer: () => this.landing, landed: () => false, received: () => false, finished() {} };
   #copies = new SmallCopies(this.landing);
   readonly #bulkBytes: number;
   readonly #most: number;
@@ -24,8 +28,9 @@ export class RelayBuffers {
   }
 
   /**
-   * A copy of the first `count` bytes that have landed, to write from: the next reads of other sockets are aimed at the landing
-   * buffer already. It lasts until the next copy unless it is kept: a small write is over at once, and needs no memory of its own.
+   * A copy of the first `count` bytes that have landed, to write from: the next reads of other sockets are aimed at the
+   * landing buffer already. The copy lasts until the next is made, unless it is kept: a small write is over at once, and
+   * needs no memory of its own.
    */
   copy(count: number): Buffer {
     return count <= SMALL_BYTES ? this.#copies.make(count) : Buffer.from(this.landing.subarray(0, count));

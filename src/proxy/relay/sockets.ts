@@ -1,5 +1,5 @@
 import { createServer, type AddressInfo, type Socket } from 'node:net';
-import type { Endpoint } from '../config/values.ts';
+import type { Endpoint } from '../../config/values.ts';
 import { DirectWriter } from './direct-writer.ts';
 import { PatientSocket } from './patient-socket.ts';
 
@@ -11,24 +11,39 @@ export type Reader = {
   landed(count: number): boolean;
   /** Bytes that the reader may keep. */
   received(chunk: Buffer): boolean;
+  /** The peer has said that nothing more will come. */
+  finished(): void;
 };
+
+/** A socket, and who reads it now. A reader that takes over gets its first bytes where the former one wanted them. */
+export class Wire {
+  reader: Reader;
+  readonly socket: Socket;
+
+  /** `open` makes a socket whose bytes go to `wire.reader`. */
+  constructor(reader: Reader, open: (wire: Wire) => Socket) {
+    this.reader = reader;
+    this.socket = open(this);
+    this.socket.on('end', () => this.reader.finished());
+  }
+}
 
 /** Writes to one socket: returns true when the kernel has taken everything; otherwise the socket's 'drain' follows. */
 export type Writer = { write(chunk: Uint8Array): boolean };
 
-/** A way to read and write sockets. Both ways give paused, half-open sockets that do not delay small writes. */
+/** A way to read and write sockets. Both ways give half-open sockets that do not delay small writes. */
 export type Sockets = {
   readonly name: 'onread' | 'events';
-  /** Takes over a socket that a server accepted with `pauseOnConnect`; the given one is not to be used any more. */
-  adopt(accepted: Socket, reader: Reader): Socket;
-  connect(endpoint: Endpoint, reader: Reader): Socket;
+  /** Takes over a socket that a server accepted with `pauseOnConnect`; the given socket is not to be used any more. */
+  adopt(accepted: Socket, reader: Reader): Wire;
+  connect(endpoint: Endpoint, reader: Reader): Wire;
   /** For a socket that has connected; to be used only while it has no write under way and has not been ended. */
   writer(socket: Socket): Writer;
 };
 
 /**
  * With a high-water mark of 0 `write()` returns true exactly when the kernel took everything, and 'drain' always follows
- * when it did not; with the usual one a small asynchronous write returns true while it still points into our buffer.
+ * when it did not; with the usual mark a small asynchronous write returns true while it still points into our buffer.
  */
 const COMMON = { allowHalfOpen: true, writableHighWaterMark: 0 } as const;
 
@@ -36,8 +51,9 @@ const COMMON = { allowHalfOpen: true, writableHighWaterMark: 0 } as const;
 const COPIES_SLOWLY = Number.parseInt(process.versions.v8) < 12;
 
 /**
- * Options for a `Socket`, whose constructor copies them. Where that is slow no read of the copy is ever cached, which is more
- * than a tenth of a new connection's CPU; a copy of an object without prototype is not of that kind. Elsewhere it would cost a tenth.
+ * Options for a `Socket`, whose constructor copies them. Where copies are slow no read of the copy is ever cached, which
+ * is more than a tenth of a new connection's CPU; a copy of an object without prototype is not of that kind. Elsewhere
+ * an object without prototype would cost a tenth.
  */
 function socketOptions<O extends object>(options: O): O & typeof COMMON {
   return COPIES_SLOWLY ? { __proto__: null, ...COMMON, ...options } : { ...COMMON, ...options };
@@ -56,10 +72,13 @@ export const onreadSockets: Sockets = {
     const holder = accepted as unknown as WithHandle;
     const handle = holder._handle;
     holder._handle = null;
-    return new PatientSocket(socketOptions({ handle, pauseOnCreate: true, onread: onread(reader) }));
+    return new Wire(
+      reader,
+      (wire) => new PatientSocket(socketOptions({ handle, pauseOnCreate: true, onread: onread(wire) })),
+    );
   },
   connect(endpoint, reader) {
-    return connect(socketOptions({ noDelay: true, onread: onread(reader) }), endpoint);
+    return new Wire(reader, (wire) => connect(socketOptions({ noDelay: true, onread: onread(wire) }), endpoint));
   },
   writer(socket) {
     return (socket instanceof PatientSocket && DirectWriter.for(socket)) || socket;
@@ -71,29 +90,51 @@ function connect(options: object, { host, port }: Endpoint): Socket {
   return new PatientSocket(options).connect({ host, port, autoSelectFamily: false });
 }
 
-function onread(reader: Reader): { buffer: () => Uint8Array; callback: (count: number) => boolean } {
-  return { buffer: () => reader.buffer(), callback: (count) => reader.landed(count) };
+function onread(wire: Wire): { buffer: () => Uint8Array; callback: (count: number) => boolean } {
+  return { buffer: () => wire.reader.buffer(), callback: (count) => wire.reader.landed(count) };
 }
 
 /** Node's documented way: 'data' events, a new buffer for each read. */
 export const eventSockets: Sockets = {
   name: 'events',
   adopt(accepted, reader) {
-    return listenForData(accepted, reader);
+    return new Wire(reader, (wire) => listenForData(accepted, wire));
   },
   connect(endpoint, reader) {
-    return listenForData(connect(socketOptions({ noDelay: true }), endpoint), reader);
+    return new Wire(reader, (wire) => listenForData(connect(socketOptions({ noDelay: true }), endpoint), wire));
   },
   writer(socket) {
     return socket;
   },
 };
 
-function listenForData(socket: Socket, reader: Reader): Socket {
+function listenForData(socket: Socket, wire: Wire): Socket {
   socket.on('data', (chunk: Buffer) => {
-    if (!reader.received(chunk)) socket.pause();
+    if (!wire.reader.received(chunk)) socket.pause();
   });
   return socket;
+}
+
+/** libuv before 1.52 (Node 20) tells of a reset that comes behind unread bytes as of an end. */
+const TELLS_RESETS = atLeast(process.versions.uv, 1, 52);
+const NOTHING = Buffer.alloc(0);
+
+/**
+ * Calls back when a socket that has said 'end' has had the time to say that the end was a reset. To write fails after a
+ * reset: with ECONNRESET, or with EPIPE if the peer sent FIN before RST. The error comes before the next turn of the
+ * loop.
+ */
+export function afterEnd(socket: Socket, then: () => void): void {
+  if (socket.writableLength === 0) {
+    if (TELLS_RESETS || socket.writableEnded) return then();
+    socket.write(NOTHING);
+  }
+  setImmediate(then);
+}
+
+function atLeast(version: string, major: number, minor: number): boolean {
+  const [ownMajor = 0, ownMinor = 0] = version.split('.').map(Number);
+  return ownMajor > major || (ownMajor === major && ownMinor >= minor);
 }
 
 /** Closes a socket so that the other end sees a reset, where that can be done. */
@@ -118,7 +159,7 @@ export async function probeOnread(): Promise<boolean> {
       server.on('error', reject);
       server.on('connection', (accepted) => {
         const landing = Buffer.alloc(64);
-        const echo = onreadSockets.adopt(
+        const { socket: echo } = onreadSockets.adopt(
           accepted,
           readerInto(landing, (count) => writer.write(landing.subarray(0, count))),
         );
@@ -130,7 +171,7 @@ export async function probeOnread(): Promise<boolean> {
         const landing = Buffer.alloc(64);
         let got = '';
         const { port } = server.address() as AddressInfo;
-        const client = onreadSockets.connect(
+        const { socket: client } = onreadSockets.connect(
           { host: '127.0.0.1', port },
           readerInto(landing, (count) => (got += landing.toString('latin1', 0, count))),
         );
@@ -148,5 +189,5 @@ export async function probeOnread(): Promise<boolean> {
 
 function readerInto(buffer: Buffer, landed: (count: number) => unknown): Reader {
   const received = (): boolean => true;
-  return { buffer: () => buffer, received, landed: (count) => landed(count) !== false };
+  return { buffer: () => buffer, received, landed: (count) => landed(count) !== false, finished() {} };
 }

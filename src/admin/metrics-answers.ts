@@ -1,21 +1,16 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { Listeners } from '../listen.ts';
-import { HttpAddress } from './http-address.ts';
-
-export type MetricsParts = {
-  /** The exposition and its content type. */
-  readonly metrics: () => Promise<{ readonly type: string; readonly text: string }>;
-  /** Why clients should not be sent here now, or undefined. */
-  readonly notReady: () => string | undefined;
-};
+import type { Metrics } from '../metrics.ts';
+import { notReady, type View } from '../view.ts';
+import { Http } from './http.ts';
 
 /** /metrics, /healthz and /readyz. They only read: whatever is not a GET is refused. */
-export function metricsServer(parts: MetricsParts, listeners: Listeners): HttpAddress {
-  return new HttpAddress('metrics', listeners, (request, response) => answer(parts, request, response));
+export function metricsAnswers(view: View, metrics: Metrics): Http {
+  return new Http((request, response) => answer(view, metrics, request, response));
 }
 
 async function answer(
-  parts: MetricsParts,
+  view: View,
+  metrics: Metrics,
   { method, url = '' }: IncomingMessage,
   response: ServerResponse,
 ): Promise<void> {
@@ -27,10 +22,10 @@ async function answer(
   const path = url.split('?', 1)[0];
   if (path === '/healthz') return send(200, 'ok\n');
   if (path === '/readyz') {
-    const reason = parts.notReady();
+    const reason = notReady(view);
     return reason === undefined ? send(200, 'ready\n') : send(503, `not ready: ${reason}\n`);
   }
   if (path !== '/metrics') return send(404, 'there are /metrics, /healthz and /readyz\n');
-  const { type, text } = await parts.metrics();
+  const { type, text } = await metrics.expose();
   return send(200, text, { 'content-type': type });
 }

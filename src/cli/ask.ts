@@ -6,7 +6,8 @@ const ANSWER_MS = 10_000;
 /** Where a balancer that listens on every address, of both families or of one, is asked. */
 const ON_THIS_MACHINE: Readonly<Record<string, string>> = { '*': '127.0.0.1', '0.0.0.0': '127.0.0.1', '::': '::1' };
 
-export type Answer = { readonly status: number; readonly body: unknown };
+/** What the admin address says. */
+export type AdminReply = { readonly status: number; readonly body: unknown };
 
 /** Asks a running balancer. Rejects with an Error whose message an operator can do something with. */
 export async function ask(
@@ -14,7 +15,7 @@ export async function ask(
   method: string,
   path: string,
   body?: object,
-): Promise<Answer> {
+): Promise<AdminReply> {
   const secret = token ?? tokenFile?.content;
   const where =
     bind.kind === 'unix'

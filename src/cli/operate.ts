@@ -1,6 +1,6 @@
 import { isIP } from 'node:net';
 import { loadAdmin } from '../config/load.ts';
-import { ask, type Answer } from './client.ts';
+import { ask, type AdminReply } from './ask.ts';
 
 export type AdminCommand = 'status' | 'explain' | 'drain' | 'maint' | 'ready' | 'reload';
 
@@ -45,8 +45,8 @@ export async function askBalancer(name: AdminCommand, argument: string, file: st
 function call(
   name: AdminCommand,
   argument: string,
-  send: (method: string, path: string, body?: object) => Promise<Answer>,
-): Promise<Answer> {
+  send: (method: string, path: string, body?: object) => Promise<AdminReply>,
+): Promise<AdminReply> {
   switch (name) {
     case 'status':
       return send('GET', '/api/v1/status');

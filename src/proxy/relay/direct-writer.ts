@@ -93,7 +93,7 @@ export class DirectWriter {
     if (error === 0 && request.getAsyncId() === UNUSED) return true;
     this.#requests.renew();
     request.buffer = chunk;
-    return socket.adopt(chunk, (done) => {
+    return socket.writeBegun(chunk, (done) => {
       if (error !== 0) return done(writeError(error));
       request.oncomplete = (status) => done(status < 0 && !socket.destroyed ? writeError(status) : null);
     });

@@ -1,13 +1,12 @@
 import { LRUCache } from 'lru-cache';
 import { BlockList, isIPv4 } from 'node:net';
-import type { FrontendConfig } from '../config/schema.ts';
-import { clientKey } from '../pool/client-key.ts';
+import type { FrontendConfig } from '../../config/schema.ts';
+import { clientKey } from '../../pool/client-key.ts';
 
-export type AccessRules = Pick<FrontendConfig, 'allow' | 'deny' | 'perSource'>;
 export const ACCESS_REFUSALS = ['denied', 'not_allowed', 'source_connections', 'source_rate'] as const;
 export type AccessRefusal = (typeof ACCESS_REFUSALS)[number];
 
-/** Addresses whose rate is remembered. Beyond that the one seen longest ago starts with a full bucket again. */
+/** Addresses whose rate is remembered. Beyond that the address seen longest ago starts with a full bucket again. */
 const MOST_SOURCES = 100_000;
 /** One source: an IPv4 address, or an IPv6 network, of which a host has as many addresses as it likes. */
 const SOURCE = { ipv4: 32, ipv6: 64 };
@@ -15,41 +14,49 @@ const SOURCE = { ipv4: 32, ipv6: 64 };
 /** ::ffff:0:0/96 is all of IPv4. */
 const MAPPED_BITS = 96;
 
+/** Who may connect, and how often. */
+export type AccessRules = {
+  /** Undefined where everyone may. */
+  readonly allow: Networks | undefined;
+  readonly deny: Networks | undefined;
+  readonly perSource: FrontendConfig['perSource'];
+};
+
+export function accessRules({
+  allow,
+  deny,
+  perSource,
+}: Pick<FrontendConfig, 'allow' | 'deny' | 'perSource'>): AccessRules {
+  return {
+    allow: allow.length > 0 ? networks(allow) : undefined,
+    deny: deny.length > 0 ? networks(deny) : undefined,
+    perSource,
+  };
+}
+
 type Bucket = { tokens: number; atMs: number };
 
-/** Who may connect, and how often: allow, deny, and limits for each source address. */
+/** Who is connected, and how often each source came: what rules are held against, and what outlives them. */
 export class Access {
-  #allow: Networks | undefined;
-  #deny: Networks | undefined;
-  #limits: AccessRules['perSource'];
   readonly #now: () => number;
   readonly #open = new Map<string, number>();
   /** Made with the first rate that is set: it takes its memory at once. */
   #buckets: LRUCache<string, Bucket> | undefined;
 
-  constructor(rules: AccessRules, now: () => number = () => performance.now()) {
-    this.#limits = rules.perSource;
+  constructor(now: () => number = () => performance.now()) {
     this.#now = now;
-    this.apply(rules);
-  }
-
-  /** Other rules; who is connected and how often a source came is remembered. */
-  apply({ allow, deny, perSource }: AccessRules): void {
-    this.#allow = allow.length > 0 ? networks(allow) : undefined;
-    this.#deny = deny.length > 0 ? networks(deny) : undefined;
-    this.#limits = perSource;
   }
 
   /** Admits a connection from `address`, an IP literal, and counts it until `leave`; or says why not. */
-  admit(address: string): AccessRefusal | undefined {
+  admit({ allow, deny, perSource }: AccessRules, address: string): AccessRefusal | undefined {
     // Deny wins.
-    if (this.#deny && contains(this.#deny, address)) return 'denied';
-    if (this.#allow && !contains(this.#allow, address)) return 'not_allowed';
-    const { connections, rate } = this.#limits;
+    if (deny && contains(deny, address)) return 'denied';
+    if (allow && !contains(allow, address)) return 'not_allowed';
+    const { connections, rate } = perSource;
     const source = clientKey(address, SOURCE);
     const open = this.#open.get(source) ?? 0;
     if (connections > 0 && open >= connections) return 'source_connections';
-    if (rate.count > 0 && !this.#takeToken(source)) return 'source_rate';
+    if (rate.count > 0 && !this.#takeToken(source, rate)) return 'source_rate';
     this.#open.set(source, open + 1);
     return undefined;
   }
@@ -64,8 +71,7 @@ export class Access {
   }
 
   /** A bucket of `count` tokens that fills up within the window. */
-  #takeToken(source: string): boolean {
-    const { count, windowMs } = this.#limits.rate;
+  #takeToken(source: string, { count, windowMs }: AccessRules['perSource']['rate']): boolean {
     const nowMs = this.#now();
     this.#buckets ??= new LRUCache({ max: MOST_SOURCES });
     const bucket = this.#buckets.get(source) ?? { tokens: count, atMs: nowMs };

@@ -1,54 +1,38 @@
 import { timingSafeEqual, createHash } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import { isIP } from 'node:net';
-import type { AdminConfig } from '../config/schema.ts';
 import { NotFound, type Control } from '../control.ts';
-import type { Listeners } from '../listen.ts';
 import { ADMIN_STATES } from '../pool/server.ts';
-import { HttpAddress, type OpenedHttp } from './http-address.ts';
+import type { View } from '../view.ts';
+import { Http } from './http.ts';
 
 const LARGEST_BODY_BYTES = 16 << 10;
 
 type Reply = { readonly status: number; readonly body: object; readonly headers?: Record<string, string> };
 
 /** The operator's JSON API. Nothing is changed by a GET, nor by a web page that a browser on this machine has open. */
-export class AdminServer {
+export function adminApi(view: View, control: Control): Http {
+  const api = new AdminApi(view, control);
+  return new Http(async (request, response) => {
+    const { status, body, headers } = await api.answer(request).catch((error: Error): Reply => ({
+      status: 500,
+      body: { error: error.message },
+    }));
+    response.writeHead(status, { 'content-type': 'application/json', 'cache-control': 'no-store', ...headers });
+    response.end(`${JSON.stringify(body, null, 2)}\n`);
+  });
+}
+
+class AdminApi {
+  readonly #view: View;
   readonly #control: Control;
-  readonly #http: HttpAddress;
-  #token: string | undefined;
 
-  constructor(control: Control, listeners: Listeners) {
+  constructor(view: View, control: Control) {
+    this.#view = view;
     this.#control = control;
-    this.#http = new HttpAddress('admin', listeners, async (request, response) => {
-      const { status, body, headers } = await this.#answer(request).catch((error: Error): Reply => ({
-        status: 500,
-        body: { error: error.message },
-      }));
-      response.writeHead(status, { 'content-type': 'application/json', 'cache-control': 'no-store', ...headers });
-      response.end(`${JSON.stringify(body, null, 2)}\n`);
-    });
   }
 
-  get address(): string | undefined {
-    return this.#http.address;
-  }
-
-  /** @see HttpAddress.open */
-  open({ bind }: AdminConfig): Promise<OpenedHttp | undefined> {
-    return this.#http.open(bind);
-  }
-
-  /** Goes on where `opened` listens, where that is another address, and under another token. */
-  use(opened: OpenedHttp | undefined, { token, tokenFile }: AdminConfig): void {
-    this.#token = token ?? tokenFile?.content;
-    if (opened) this.#http.use(opened);
-  }
-
-  close(): void {
-    this.#http.close();
-  }
-
-  async #answer(request: IncomingMessage): Promise<Reply> {
+  async answer(request: IncomingMessage): Promise<Reply> {
     const refusal = this.#refusal(request);
     if (refusal) return refusal;
     const { method = '', url = '/' } = request;
@@ -96,12 +80,14 @@ export class AdminServer {
     // A page of another site that a browser shows sends its own Origin; one that has rebound its name sends that as Host.
     if (headers.origin !== undefined && headers.origin !== `http://${headers.host ?? ''}`)
       return forbid('foreign Origin');
-    if (this.#token === undefined) {
+    const { token, tokenFile } = this.#view.config.admin ?? {};
+    const secret = token ?? tokenFile?.content;
+    if (secret === undefined) {
       const host = (headers.host ?? '').replace(/:\d+$/, '').replace(/^\[(.*)\]$/, '$1');
       return host === 'localhost' || isIP(host) !== 0 ? undefined : forbid(`Host must be an IP address or localhost`);
     }
     const given = /^Bearer (.+)$/i.exec(headers.authorization ?? '')?.[1] ?? '';
-    if (sameSecret(given, this.#token)) return undefined;
+    if (sameSecret(given, secret)) return undefined;
     const challenge = { 'www-authenticate': 'Bearer realm="berth"' };
     return { status: 401, body: { error: 'the token is missing or wrong' }, headers: challenge };
   }

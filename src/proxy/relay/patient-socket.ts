@@ -23,7 +23,7 @@ export class PatientSocket extends Socket {
   };
 
   /** `write`, where the writing of `chunk` has begun without the stream. No other write may be under way. */
-  adopt(chunk: Uint8Array, begun: Begun): boolean {
+  writeBegun(chunk: Uint8Array, begun: Begun): boolean {
     this.#begun = begun;
     return this.write(chunk);
   }

@@ -1,0 +1,57 @@
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
+
+/** However many clients there are, they leave descriptors to the connections. */
+const MOST_CONNECTIONS = 16;
+/** How long a client may take to send its request. */
+const REQUEST_MS = 5_000;
+/** Without a byte in either direction. */
+const SILENT_MS = 30_000;
+const TOO_LATE = 'HTTP/1.1 408 Request Timeout\r\nconnection: close\r\n\r\n';
+
+/** Answers HTTP requests on sockets that somebody else accepts. */
+export class Http {
+  readonly #server: Server;
+  /** Who is connected, and what was asked. */
+  readonly #asked = new Map<Socket, IncomingMessage | undefined>();
+
+  /** `answer` must not reject. */
+  constructor(answer: (request: IncomingMessage, response: ServerResponse) => Promise<void>) {
+    this.#server = createServer((request, response) => {
+      this.#asked.set(request.socket, request);
+      // One answer a connection: who reads slowly, or not at all, must not keep the others out.
+      response.setHeader('connection', 'close');
+      void answer(request, response);
+    });
+    // What is sent behind the first request is not looked at.
+    this.#server.maxRequestsPerSocket = 1;
+    this.#server.setTimeout(SILENT_MS);
+  }
+
+  /** Serves a paused socket. */
+  take(socket: Socket): void {
+    socket.on('error', () => {});
+    if (this.#asked.size >= MOST_CONNECTIONS) {
+      socket.destroy();
+      return;
+    }
+    this.#asked.set(socket, undefined);
+    // Node holds requests against a time limit only in a server that listens, which this one does not.
+    const late = setTimeout(() => {
+      if (this.#asked.get(socket)?.complete === true) return;
+      if (!this.#asked.get(socket)) socket.write(TOO_LATE);
+      socket.destroySoon();
+    }, REQUEST_MS);
+    socket.once('close', () => {
+      clearTimeout(late);
+      this.#asked.delete(socket);
+    });
+    this.#server.emit('connection', socket);
+    socket.resume();
+  }
+
+  /** Answers nobody any more. */
+  close(): void {
+    for (const socket of this.#asked.keys()) socket.destroy();
+  }
+}

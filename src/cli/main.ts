@@ -1,0 +1,64 @@
+import { parseArgs } from 'node:util';
+import { printable } from '../config/locate.ts';
+import { didYouMean } from '../config/suggest.ts';
+import { version } from '../version.ts';
+import { COMMANDS, help, NOT_YET, OPTIONS, type Option, type OptionName } from './commands.ts';
+
+/** Arguments in, exit code out: 2 where the call itself is wrong. */
+export async function main(args: string[]): Promise<number> {
+  const parsed = parseArgs({ args, options: OPTIONS, strict: false, allowPositionals: true, tokens: true });
+  const { tokens, values, positionals } = parsed;
+  for (const token of tokens) {
+    if (token.kind !== 'option') continue;
+    const fault = optionFault(token.name, token.rawName, token.value, token.inlineValue);
+    if (fault !== undefined) return complain(fault);
+  }
+  const [name, argument, ...more] = positionals;
+  if (values.version === true) {
+    process.stdout.write(`berth ${version}\n`);
+    return 0;
+  }
+  if (values.help === true && (name === undefined || Object.hasOwn(COMMANDS, name))) {
+    process.stdout.write(help(name));
+    return 0;
+  }
+  const known = Object.keys(COMMANDS);
+  if (name === undefined) return complain(`a command is missing; one of ${known.join(', ')}. See berth --help`);
+  if (NOT_YET.includes(name)) {
+    return complain(`${name} is not available in this version; there are ${known.join(', ')}`);
+  }
+  const command = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
+  if (!command) return complain(`unknown command ${name}.${didYouMean(name, known) || ` Known: ${known.join(', ')}`}`);
+  const extra = command.argument === undefined ? argument : more[0];
+  const most = command.argument === undefined ? 'no argument' : 'one argument, and not also';
+  const fault =
+    (extra === undefined ? undefined : `${name} takes ${most} ${JSON.stringify(extra)}`) ?? command.fault?.(argument);
+  if (fault !== undefined) return complain(`${fault}. See berth ${name} --help`);
+  const foreign = Object.keys(values).find((option) => !command.options.includes(option as OptionName));
+  if (foreign !== undefined) {
+    const own = command.options.map((option) => `--${option}`).join(', ');
+    return complain(`${name} takes no --${foreign}${own === '' ? ', nor any other option' : `; it takes ${own}`}`);
+  }
+  const { config: file = 'balancer.yml', json = false } = values as { config?: string; json?: boolean };
+  return command.run({ file, argument, json, values });
+}
+
+/** What is wrong with one flag, whatever the command. */
+function optionFault(name: string, raw: string, value?: string, inline?: boolean): string | undefined {
+  const option: Option | undefined = Object.hasOwn(OPTIONS, name) ? OPTIONS[name as OptionName] : undefined;
+  if (!option) {
+    const long = Object.keys(OPTIONS).map((known) => `--${known}`);
+    return `unknown option ${raw}.${didYouMean(raw, long) || ' See berth --help'}`;
+  }
+  if (option.type === 'boolean') return value === undefined ? undefined : `${raw} takes no value`;
+  // The next flag is no value, though parseArgs takes it for one.
+  if (value !== undefined && value !== '' && (inline || !value.startsWith('-'))) return undefined;
+  return name === 'config'
+    ? '--config needs a file, such as -c balancer.yml'
+    : `--${name} needs a value: --${name} ${option.value}`;
+}
+
+function complain(message: string): number {
+  process.stderr.write(`berth: ${printable(message)}\n`);
+  return 2;
+}

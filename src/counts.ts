@@ -1,0 +1,73 @@
+import type { Backend } from './pool/backend.ts';
+import { CONNECT_FAILURES, type ConnectFailure } from './pool/failures.ts';
+import type { Server } from './pool/server.ts';
+import { REFUSALS, type Refusal } from './proxy/observer.ts';
+import type { End } from './proxy/record.ts';
+
+const CONNECT_SECONDS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5];
+const CONNECTION_SECONDS = [0.005, 0.025, 0.1, 0.5, 1, 5, 15, 60, 300, 1_800, 7_200];
+
+/** How often values fell up to each of `bounds`, as a histogram of Prometheus has it. */
+export class Distribution {
+  readonly bounds: readonly number[];
+  /** By bound, each value once; the last is what lies above all bounds. */
+  readonly counts: number[];
+  sum = 0;
+
+  constructor(bounds: readonly number[]) {
+    this.bounds = bounds;
+    this.counts = Array.from({ length: bounds.length + 1 }, () => 0);
+  }
+
+  observe(value: number): void {
+    let i = 0;
+    while (i < this.bounds.length && value > (this.bounds[i] ?? Infinity)) i++;
+    this.counts[i] = (this.counts[i] ?? 0) + 1;
+    this.sum += value;
+  }
+}
+
+const zeros = <K extends string>(keys: readonly K[]): Record<K, number> =>
+  Object.fromEntries(keys.map((key) => [key, 0])) as Record<K, number>;
+
+export class ServerCounts {
+  readonly checks = { passed: 0, failed: 0 };
+  readonly connectErrors = zeros<ConnectFailure['reason']>(CONNECT_FAILURES);
+  readonly connectSeconds = new Distribution(CONNECT_SECONDS);
+}
+
+export class BackendCounts {
+  retries = 0;
+  redispatches = 0;
+  readonly ended = new Map<End, number>([['--', 0]]);
+  readonly seconds = new Distribution(CONNECTION_SECONDS);
+}
+
+/**
+ * What has happened, counted: plain numbers that live as long as what they are of, and that a scrape reads. So a part that
+ * has left is in no scrape, whatever happens to it later, and has its counts again if it comes back.
+ */
+export class Counts {
+  readonly #servers = new WeakMap<Server, ServerCounts>();
+  readonly #backends = new WeakMap<Backend, BackendCounts>();
+  readonly #refused = new Map<string, Record<Refusal, number>>();
+
+  ofServer(server: Server): ServerCounts {
+    let counts = this.#servers.get(server);
+    if (!counts) this.#servers.set(server, (counts = new ServerCounts()));
+    return counts;
+  }
+
+  ofBackend(backend: Backend): BackendCounts {
+    let counts = this.#backends.get(backend);
+    if (!counts) this.#backends.set(backend, (counts = new BackendCounts()));
+    return counts;
+  }
+
+  /** Connections that a frontend turned away, by reason. */
+  refused(frontend: string): Record<Refusal, number> {
+    let counts = this.#refused.get(frontend);
+    if (!counts) this.#refused.set(frontend, (counts = zeros(REFUSALS)));
+    return counts;
+  }
+}

@@ -1,0 +1,96 @@
+import type { Http } from '../admin/http.ts';
+import { Listeners } from '../listeners/listeners.ts';
+import { Backend } from '../pool/backend.ts';
+import { RelayBuffers } from '../proxy/relay/buffers.ts';
+import { openFiles } from '../proxy/descriptors.ts';
+import { Frontend, type Occupancy } from '../proxy/frontend.ts';
+import type { Sockets } from '../proxy/relay/sockets.ts';
+import type { Reports } from '../reports.ts';
+import type { StateKeeper } from '../state.ts';
+import type { Generation } from './generation.ts';
+
+/** Listening sockets that open beside those of traffic: the metrics and the admin address. */
+const OWN_LISTENERS = 2;
+
+export type HouseParts = {
+  readonly sockets: Sockets;
+  readonly observer: Reports;
+  readonly state: StateKeeper;
+  readonly metrics: Http;
+  readonly admin: Http;
+};
+
+/**
+ * What outlives generations: sockets, memory, and every frontend and backend by its name. A part that leaves the
+ * configuration is remembered for a while: if its name comes back meanwhile, the part does.
+ */
+export class House {
+  readonly state: StateKeeper;
+  readonly metrics: Http;
+  readonly admin: Http;
+  readonly listeners = new Listeners();
+  readonly occupancy: Occupancy = { connections: 0 };
+  /** What was open before the first plan, and what always is. */
+  readonly otherFiles = openFiles() + OWN_LISTENERS;
+  readonly #buffers = new RelayBuffers();
+  readonly #sockets: Sockets;
+  readonly #observer: Reports;
+  readonly #frontends = new Map<string, Frontend>();
+  readonly #backends = new Map<string, Backend>();
+
+  constructor({ sockets, observer, state, metrics, admin }: HouseParts) {
+    this.#sockets = sockets;
+    this.#observer = observer;
+    this.state = state;
+    this.metrics = metrics;
+    this.admin = admin;
+  }
+
+  /** The frontend of this name, whether it is in force, has left, or is new. */
+  frontend(name: string): Frontend {
+    const parts = {
+      occupancy: this.occupancy,
+      sockets: this.#sockets,
+      buffers: this.#buffers,
+      observer: this.#observer,
+    };
+    return this.#frontends.get(name) ?? new Frontend(name, parts);
+  }
+
+  /** The backend of this name, whether it is in force, has left, or is new. */
+  backend(name: string): Backend {
+    return this.#backends.get(name) ?? new Backend(name, this.#observer);
+  }
+
+  /** Frontends in force, and those that have left with connections that still stand. */
+  get frontends(): readonly Frontend[] {
+    return [...this.#frontends.values()];
+  }
+
+  /** `next` comes into force: its parts are known, and backends that it leaves out ask and check nothing any more. */
+  enter(next: Generation, before: Generation | undefined): void {
+    for (const [name, backend] of before?.backends ?? []) if (!next.backends.has(name)) backend.close();
+    for (const [name, backend] of next.backends) this.#backends.set(name, backend);
+    for (const [name, frontend] of next.frontends) this.#frontends.set(name, frontend);
+    this.forget(next);
+  }
+
+  /** Drops what has left `current` and is not worth remembering any more. */
+  forget(current: Generation): void {
+    for (const [name, frontend] of this.#frontends) {
+      if (!current.frontends.has(name) && frontend.connections === 0) this.#frontends.delete(name);
+    }
+    for (const [name, backend] of this.#backends) {
+      if (!current.backends.has(name) && backend.isForgotten) this.#backends.delete(name);
+    }
+  }
+
+  /** Everything that listens, asks or keeps time ends. */
+  close(): void {
+    this.state.close();
+    for (const backend of this.#backends.values()) backend.close();
+    this.listeners.close();
+    this.metrics.close();
+    this.admin.close();
+  }
+}

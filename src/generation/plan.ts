@@ -1,0 +1,99 @@
+import { isDeepStrictEqual } from 'node:util';
+import { STANDARD_ADMIN, type Config } from '../config/schema.ts';
+import type { ListenersStep, Place } from '../listeners/listeners.ts';
+import type { Backend } from '../pool/backend.ts';
+import { connectionCapacity } from '../proxy/descriptors.ts';
+import type { Frontend } from '../proxy/frontend.ts';
+import { termsOf } from '../proxy/terms.ts';
+import type { Step } from '../step.ts';
+import type { Generation } from './generation.ts';
+import type { House } from './house.ts';
+
+/** A generation that is not in force yet. */
+export type Plan = Step & Pick<ListenersStep, 'opened' | 'missing'> & { readonly generation: Generation };
+
+/**
+ * Opens and prepares, beside what runs, whatever of `wanted` can fail. A start is a plan without an `old` generation. The
+ * commit is one moment: it neither waits nor fails. Rejects with a StartError where something cannot be had, and then has
+ * left nothing.
+ */
+export async function plan(house: House, old: Generation | undefined, wanted: Config): Promise<Plan> {
+  const config = old ? share(old.config, wanted) : wanted;
+  const capacity = connectionCapacity(config, house.otherFiles);
+  const frontends = byName(config.frontends, (name) => house.frontend(name));
+  const backends = byName(config.backends, (name) => house.backend(name));
+  const generation: Generation = Object.freeze({ config, capacity, frontends, backends });
+
+  const steps: Step[] = [];
+  const rollback = (): void => steps.toReversed().forEach((step) => step.rollback());
+  try {
+    const pool = [...backends.values()].map((backend) => planned(backend, config));
+    steps.push(...pool);
+    steps.push(await house.state.plan(config.state, [...backends.values()]));
+    steps.push(...[...frontends.values()].map((frontend) => termsStep(frontend, generation)));
+    const parking = Math.max(0, capacity - house.occupancy.connections);
+    const listeners = await house.listeners.plan(places(house, generation), parking);
+    steps.push({ commit: () => house.enter(generation, old), rollback() {} }, listeners);
+    // While names are looked up, what is new listens already, and clients that come wait.
+    await Promise.all(pool.map(({ ready }) => ready));
+    const { opened, missing } = listeners;
+    return { generation, opened, missing, commit: () => steps.forEach((step) => step.commit()), rollback };
+  } catch (error) {
+    rollback();
+    throw error;
+  }
+}
+
+/** That every name is there was checked with the configuration. */
+function planned(backend: Backend, { backends }: Config): ReturnType<Backend['plan']> {
+  const config = backends[backend.name];
+  if (!config) throw new TypeError(`there is no backend ${backend.name}`);
+  return backend.plan(config);
+}
+
+/** To give a frontend other terms cannot fail. */
+function termsStep(frontend: Frontend, { config, capacity, backends }: Generation): Step {
+  const own = config.frontends[frontend.name];
+  if (!own) throw new TypeError(`there is no frontend ${frontend.name}`);
+  const terms = termsOf(own, config, capacity, backends);
+  return { commit: () => frontend.serve(terms), rollback() {} };
+}
+
+/** Where a generation listens. The admin address that nobody asked for comes last: it gives way to every other. */
+function places(house: House, { config, frontends }: Generation): readonly Place[] {
+  const own = (kind: 'metrics' | 'admin', bind: Place['bind'], optional = false): Place => ({
+    owner: { kind, name: kind },
+    bind,
+    take: (socket) => house[kind].take(socket),
+    optional,
+  });
+  const traffic = [...frontends.values()].flatMap((frontend): Place[] => {
+    const binds = config.frontends[frontend.name]?.bind ?? [];
+    const owner = { kind: 'frontend', name: frontend.name } as const;
+    return binds.map((bind) => ({ owner, bind, take: (socket, unix) => frontend.accept(socket, unix) }));
+  });
+  const metrics = own('metrics', config.metrics.bind);
+  return config.admin
+    ? [metrics, own('admin', config.admin.bind), ...traffic]
+    : [metrics, ...traffic, own('admin', STANDARD_ADMIN.bind, true)];
+}
+
+function byName<T>(of: Readonly<Record<string, unknown>>, part: (name: string) => T): ReadonlyMap<string, T> {
+  return new Map(Object.keys(of).map((name) => [name, part(name)]));
+}
+
+/**
+ * `next`, with each part that equals its counterpart in `old` taken from there: from here on what has not changed is known
+ * by its identity, and nobody else compares two configurations.
+ */
+export function share<T>(old: unknown, next: T): T {
+  if (isDeepStrictEqual(old, next)) return old as T;
+  if (!isTree(old) || !isTree(next)) return next;
+  if (Array.isArray(next)) return Object.freeze(next.map((value, i) => share(old[i], value))) as T;
+  const shared = Object.entries(next).map(([key, value]) => [key, share(old[key], value)] as const);
+  return Object.freeze(Object.fromEntries(shared)) as T;
+}
+
+function isTree(value: unknown): value is Readonly<Record<string | number, unknown>> {
+  return typeof value === 'object' && value !== null;
+}

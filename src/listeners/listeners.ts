@@ -1,0 +1,194 @@
+import { createServer, type Server, type Socket } from 'node:net';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { bindKey, bindsCollide, parseBind, type Bind } from '../config/values.ts';
+import { StartError } from '../errors.ts';
+import type { Step } from '../step.ts';
+import { bindFault, listen, listeningAddress, type BindError } from './bind.ts';
+import { InheritedSockets } from './inherited.ts';
+
+/** Closing a listener resets what is in its backlog; it stays open for clients that keep coming for this long at most. */
+const LEAVING_MS = 1_000;
+
+export type Owner = { readonly kind: 'frontend' | 'metrics' | 'admin'; readonly name: string };
+
+/** Gets each connection that is accepted, paused; `unix` says that it has no address. */
+export type Take = (socket: Socket, unix: boolean) => void;
+
+/** A bind, and who is served there. */
+export type Place = {
+  readonly owner: Owner;
+  readonly bind: Bind;
+  readonly take: Take;
+  /** Nobody asked for the place: where it cannot be had, the plan goes on without. */
+  readonly optional?: boolean;
+};
+
+export type ListenersStep = Step & {
+  /** What a commit begins to listen on. */
+  readonly opened: readonly { readonly owner: Owner; readonly address: string }[];
+  /** Why an optional place could not be had. */
+  readonly missing: readonly StartError[];
+};
+
+/** Every listening socket of the process: of traffic, of the metrics and of the admin address, by its bind. */
+export class Listeners {
+  readonly inherited = new InheritedSockets();
+  #open = new Map<string, Listener>();
+  readonly #leaving = new Map<Listener, Promise<void>>();
+
+  /** Where an owner is reached. */
+  addressesOf({ kind, name }: Owner): string[] {
+    const own = [...this.#open.values()].filter(({ owner }) => owner.kind === kind && owner.name === name);
+    return own.map(({ server }) => listeningAddress(server));
+  }
+
+  /**
+   * Opens what `places` adds to what is open. What is added accepts, and is parked until the commit, at most `parking`
+   * connections at each place; a rollback closes them. The commit gives each place to its owner, and leaves what `places`
+   * does not name. Rejects with a StartError, and then has opened nothing.
+   */
+  async plan(places: readonly Place[], parking: number): Promise<ListenersStep> {
+    // What is being left and wanted again is opened anew: its path or port is free only then.
+    await Promise.all(this.#leaving.values());
+    const [wanted, added, missing] = [new Map<string, Listener>(), [] as Listener[], [] as StartError[]];
+    const rollback = (): void => added.forEach((listener) => listener.discard());
+    const frontends = places.flatMap(({ owner: { kind, name } }) => (kind === 'frontend' ? [name] : []));
+    for (const place of places) {
+      const key = keyOf(place);
+      try {
+        const listener = this.#open.get(key) ?? wanted.get(key) ?? (await this.#listen(place, parking, frontends, added));
+        wanted.set(key, listener);
+      } catch (error) {
+        if (error instanceof StartError && place.optional === true) missing.push(error);
+        else {
+          rollback();
+          throw error;
+        }
+      }
+    }
+    const opened = added.map(({ owner, server }) => ({ owner, address: listeningAddress(server) }));
+    return { opened, missing, commit: () => this.#commit(places, wanted), rollback };
+  }
+
+  /** Takes what the kernel has accepted already, then listens no more for owners of this kind. */
+  async stop(kind: Owner['kind']): Promise<void> {
+    for (const [key, listener] of this.#open) {
+      if (listener.owner.kind !== kind) continue;
+      this.#open.delete(key);
+      this.#leave(listener);
+    }
+    await Promise.all(this.#leaving.values());
+  }
+
+  /** Listens no more, at once. */
+  close(): void {
+    for (const { server } of [...this.#open.values(), ...this.#leaving.keys()]) server.close();
+    this.#open.clear();
+  }
+
+  #commit(places: readonly Place[], wanted: Map<string, Listener>): void {
+    const before = this.#open;
+    this.#open = wanted;
+    for (const [key, listener] of before) if (!wanted.has(key)) this.#leave(listener);
+    // Last, and all in one turn: connections that were parked are served by what is in force now.
+    for (const place of places) wanted.get(keyOf(place))?.serve(place);
+  }
+
+  #leave(listener: Listener): void {
+    const left = listener.leave().finally(() => this.#leaving.delete(listener));
+    this.#leaving.set(listener, left);
+  }
+
+  async #listen(place: Place, parking: number, frontends: readonly string[], added: Listener[]): Promise<Listener> {
+    const { owner, bind } = place;
+    const listener = new Listener(place, parking);
+    const inheritedFd = owner.kind === 'frontend' ? this.inherited.take(owner.name, frontends) : undefined;
+    try {
+      await listen(listener.server, bind, inheritedFd);
+    } catch (error) {
+      const text = owner.kind === 'frontend' ? `frontend ${owner.name}` : owner.kind;
+      throw bindFault(error as BindError, bind, text, this.#inTheWay(error as BindError, bind, added));
+    }
+    added.push(listener);
+    return listener;
+  }
+
+  /** What this process listens on where `wanted` cannot be had: it must not take itself for another process. */
+  #inTheWay({ code, address }: BindError, wanted: Bind, added: readonly Listener[]): Bind | undefined {
+    if (code !== 'EADDRINUSE') return undefined;
+    // A name that was looked up.
+    const resolved =
+      wanted.kind === 'tcp' && wanted.host !== '*' ? { ...wanted, host: address ?? wanted.host } : wanted;
+    const own = [...this.#open.values(), ...added].map((listener) => listener.own);
+    return own.find((bind) => bind !== undefined && bindsCollide(bind, resolved));
+  }
+}
+
+/** Ports that the kernel chooses are never the same. */
+function keyOf({ owner, bind }: Place): string {
+  const key = bindKey(bind);
+  return bind.kind === 'tcp' && bind.port === 0 ? `${owner.kind} ${owner.name} ${key}` : key;
+}
+
+/** A listening socket. Until it serves its owner, connections that it accepts are parked. */
+class Listener {
+  readonly server: Server;
+  readonly #bind: Bind;
+  readonly #unix: boolean;
+  readonly #parking: number;
+  owner: Owner;
+  #take: Take | undefined;
+  #parked: Socket[] = [];
+  #accepted = 0;
+
+  constructor({ owner, bind }: Place, parking: number) {
+    this.owner = owner;
+    this.#bind = bind;
+    this.#unix = bind.kind === 'unix';
+    this.#parking = parking;
+    this.server = createServer({ pauseOnConnect: true, allowHalfOpen: true, noDelay: true }, (socket) =>
+      this.#accept(socket),
+    );
+    // An accept may fail for want of memory; the next may not.
+    this.server.on('error', () => {});
+  }
+
+  /** The bind with the port that was given and the address that the name has. */
+  get own(): Bind | undefined {
+    const address = listeningAddress(this.server);
+    const star = this.#bind.kind === 'tcp' && this.#bind.host === '*';
+    return parseBind(star ? address.replace(/^.*:/, '*:') : address);
+  }
+
+  serve({ owner, take }: Place): void {
+    this.owner = owner;
+    this.#take = take;
+    for (const socket of this.#parked.splice(0)) take(socket, this.#unix);
+  }
+
+  /** Closes the listener, and every connection that is parked. */
+  discard(): void {
+    this.server.close();
+    for (const socket of this.#parked.splice(0)) socket.destroy();
+  }
+
+  /** Closes the listener when its backlog is empty: one connection is taken a turn of the loop, so turns pass without. */
+  async leave(): Promise<void> {
+    const deadlineMs = performance.now() + LEAVING_MS;
+    let seen = -1;
+    while (seen !== this.#accepted && performance.now() < deadlineMs) {
+      seen = this.#accepted;
+      for (let turn = 0; turn < 3; turn++) await nextTurn();
+    }
+    this.server.close();
+  }
+
+  #accept(socket: Socket): void {
+    this.#accepted++;
+    if (this.#take) return this.#take(socket, this.#unix);
+    // A client that leaves meanwhile is found out by whoever serves it.
+    socket.on('error', () => {});
+    if (this.#parked.length < this.#parking) this.#parked.push(socket);
+    else socket.destroy();
+  }
+}

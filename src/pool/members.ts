@@ -1,0 +1,234 @@
+import type { BackendConfig } from '../config/schema.ts';
+import { formatEndpoint, type Discovered } from '../config/values.ts';
+import type { Step } from '../step.ts';
+import { Discovery, type AskDns } from './discovery.ts';
+import type { PoolObserver } from './observer.ts';
+import type { Probe } from './probe.ts';
+import type { Lookup } from './resolve.ts';
+import { Server, type ServerTerms } from './server.ts';
+
+/** A plan does not wait longer than this for the names of its servers. */
+const FIRST_ANSWERS_MS = 5_000;
+
+/** What stands for DNS, the checks and the clock; each is the real one where it is left out. */
+export type PoolParts = {
+  readonly lookup?: Lookup;
+  readonly ask?: AskDns;
+  readonly probe?: Probe;
+  /** A monotonic clock in milliseconds. */
+  readonly now?: () => number;
+};
+
+/** A step of a backend, and when it is worth committing. */
+export type PoolStep = Step & {
+  /** Resolves when every new name has had its first answer, or after a few seconds; never rejects. */
+  readonly ready: Promise<void>;
+};
+
+/**
+ * Who the servers of one backend are: what the configuration names, and what DNS finds for it. A server's identity is its
+ * name: a server that leaves, by a reload or by an answer of DNS, is kept under its name for a while, and if the name
+ * comes back meanwhile it is the same server, with its operator's state, its counters and its clients' bindings.
+ */
+export class Members {
+  readonly #backend: string;
+  readonly #observer: PoolObserver;
+  readonly #parts: PoolParts;
+  readonly #now: () => number;
+  #config: BackendConfig | undefined;
+  /** What DNS is asked for the configuration in force, by question. */
+  #discoveries = new Map<string, Discovery>();
+  /** In force, in the order of the configuration. */
+  #servers: readonly Server[] = [];
+  /** Every server there is, by name, whatever its stage. */
+  readonly #known = new Map<string, Server>();
+  /** When those that have left did so. */
+  readonly #leftMs = new Map<Server, number>();
+  #closed = false;
+
+  constructor(backend: string, observer: PoolObserver, parts: PoolParts) {
+    this.#backend = backend;
+    this.#observer = observer;
+    this.#parts = parts;
+    this.#now = parts.now ?? (() => performance.now());
+  }
+
+  /** Those in force. */
+  get servers(): readonly Server[] {
+    return this.#servers;
+  }
+
+  /** Makes and starts what `config` adds, beside what runs. */
+  plan(config: BackendConfig): PoolStep {
+    /** Servers that this plan has brought, and what they were before: undefined for those that were not there. */
+    const brought = new Map<Server, ServerTerms | undefined>();
+    const answers: Promise<void>[] = [];
+    const bring = (): void => {
+      for (const [name, terms] of wanted(config, discoveries)) {
+        const known = this.#known.get(name);
+        if (known && known.stage !== 'away') continue;
+        const server = known ?? this.#newServer(name, terms);
+        brought.set(server, known?.config);
+        answers.push(server.start(terms));
+      }
+    };
+    const [discoveries, asked] = this.#ask(config, bring);
+    bring();
+    const first = Promise.all([...asked].map((discovery) => discovery.start())).then(() => Promise.all(answers));
+    const { ready, stop } = within(FIRST_ANSWERS_MS, first);
+    return {
+      ready,
+      commit: () => {
+        stop();
+        this.#config = config;
+        for (const [key, discovery] of this.#discoveries) {
+          if (discoveries.get(key) !== discovery) discovery.close();
+        }
+        this.#discoveries = discoveries;
+        for (const { key, intervalMs } of questions(config)) discoveries.get(key)?.retime(intervalMs);
+        this.#reconcile();
+        this.#drop(brought);
+      },
+      rollback: () => {
+        stop();
+        for (const discovery of asked) discovery.close();
+        this.#drop(brought);
+      },
+    };
+  }
+
+  /**
+   * Forgets the servers that left `keepMs` ago or earlier, but for those that still have connections or that `isBound` says
+   * clients are bound to.
+   */
+  forget(keepMs: number, isBound: (server: Server) => boolean): void {
+    for (const [server, leftMs] of this.#leftMs) {
+      if (this.#now() - leftMs < keepMs || server.stage !== 'away') continue;
+      if (server.connections > 0 || isBound(server)) continue;
+      this.#leftMs.delete(server);
+      this.#known.delete(server.name);
+    }
+  }
+
+  /** Asks and checks nothing any more, until the next commit. The servers stay as usable as they are. */
+  close(): void {
+    this.#closed = true;
+    for (const part of [...this.#servers, ...this.#discoveries.values()]) part.close();
+  }
+
+  /** Makes the servers in force what the configuration and DNS say. */
+  #reconcile(): void {
+    if (!this.#config) return;
+    const before = new Set(this.#servers);
+    const came: Server[] = [];
+    this.#servers = [...wanted(this.#config, this.#discoveries)].map(([name, terms]) => {
+      const server = this.#known.get(name) ?? this.#newServer(name, terms);
+      if (!before.delete(server)) came.push(server);
+      const unwatched = server.stage === 'away' || (server.stage === 'active' && this.#closed);
+      if (unwatched) void server.start(terms);
+      else server.change(terms);
+      return server;
+    });
+    this.#closed = false;
+    for (const server of before) {
+      server.leave();
+      this.#leftMs.set(server, this.#now());
+      this.#observer.serverLeft(server);
+    }
+    for (const server of came) {
+      this.#leftMs.delete(server);
+      this.#observer.serverCame(server);
+      server.enter();
+    }
+  }
+
+  /** Undoes what a plan has brought and is not in force. */
+  #drop(brought: ReadonlyMap<Server, ServerTerms | undefined>): void {
+    for (const [server, former] of brought) {
+      if (server.stage !== 'planned') continue;
+      server.leave(former);
+      if (!former) this.#known.delete(server.name);
+    }
+  }
+
+  #newServer(name: string, config: ServerTerms): Server {
+    const { lookup, probe } = this.#parts;
+    const server = new Server({ backend: this.#backend, name, config, observer: this.#observer, lookup, probe });
+    this.#known.set(name, server);
+    return server;
+  }
+
+  /**
+   * The discoveries for `config` by question, and those among them that do not run yet; these call `onAnswer` after each
+   * answer until they are in force. One that ran for a configuration which is back begins with what it had found.
+   */
+  #ask(config: BackendConfig, onAnswer: () => void): [Map<string, Discovery>, Set<Discovery>] {
+    const fresh = new Set<Discovery>();
+    const all = questions(config).map(({ key, address, intervalMs }) => {
+      const former = this.#discoveries.get(key);
+      if (former && !this.#closed) return [key, former] as const;
+      const answered = (): void => {
+        if (this.#discoveries.get(key) === discovery) this.#reconcile();
+        else onAnswer();
+      };
+      const parts = { ask: this.#parts.ask, found: former?.found };
+      const discovery = new Discovery(address, intervalMs, answered, parts);
+      fresh.add(discovery);
+      return [key, discovery] as const;
+    });
+    return [new Map(all), fresh];
+  }
+}
+
+type Question = { readonly key: string; readonly address: Discovered; readonly intervalMs: number };
+
+const questionKey = (name: string, address: Discovered): string => JSON.stringify([name, address]);
+
+/** What a configuration asks DNS for. */
+function questions({ servers, resolveInterval: standard }: BackendConfig): Question[] {
+  return Object.entries(servers).flatMap(([name, { address, resolveInterval }]) =>
+    'discover' in address
+      ? [{ key: questionKey(name, address), address, intervalMs: resolveInterval ?? standard }]
+      : [],
+  );
+}
+
+/** One server for each entry, or for each address that DNS has found for the entry, called after that address. */
+function wanted(backend: BackendConfig, discoveries: ReadonlyMap<string, Discovery>): Map<string, ServerTerms> {
+  const servers = new Map<string, ServerTerms>();
+  for (const [name, own] of Object.entries(backend.servers)) {
+    const { address } = own;
+    const terms = {
+      ...own,
+      sendProxy: own.sendProxy ?? backend.sendProxy,
+      resolveInterval: own.resolveInterval ?? backend.resolveInterval,
+      healthCheck: backend.healthCheck,
+    };
+    if (!('discover' in address)) {
+      servers.set(name, { ...terms, address });
+      continue;
+    }
+    const found = discoveries.get(questionKey(name, address))?.found ?? [];
+    const named = found.map((one) => [`${name}-${formatEndpoint(one)}`, one] as const);
+    for (const [called, { host, port, name: foundAs }] of named.toSorted(([a], [b]) => (a < b ? -1 : 1))) {
+      // An entry may be called as an address that is found for another entry would be.
+      if (!Object.hasOwn(backend.servers, called)) servers.set(called, { ...terms, address: { host, port }, foundAs });
+    }
+  }
+  return servers;
+}
+
+/** `ready` resolves with `done`, with `stop`, or after `ms`, and leaves no timer. */
+function within(ms: number, done: Promise<unknown>): { ready: Promise<void>; stop: () => void } {
+  let stop!: () => void;
+  const stopped = new Promise<void>((resolve) => (stop = resolve));
+  const timer = setTimeout(stop, ms);
+  const ready = Promise.race([done, stopped]).then(() => clearTimeout(timer));
+  return {
+    ready,
+    stop: () => {
+      clearTimeout(timer);
+      stop();
+    },
+  };
+}

@@ -1,0 +1,137 @@
+import type { Socket } from 'node:net';
+import type { RelayBuffers } from './relay/buffers.ts';
+import { afterEnd, reset, type Reader, type Sockets, type Wire } from './relay/sockets.ts';
+
+/** What a client may send before its server is there. A ClientHello and the first request fit many times. */
+const MOST_FIRST_BYTES = 64 << 10;
+const NOTHING = Buffer.alloc(0);
+
+/** Still undecided when the time was up, or when the client said that it has finished, or went away. */
+export type Undecided = 'timeout' | 'left';
+
+/**
+ * A client that has no server yet: its first bytes, whether it is gone, and how it is turned away. A relay that takes
+ * `wire` over ends this part of its life.
+ */
+export class Client implements Reader {
+  readonly wire: Wire;
+  /** The client has said that it will send nothing more. */
+  hasFinished = false;
+  readonly #buffers: RelayBuffers;
+  #first: Buffer = NOTHING;
+  #isGone = false;
+  /** Made when somebody asks: most of what a signal costs is its making. */
+  #gone: AbortController | undefined;
+  /** Told of more first bytes, and of the client's end. */
+  #onMore: (() => void) | undefined;
+
+  /** `accepted` comes from a server with `pauseOnConnect`. */
+  constructor(accepted: Socket, sockets: Sockets, buffers: RelayBuffers) {
+    this.#buffers = buffers;
+    this.wire = sockets.adopt(accepted, this);
+    this.wire.socket.on('error', () => this.#leave());
+    this.wire.socket.resume();
+  }
+
+  /** What the client has sent, without what was skipped. */
+  get first(): Buffer {
+    return this.#first;
+  }
+
+  /** The client has reset its connection, or was closed, before a server was there. */
+  get isGone(): boolean {
+    return this.#isGone;
+  }
+
+  /** Aborted when `isGone` becomes true. */
+  get gone(): AbortSignal {
+    if (!this.#gone) {
+      this.#gone = new AbortController();
+      if (this.#isGone) this.#gone.abort();
+    }
+    return this.#gone.signal;
+  }
+
+  /** The address that the client connected to; undefined on a unix socket. */
+  get local(): { readonly address: string; readonly port: number } | undefined {
+    const { localAddress: address, localPort: port } = this.wire.socket;
+    return address === undefined || port === undefined ? undefined : { address, port };
+  }
+
+  /**
+   * Shows the first bytes to `look`, more of them each time, until `look` decides (anything but undefined), which it must
+   * do within a bounded number of bytes. The bytes stay where they are. `deadlineMs` is on the clock of
+   * `performance.now`.
+   */
+  peek<T extends object>(look: (bytes: Buffer) => T | undefined, deadlineMs: number): Promise<T | Undecided> {
+    return new Promise((resolve) => {
+      const settle = (outcome: T | Undecided): void => {
+        clearTimeout(timer);
+        this.#onMore = undefined;
+        resolve(outcome);
+      };
+      const timer =
+        deadlineMs === Infinity
+          ? undefined
+          : setTimeout(() => settle('timeout'), Math.max(0, deadlineMs - performance.now()));
+      const consider = (): void => {
+        const decided = look(this.#first);
+        if (decided) settle(decided);
+        else if (this.hasFinished || this.#isGone) settle('left');
+      };
+      this.#onMore = consider;
+      consider();
+    });
+  }
+
+  /** The first bytes, for somebody else to keep. */
+  take(): Buffer {
+    const first = this.#first;
+    this.#first = NOTHING;
+    return first;
+  }
+
+  /** Drops bytes at the front that were meant for Berth. */
+  skip(count: number): void {
+    this.#first = this.#first.subarray(count);
+    if (this.#first.length < MOST_FIRST_BYTES) this.wire.socket.resume();
+  }
+
+  /** Turns the client away with a reset. */
+  refuse(): void {
+    reset(this.wire.socket);
+  }
+
+  /** Lets go of the client; what the kernel has taken is still delivered. */
+  close(): void {
+    this.wire.socket.destroy();
+    this.#leave();
+  }
+
+  buffer(): Uint8Array {
+    return this.#buffers.landing;
+  }
+
+  landed(count: number): boolean {
+    return this.received(this.#buffers.landing.subarray(0, count));
+  }
+
+  received(chunk: Buffer): boolean {
+    // A copy: what has landed is the reader's only until it returns.
+    this.#first = Buffer.concat([this.#first, chunk]);
+    this.#onMore?.();
+    return this.#first.length < MOST_FIRST_BYTES;
+  }
+
+  finished(): void {
+    this.hasFinished = true;
+    afterEnd(this.wire.socket, () => {});
+    this.#onMore?.();
+  }
+
+  #leave(): void {
+    this.#isGone = true;
+    this.#gone?.abort();
+    this.#onMore?.();
+  }
+}

@@ -1,0 +1,27 @@
+import type { Config } from './config/schema.ts';
+import type { Backend } from './pool/backend.ts';
+import type { Frontend } from './proxy/frontend.ts';
+
+export type Stage = 'starting' | 'running' | 'draining';
+
+/** What runs, for those who look at it: the metrics, the admin API, the log. */
+export type View = {
+  readonly stage: Stage;
+  /** In force. */
+  readonly config: Config;
+  /** In force, or left with connections that still stand. */
+  readonly frontends: readonly Frontend[];
+  /** In force. */
+  readonly backends: readonly Backend[];
+  /** Where a frontend listens. */
+  addressesOf(frontend: string): readonly string[];
+  /** Brings the servers' byte counters up to date, and ends what is idle. */
+  sweep(): void;
+};
+
+/** Why clients should not be sent here now, or undefined. */
+export function notReady({ stage, backends }: View): string | undefined {
+  if (stage !== 'running') return stage;
+  const usable = backends.some(({ servers }) => servers.some((server) => server.usable));
+  return usable ? undefined : 'no server is usable';
+}
