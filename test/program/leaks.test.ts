@@ -1,0 +1,168 @@
+import assert from 'node:assert/strict';
+import { readdirSync, readFileSync } from 'node:fs';
+import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
+import { join } from 'node:path';
+import { describe, test } from 'node:test';
+import * as fc from 'fast-check';
+import { eventSockets, onreadSockets, type Sockets } from '../../src/proxy/sockets.ts';
+import { Berth, oneBackend } from '../support/berth.ts';
+import { Pattern } from '../support/peer.ts';
+import { eventually, RelayStand } from '../support/relay-stand.ts';
+
+const BYTES = new Pattern(6);
+
+/** What may happen on a flow, in any order: a side sends, reads, stops reading, finishes, resets, or time passes. */
+const act = fc.oneof(
+  fc.record({
+    side: fc.constantFrom('client' as const, 'server' as const),
+    what: fc.constantFrom('read' as const, 'pause' as const, 'end' as const, 'reset' as const),
+  }),
+  fc.record({
+    side: fc.constantFrom('client' as const, 'server' as const),
+    what: fc.constant('send' as const),
+    bytes: fc.constantFrom(1, 5_000, 64 << 10, 9 << 20),
+  }),
+  fc.constant({ what: 'turn' as const }),
+);
+
+type Act = typeof act extends fc.Arbitrary<infer T> ? T : never;
+
+async function actOut(sockets: Sockets, joinAfter: number, acts: readonly Act[]): Promise<void> {
+  // It asserts at its end that nothing is left.
+  await using stand = await RelayStand.open(sockets, { bulkBytes: 1 << 20, mostBulkBuffers: 2 });
+  const flow = await stand.arrive();
+  let joined = false;
+  for (const [i, one] of acts.entries()) {
+    if (i === joinAfter) {
+      await flow.join();
+      joined = true;
+    }
+    if (one.what === 'turn') await new Promise((resolve) => setImmediate(resolve));
+    else if (one.side === 'client' || joined) {
+      if (one.what === 'send') void flow[one.side].send(BYTES, one.bytes);
+      else flow[one.side][one.what]();
+    }
+  }
+  if (!joined) await flow.join();
+  flow.client.socket.destroy();
+  flow.server.socket.destroy();
+  assert.match(await flow.ended, /^(--|CR|[CS][DL])$/);
+}
+
+for (const sockets of [onreadSockets, eventSockets]) {
+  describe(`with ${sockets.name} sockets`, () => {
+    test('whatever two sides do to each other, nothing of it is left', async () => {
+      await fc.assert(
+        fc.asyncProperty(fc.nat({ max: 3 }), fc.array(act, { maxLength: 12 }), (joinAfter, acts) =>
+          actOut(sockets, joinAfter, acts),
+        ),
+        { numRuns: 300, endOnFailure: true },
+      );
+    });
+
+    test('many connections leave no timer', async () => {
+      await using stand = await RelayStand.open(sockets);
+      const before = timers();
+      for (let round = 0; round < 5; round++) {
+        const flows = await Promise.all(Array.from({ length: 20 }, () => stand.flow()));
+        await Promise.all(
+          flows.map(async ({ client, server, ended }, i) => {
+            if (i % 2 === 0) client.reset();
+            else for (const peer of [client, server]) peer.read().end();
+            await ended;
+          }),
+        );
+      }
+      assert.equal(timers(), before);
+    });
+  });
+}
+
+function timers(): number {
+  return process.getActiveResourcesInfo().filter((resource) => resource === 'Timeout').length;
+}
+
+/** Who ends a connection to the built program, and how. */
+const ENDINGS = ['client ends', 'server ends', 'client resets', 'server resets'] as const;
+const CLIENTS = 250;
+const AT_ONCE = 40;
+
+test('20 000 connections leave nothing behind in the program', { timeout: 180_000 }, async () => {
+  const backend = createServer({ noDelay: true }, (socket) => {
+    socket.on('error', () => {});
+    // Its first byte says who is to end the connection.
+    socket.once('data', (first: Buffer) => {
+      if (first[0] === ENDINGS.indexOf('server resets')) socket.resetAndDestroy();
+      else if (first[0] === ENDINGS.indexOf('server ends')) socket.end(first);
+      else socket.write(first);
+    });
+  });
+  await new Promise<void>((resolve) => backend.listen({ port: 0, host: '127.0.0.1', backlog: 4_096 }, resolve));
+  const { port: server } = backend.address() as AddressInfo;
+  // A small heap, so that garbage does not look like a leak; what leaks does not fit into it for long.
+  const berth = new Berth(oneBackend([server], 'healthCheck: false', 'log: { connections: false }\n'), {
+    env: { NODE_OPTIONS: '--max-semi-space-size=1 --max-old-space-size=40' },
+  });
+  try {
+    const port = await berth.port();
+    const connections = (): Promise<number | undefined> =>
+      berth.metric('berth_server_connections{backend="b",server="s1"}');
+    const idle = async (): Promise<void> => {
+      while ((await connections()) !== 0) await new Promise((resolve) => setTimeout(resolve, 20));
+    };
+    await connectMany(port, 1_000);
+    await idle();
+    const files = openFiles(berth.pid);
+    await connectMany(port, 9_000);
+    await idle();
+    const halfway = residentBytes(berth.pid);
+    await connectMany(port, 10_000);
+    await idle();
+    const grown = residentBytes(berth.pid) - halfway;
+    await eventually(
+      () => openFiles(berth.pid) <= files,
+      () => `${openFiles(berth.pid)} descriptors, ${files} after the first thousand`,
+    );
+    assert.ok(grown < 16 << 20, `it grew by ${grown} bytes`);
+    assert.equal(await berth.metric('berth_stick_table_entries{backend="b"}'), CLIENTS);
+    assert.equal(await berth.metric('berth_frontend_connections_total{frontend="f"}'), 20_000);
+    berth.signal('SIGTERM');
+    assert.equal(await berth.exited, 0);
+  } finally {
+    await berth.stop();
+    backend.close();
+  }
+});
+
+async function connectMany(port: number, count: number): Promise<void> {
+  let next = 0;
+  const one = async (): Promise<void> => {
+    while (next < count) await connectOnce(port, next++);
+  };
+  await Promise.all(Array.from({ length: AT_ONCE }, one));
+}
+
+/** One connection that says how it is to be ended, hears it back where it can, and is over. */
+function connectOnce(port: number, i: number): Promise<void> {
+  const ending = ENDINGS[i % ENDINGS.length];
+  return new Promise((resolve) => {
+    const socket: Socket = connect({ port, host: '127.0.0.1', localAddress: `127.0.1.${1 + (i % CLIENTS)}` }, () =>
+      socket.write(Buffer.from([i % ENDINGS.length])),
+    );
+    socket.on('error', () => {});
+    socket.once('data', () => {
+      if (ending === 'client ends') socket.end();
+      else if (ending === 'client resets') socket.resetAndDestroy();
+    });
+    socket.resume().once('close', () => resolve());
+  });
+}
+
+function openFiles(pid: number): number {
+  return readdirSync(join('/proc', String(pid), 'fd')).length;
+}
+
+function residentBytes(pid: number): number {
+  const kilobytes = /^VmRSS:\s+(\d+) kB/m.exec(readFileSync(join('/proc', String(pid), 'status'), 'utf8'))?.[1];
+  return Number(kilobytes) * 1_024;
+}

@@ -1,0 +1,240 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { start } from '../support/berth.ts';
+import { Client, eventually, visit } from '../support/clients.ts';
+import {
+  CHECKS,
+  clients,
+  explain,
+  explainAway,
+  reload,
+  places,
+  serverStatus,
+  setState,
+  settings,
+  status,
+  whoServes,
+  yaml,
+} from '../support/operator.ts';
+import { hangs, refusing, serve } from '../support/servers.ts';
+
+test('a reload of the same file changes nothing: sockets, bindings, health, counters and operator’s states stay', async (t) => {
+  const servers = [...(await serve(t, ['s1', 's2', 's3'])), { name: 'dead', address: await refusing() }];
+  const berth = await start(t, yaml(settings(servers, CHECKS)));
+  const port = await berth.port();
+  await berth.line(({ msg, server }) => msg === 'server down' && server === 'dead');
+  const bound = await places(port, clients(5));
+  await berth.metricIs('berth_backend_connections_ended_total{backend="b",end="--"}', 5);
+  await setState(berth, 's2', 'drain');
+  await setState(berth, 's3', 'maint');
+  const client = new Client({ port, from: '127.0.7.1' });
+  await client.line();
+  const before = await status(berth);
+  const counted = async (): Promise<string[]> =>
+    (await berth.get('/metrics')).text
+      .split('\n')
+      .filter((line) => /^berth_(frontend|server_(conn|bytes)|backend|stick)\w*(total|count|bucket)?\{/.test(line));
+  const countedBefore = await counted();
+  const seen = berth.lines.length;
+  for (let i = 0; i < 3; i++) assert.equal((await reload(berth)).msg, 'reloaded');
+  assert.deepEqual(await status(berth), before);
+  assert.deepEqual(await counted(), countedBefore);
+  const others = berth.lines.slice(seen).filter(({ msg }) => /listening|server (up|down)|draining/.test(msg));
+  assert.deepEqual(others, [], 'no flap, no socket opened anew');
+  client.socket.write('still here');
+  await client.bytes('s1\nstill here'.length);
+  await setState(berth, 's3', 'ready');
+  assert.deepEqual(await places(port, clients(5)), bound);
+});
+
+test('a server that is added takes new clients, and nobody moves for it', async (t) => {
+  const [s1, s2] = await serve(t, ['s1', 's2']);
+  const berth = await start(t, yaml(settings([s1!])));
+  const port = await berth.port();
+  assert.deepEqual(await places(port, clients(3)), ['s1', 's1', 's1']);
+  assert.equal((await reload(berth, settings([s1!, s2!]))).msg, 'reloaded');
+  assert.deepEqual(await places(port, clients(7)), ['s1', 's1', 's1', 's1', 's2', 's1', 's2']);
+});
+
+test('a server that is removed keeps its open connections, and its clients are given another', async (t) => {
+  const [s1, s2] = await serve(t, ['s1', 's2']);
+  const berth = await start(t, yaml(settings([s1!, s2!])));
+  const port = await berth.port();
+  assert.deepEqual(await places(port, clients(2)), ['s1', 's2']);
+  const open = new Client({ port, from: '127.0.7.2' });
+  assert.equal(await open.line(), 's2');
+  assert.equal((await reload(berth, settings([s1!]))).msg, 'reloaded');
+  assert.match((await explain(berth, '127.0.7.2')).why, /^bound to s2, which is no longer configured; /);
+  assert.equal(await whoServes(port, '127.0.7.2'), 's1');
+  open.socket.write('still here');
+  await open.bytes('s2\nstill here'.length);
+  assert.equal(await open.finish(), 'end');
+  const line = await berth.line(({ msg, server }) => msg === 'connection' && server === 's2', 4);
+  assert.equal(line['end'], '--');
+  const { text } = await berth.get('/metrics');
+  assert.deepEqual(text.match(/^.*server="s2".*$/gm), null, 'nothing is told of it any more');
+  assert.equal(await berth.metric('berth_server_stick_entries{backend="b",server="s1"}'), 2);
+});
+
+test('a changed weight counts from the next new client on', async (t) => {
+  const [s1, s2] = await serve(t, ['s1', 's2']);
+  const berth = await start(t, yaml(settings([s1!, s2!])));
+  const port = await berth.port();
+  assert.deepEqual(await places(port, clients(2)), ['s1', 's2']);
+  const weights = { servers: { s1: { address: s1!.address, weight: 0 }, s2: { address: s2!.address, weight: 2 } } };
+  await reload(berth, settings([], weights));
+  assert.deepEqual(await places(port, clients(5)), ['s1', 's2', 's2', 's2', 's2']);
+});
+
+test('a server that moves to another address keeps its clients and what the operator wants of it; open connections go on', async (t) => {
+  const [before, after, s2] = await serve(t, ['before', 'after', 's2']);
+  const at = (s1: { address: string }): object => ({ servers: { s1: s1.address, s2: s2!.address } });
+  const berth = await start(t, yaml(settings([], at(before!))));
+  const port = await berth.port();
+  assert.deepEqual(await places(port, clients(2)), ['before', 's2']);
+  const open = new Client({ port, from: '127.0.7.1' });
+  await open.line();
+  await reload(berth, settings([], at(after!)));
+  assert.deepEqual(await places(port, clients(2)), ['after', 's2']);
+  open.socket.write('still here');
+  await open.bytes('before\nstill here'.length);
+  await setState(berth, 's1', 'maint');
+  await reload(berth, settings([], at(before!)));
+  assert.deepEqual([(await serverStatus(berth, 's1'))?.state, (await serverStatus(berth, 's1'))?.up], ['maint', true]);
+  assert.deepEqual(await places(port, clients(2)), ['s2', 's2']);
+});
+
+test('another resolveInterval moves nobody, and ends no maintenance', async (t) => {
+  const [s1, s2] = await serve(t, ['s1', 's2']);
+  const berth = await start(t, yaml(settings([s1!, s2!])));
+  const port = await berth.port();
+  assert.deepEqual(await places(port, clients(2)), ['s1', 's2']);
+  await setState(berth, 's1', 'drain');
+  const before = await status(berth);
+  await reload(berth, settings([s1!, s2!], { resolveInterval: '1m' }));
+  assert.deepEqual(await status(berth), before);
+  assert.deepEqual(await places(port, clients(2)), ['s1', 's2']);
+});
+
+test('a table that shrinks lets those go that were away longest; one that grows keeps all', async (t) => {
+  const servers = await serve(t, ['s1', 's2']);
+  const berth = await start(t, yaml(settings(servers, { stickTable: { size: 10 } })));
+  const port = await berth.port();
+  const open = new Client({ port, from: '127.0.7.1' });
+  await open.line();
+  await places(port, clients(6));
+  const sized = (size: number): Promise<unknown> => reload(berth, settings(servers, { stickTable: { size } }));
+  const bound = async (): Promise<boolean[]> =>
+    Promise.all(clients(6).map(async (one) => (await explain(berth, one)).server !== null));
+  await sized(3);
+  assert.deepEqual(await bound(), [true, false, false, false, true, true], 'the first has a connection open');
+  assert.deepEqual((await status(berth)).backends[0]?.stickTable, { size: 3, entries: 3 });
+  assert.equal(await berth.metric('berth_stick_table_evictions_total{backend="b"}'), 3);
+  await sized(6);
+  await places(port, clients(6));
+  assert.deepEqual(
+    await bound(),
+    clients(6).map(() => true),
+  );
+  await open.finish();
+});
+
+test('another expire counts for the bindings that stand, from when they were matched last', async (t) => {
+  const servers = await serve(t, ['s1']);
+  const lasting = (expire: string) => settings(servers, { stickTable: { expire } });
+  const berth = await start(t, yaml(lasting('1h')));
+  await places(await berth.port(), clients(2));
+  const left = async (): Promise<number> => (await explainAway(berth, '127.0.7.1')).expiresMs ?? NaN;
+  const before = await left();
+  await reload(berth, lasting('2h'));
+  const longer = await left();
+  assert.ok(longer > 3_600_000 && longer <= before + 3_600_000, `${longer} after ${before}`);
+  await reload(berth, lasting('30m'));
+  assert.ok((await left()) <= longer - 90 * 60_000);
+  await reload(berth, lasting('1ms'));
+  await eventually('the bindings to run out', async () =>
+    (await explain(berth, '127.0.7.1')).server ? undefined : true,
+  );
+  assert.equal(await berth.metricIs('berth_stick_table_expirations_total{backend="b"}', 2), 2);
+});
+
+test('stickiness that is switched off and on again begins anew', async (t) => {
+  const servers = await serve(t, ['s1', 's2']);
+  const berth = await start(t, yaml(settings(servers)));
+  const port = await berth.port();
+  const [client = ''] = clients(1);
+  assert.deepEqual(await places(port, [client, client]), ['s1', 's1']);
+  const open = new Client({ port, from: client });
+  await open.line();
+  await reload(berth, settings(servers, { stickTable: false }));
+  assert.deepEqual(new Set(await places(port, [client, client])), new Set(['s1', 's2']));
+  await reload(berth, settings(servers));
+  await open.finish();
+  assert.equal((await explain(berth, client)).server, null);
+  const [first, second] = await places(port, [client, client]);
+  assert.equal(first, second);
+});
+
+test('clients that were moved to a backup find back to their first server, though the backup came with a reload', async (t) => {
+  const [s1, s2, spare] = await serve(t, ['s1', 's2', 'spare']);
+  const berth = await start(t, yaml(settings([s1!, s2!], CHECKS)));
+  const port = await berth.port();
+  const bound = await places(port, clients(4));
+  const list = { s1: s1!.address, s2: s2!.address, spare: { address: spare!.address, backup: true } };
+  await reload(berth, settings([], { ...CHECKS, servers: list }));
+  for (const name of ['s1', 's2']) await setState(berth, name, 'maint');
+  assert.deepEqual(await places(port, clients(4)), ['spare', 'spare', 'spare', 'spare']);
+  for (const name of ['s2', 's1']) await setState(berth, name, 'ready');
+  assert.deepEqual(await places(port, clients(4).toReversed()), bound.toReversed());
+});
+
+test('another health check takes the place of the old one; none at all brings up what it had taken down', async (t) => {
+  // It accepts and says nothing: up for TCP, down for HTTP.
+  const servers = await serve(t, ['s1'], hangs);
+  const checked = (check: object | false) => settings(servers, { healthCheck: check });
+  const berth = await start(t, yaml(checked({ interval: '50ms' })));
+  const since = (await serverStatus(berth, 's1'))?.since;
+  await reload(berth, checked({ type: 'http', interval: '50ms', fastInterval: '50ms', timeout: '50ms', fall: 2 }));
+  await berth.line(({ msg, server }) => msg === 'server down' && server === 's1');
+  assert.notEqual((await serverStatus(berth, 's1'))?.since, since);
+  const seen = berth.lines.length;
+  await reload(berth, checked(false));
+  await berth.line(({ msg }) => msg === 'server up', seen);
+  assert.equal(await berth.metric('berth_server_up{backend="b",server="s1"}'), 1);
+});
+
+test('other timeouts count for connections that come after the reload', async (t) => {
+  const servers = await serve(t, ['s1']);
+  const berth = await start(t, yaml(settings(servers, {}, { timeouts: { idle: '1h' } })));
+  const port = await berth.port();
+  const old = new Client({ port });
+  await old.line();
+  await reload(berth, settings(servers, {}, { timeouts: { idle: '100ms' } }));
+  const fresh = await visitUntilIdle(port);
+  assert.equal(fresh, 's1');
+  assert.match(String((await berth.connections(1))[0]?.['end']), /^[cs]D$/);
+  old.socket.write('still here');
+  await old.bytes('s1\nstill here'.length);
+});
+
+/** Connects, hears who serves, and waits until the balancer ends the connection. */
+async function visitUntilIdle(port: number): Promise<string> {
+  const client = new Client({ port });
+  const name = await client.line();
+  await client.ended;
+  client.socket.destroy();
+  return name;
+}
+
+test('log.connections and log.level are applied', async (t) => {
+  const servers = await serve(t, ['s1']);
+  const berth = await start(t, yaml(settings(servers)));
+  const port = await berth.port();
+  await visit(berth, { port });
+  await reload(berth, settings(servers, {}, { log: { connections: false } }));
+  await whoServes(port);
+  await berth.metricIs('berth_backend_connections_ended_total{backend="b",end="--"}', 2);
+  await reload(berth, settings(servers, {}, { log: { connections: true } }));
+  await visit(berth, { port });
+  assert.equal(berth.lines.filter(({ msg }) => msg === 'connection').length, 2);
+});

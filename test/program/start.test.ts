@@ -1,0 +1,142 @@
+import assert from 'node:assert/strict';
+import { createSocket } from 'node:dgram';
+import { once } from 'node:events';
+import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer, type Server } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test, type TestContext } from 'node:test';
+import { spawn } from 'node:child_process';
+import { Berth, oneBackend, start, type BerthOptions } from '../support/berth.ts';
+import { visit } from '../support/clients.ts';
+import { serve } from '../support/servers.ts';
+
+const NOT_ROOT = process.getuid?.() === 0 ? false : 'needs root';
+
+function folder(t: TestContext): string {
+  const path = mkdtempSync(join(tmpdir(), 'berth-start-'));
+  chmodSync(path, 0o755);
+  t.after(() => rmSync(path, { recursive: true, force: true }));
+  return path;
+}
+
+async function listening(t: TestContext, where: { path: string } | { port: number; host: string }): Promise<Server> {
+  const server = createServer((socket) => socket.on('error', () => {}).end());
+  server.listen(where);
+  await once(server, 'listening');
+  t.after(() => server.close());
+  return server;
+}
+
+/** What it says on standard error when it cannot start: one line, exit 1. */
+async function refusal(t: TestContext, config: string, options?: BerthOptions): Promise<string> {
+  const berth = new Berth(config, options);
+  t.after(() => berth.stop());
+  assert.equal(await berth.exitCode(), 1);
+  assert.match(berth.stderr, /^berth: [^\n]+\n$/, 'one line, no stack trace');
+  const fatal = berth.lines.filter(({ level }) => level === 'fatal');
+  assert.deepEqual(
+    fatal.map(({ msg }) => `berth: ${msg}\n`),
+    [berth.stderr],
+    'the log has it too',
+  );
+  return berth.stderr.trim();
+}
+
+test('a port that another process holds is named, with what to do', async (t) => {
+  const { port } = (await listening(t, { port: 0, host: '127.0.0.1' })).address() as { port: number };
+  const said = await refusal(t, oneBackend([1], '', '', `"127.0.0.1:${port}"`));
+  const what = 'another process listens there. Stop it, or bind another address';
+  assert.equal(said, `berth: cannot listen on 127.0.0.1:${port} (frontend f): ${what}`);
+});
+
+test('a metrics port that another process holds is named as such', async (t) => {
+  const { port } = (await listening(t, { port: 0, host: '127.0.0.1' })).address() as { port: number };
+  const config = oneBackend([1]).replace('metrics: { bind: "127.0.0.1:0" }', `metrics: { bind: "127.0.0.1:${port}" }`);
+  assert.match(await refusal(t, config), /^berth: cannot listen on 127\.0\.0\.1:\d+ \(metrics\): another process/);
+});
+
+test('when the second of two binds fails the first is let go of', async (t) => {
+  const { port } = (await listening(t, { port: 0, host: '127.0.0.1' })).address() as { port: number };
+  await refusal(t, oneBackend([1], '', '', `["127.0.0.1:0", "127.0.0.1:${port}"]`));
+});
+
+test('an address of another machine is refused', async (t) => {
+  const said = await refusal(t, oneBackend([1], '', '', '"192.0.2.1:5000"'));
+  assert.equal(said, 'berth: cannot listen on 192.0.2.1:5000 (frontend f): this machine does not have that address');
+});
+
+test('without the right to a low port it says which right that is', { skip: NOT_ROOT }, async (t) => {
+  // A fresh network namespace has the default ip_unprivileged_port_start, whatever the machine has set.
+  const through = [
+    'unshare',
+    '--net',
+    'setpriv',
+    '--reuid=65534',
+    '--regid=65534',
+    '--clear-groups',
+    '--inh-caps=-all',
+  ];
+  const readable = join(folder(t), 'balancer.yml');
+  const config = oneBackend([1], '', '', '"0.0.0.0:443"').replace('127.0.0.1:0', '0.0.0.0:0');
+  writeFileSync(readable, config, { mode: 0o644 });
+  const said = await refusal(t, config, { through, file: readable });
+  assert.match(
+    said,
+    /^berth: cannot listen on 0\.0\.0\.0:443 \(frontend f\): permission denied\. .*CAP_NET_BIND_SERVICE/,
+  );
+});
+
+test('a unix socket that a killed process left behind is taken over', async (t) => {
+  const path = join(folder(t), 'stale.sock');
+  const script = `require('node:net').createServer().listen(${JSON.stringify(path)}, () => process.kill(process.pid, 'SIGKILL'))`;
+  await once(spawn(process.execPath, ['-e', script]), 'exit');
+  assert.equal(existsSync(path), true);
+  const [server] = await serve(t, ['s1']);
+  const berth = await start(t, oneBackend([server?.address ?? ''], '', '', `"unix:${path}"`));
+  assert.equal((await visit(berth, { path })).answered, 's1');
+  berth.signal('SIGTERM');
+  assert.equal(await berth.exitCode(), 0);
+  assert.equal(existsSync(path), false, 'and it is cleared away at the end');
+});
+
+test('a unix socket that somebody answers at is refused, and goes on answering', async (t) => {
+  const path = join(folder(t), 'live.sock');
+  const server = await listening(t, { path });
+  const said = await refusal(t, oneBackend([1], '', '', `"unix:${path}"`));
+  assert.match(said, /^berth: cannot listen on unix:\/\S+ \(frontend f\): another process listens there/);
+  assert.equal(existsSync(path), true);
+  assert.equal(server.listening, true);
+});
+
+test('a file that stands where a unix socket is wanted is left alone', async (t) => {
+  const path = join(folder(t), 'precious');
+  writeFileSync(path, 'years of work');
+  const said = await refusal(t, oneBackend([1], '', '', `"unix:${path}"`));
+  assert.match(said, /^berth: cannot listen on unix:\/\S+ \(frontend f\): .*no socket/);
+  assert.equal(readFileSync(path, 'utf8'), 'years of work');
+});
+
+test('a unix socket in a folder that is not there is refused for that reason', async (t) => {
+  const said = await refusal(t, oneBackend([1], '', '', `"unix:${folder(t)}/missing/berth.sock"`));
+  assert.match(said, /\(frontend f\): the folder of the socket does not exist$/);
+});
+
+test('SIGTERM while names are still being looked up ends the program', { skip: NOT_ROOT }, async (t) => {
+  // A name server that takes questions and answers none: the look-up goes on for longer than the start waits.
+  const silent = createSocket('udp4');
+  const address = `127.${128 + ((process.pid >> 8) & 63)}.${process.pid & 255}.251`;
+  await new Promise<void>((resolve) => silent.bind(53, address, resolve));
+  t.after(() => silent.close());
+  const resolver = join(folder(t), 'resolv.conf');
+  writeFileSync(resolver, `nameserver ${address}\noptions timeout:3 attempts:2\n`);
+  const mount = 'mount --bind "$0" /etc/resolv.conf && exec "$@"';
+  const asked = once(silent, 'message');
+  const berth = new Berth(oneBackend(['registry.example.com:5000']), {
+    through: ['unshare', '--mount', 'sh', '-c', mount, resolver],
+  });
+  t.after(() => berth.stop());
+  await asked;
+  berth.signal('SIGTERM');
+  assert.equal(await berth.exitCode(), 0);
+});

@@ -1,0 +1,198 @@
+import assert from 'node:assert/strict';
+import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { loadConfig } from '../../../src/config/load.ts';
+import { ConfigFile, lines, SHORTEST } from '../../support/config-file.ts';
+
+const file = new ConfigFile();
+
+test('the shortest useful file has every default', () => {
+  const server = { weight: 1, backup: false, maxConnections: 0, slowStart: 0 };
+  assert.deepEqual(file.config(SHORTEST), {
+    frontends: {
+      f: {
+        bind: [{ kind: 'tcp', host: '*', port: 443, text: '*:443' }],
+        backend: 'b',
+        sni: {},
+        prefaceTimeout: 5_000,
+        maxConnections: 0,
+        acceptProxy: [],
+        allow: [],
+        deny: [],
+        perSource: { connections: 0, rate: { count: 0, windowMs: 10_000 } },
+      },
+    },
+    backends: {
+      b: {
+        balance: 'roundrobin',
+        stickTable: {
+          key: 'src',
+          prefix: { ipv4: 32, ipv6: 64 },
+          size: 200_000,
+          expire: 1_800_000,
+          failback: 'stay',
+          shared: '',
+        },
+        healthCheck: {
+          type: 'tcp',
+          storage: false,
+          tls: false,
+          interval: 2_000,
+          fastInterval: 500,
+          timeout: 2_000,
+          rise: 2,
+          fall: 3,
+          port: 'same',
+        },
+        onServerDown: 'keep',
+        retries: 3,
+        sendProxy: 'none',
+        resolveInterval: 30_000,
+        servers: { s1: { ...server, address: { host: 'registry1', port: 5000 } } },
+      },
+    },
+    timeouts: { connect: 5_000, idle: 600_000, halfClosed: 60_000, queue: 5_000, drain: 30_000 },
+    metrics: { bind: { kind: 'tcp', host: '*', port: 9180, text: '*:9180' } },
+    state: { file: '', interval: 30_000 },
+    log: { level: 'info', connections: true },
+  });
+});
+
+test('a loaded configuration is frozen to its leaves', () => {
+  const frozen = (value: unknown): boolean =>
+    typeof value !== 'object' || value === null || (Object.isFrozen(value) && Object.values(value).every(frozen));
+  assert.ok(frozen(file.config(SHORTEST)));
+});
+
+test('the long form of a server with nothing but its address is the short form', () => {
+  const long = SHORTEST.replace('registry1:5000', '{ address: registry1:5000 }');
+  assert.deepEqual(file.config(long), file.config(SHORTEST));
+});
+
+test('a byte order mark, CRLF, comments, anchors and JSON are all YAML', () => {
+  const expected = file.config(SHORTEST);
+  assert.deepEqual(file.config(`\uFEFF${SHORTEST}`), expected);
+  assert.deepEqual(file.config(SHORTEST.replaceAll('\n', '\r\n')), expected);
+  assert.deepEqual(file.config(`# one\n---\n${SHORTEST}# more\n`), expected);
+  assert.deepEqual(file.config(SHORTEST.replace('"*:443"', '&here "*:443"')), expected);
+  const json = {
+    frontends: { f: { bind: ['*:443'], backend: 'b' } },
+    backends: { b: { servers: { s1: 'registry1:5000' } } },
+  };
+  assert.deepEqual(file.config(JSON.stringify(json)), expected);
+});
+
+test('names that are members of every JavaScript object are names like others', () => {
+  for (const name of ['constructor', 'toString', 'hasOwnProperty', 'valueOf']) {
+    const text = SHORTEST.replace('f:', `${name}:`)
+      .replace('backend: b', `backend: ${name}`)
+      .replace('  b:', `  ${name}:`);
+    const config = file.config(text.replace('s1:', `${name}:`));
+    assert.deepEqual(Object.keys(config.frontends), [name]);
+    assert.deepEqual(Object.keys(config.backends), [name]);
+    assert.deepEqual(Object.keys(config.backends[name]!.servers), [name]);
+    assert.deepEqual(file.problems(SHORTEST.replace('backend: b', `backend: ${name}`)), [
+      `FILE:4:14: frontends.f.backend: there is no backend "${name}".`,
+    ]);
+  }
+});
+
+test('__proto__ is no name, and is not passed over beside good ones', () => {
+  const rule = 'a name starts with a letter or digit and goes on with letters, digits and _ . : -';
+  assert.deepEqual(file.problems(SHORTEST.replace('  f:', '  __proto__: { bind: "*:1", backend: b }\n  f:')), [
+    `FILE:2:3: frontends.__proto__: ${rule}`,
+  ]);
+  assert.deepEqual(file.problems(SHORTEST.replace('  b:', '  __proto__: { servers: { s: "h:1" } }\n  b:')), [
+    `FILE:6:3: backends.__proto__: ${rule}`,
+  ]);
+  assert.deepEqual(file.problems(`${SHORTEST}      __proto__: h:1\n`), [
+    `FILE:9:7: backends.b.servers.__proto__: ${rule}`,
+  ]);
+  const [unknown = ''] = file.problems(`${SHORTEST}__proto__: 1\n`);
+  assert.match(unknown, /^FILE:9:1: __proto__: unknown key\. Known here: frontends, /);
+});
+
+test('the files that a configuration names are looked for beside it, and read when it is loaded', () => {
+  writeFileSync(join(file.folder, 'password'), 'first line\nsecond line\n');
+  const { healthCheck } = file.config(
+    `${SHORTEST}    healthCheck: { type: registry, storage: { repository: a/b, user: u, passwordFile: password } }\n`,
+  ).backends['b']!;
+  assert.ok(healthCheck !== false && healthCheck.storage !== false);
+  assert.deepEqual(healthCheck.storage.passwordFile, { file: 'password', content: 'first line' });
+});
+
+test('a file that a configuration names and that cannot be read or used is a problem of the configuration', () => {
+  mkdirSync(join(file.folder, 'folder'));
+  writeFileSync(join(file.folder, 'empty.pem'), '');
+  writeFileSync(join(file.folder, 'binary'), Buffer.from([0xff, 0xfe]));
+  const ca = (name: string): string[] => file.problems(`${SHORTEST}    healthCheck: { tls: { ca: ${name} } }\n`);
+  const at = 'FILE:9:31: backends.b.healthCheck.tls.ca: cannot be used:';
+  assert.deepEqual(ca('missing.pem'), [`${at} no such file`]);
+  assert.deepEqual(ca('folder'), [`${at} it is a directory`]);
+  assert.deepEqual(ca('balancer.yml'), [`${at} it holds no PEM certificate`]);
+  assert.deepEqual(ca('empty.pem'), [`${at} it holds no PEM certificate`]);
+  assert.deepEqual(ca('binary'), [`${at} it is not UTF-8 text`]);
+  const storage = '{ type: registry, storage: { repository: a, user: u, passwordFile: missing } }';
+  assert.deepEqual(file.problems(`${SHORTEST}    healthCheck: ${storage}\n`), [
+    'FILE:9:85: backends.b.healthCheck.storage.passwordFile: cannot be used: no such file',
+  ]);
+});
+
+test('a file that is missing, a folder, too large, not text or not readable is one problem', () => {
+  const missing = join(file.folder, 'missing.yml');
+  assert.deepEqual(lines(loadConfig(missing), missing), ['FILE:1:1: cannot read the file: no such file']);
+  const under = join(file.path, 'balancer.yml');
+  assert.equal(loadConfig(under).kind, 'problems');
+  assert.deepEqual(lines(loadConfig(file.folder), file.folder), ['FILE:1:1: cannot read the file: it is a directory']);
+  assert.deepEqual(file.problems('#'.repeat((4 << 20) + 1)), [
+    'FILE:1:1: cannot read the file: it is larger than 4 MiB',
+  ]);
+  const notText = ['FILE:1:1: cannot read the file: it is not UTF-8 text'];
+  assert.deepEqual(file.problems(Buffer.from([0x66, 0xff, 0x0a])), notText);
+  assert.deepEqual(file.problems(Buffer.from(`\uFEFF${SHORTEST}`, 'utf16le')), notText);
+});
+
+test('a file without read permission is one problem', () => {
+  const secret = new ConfigFile();
+  secret.load(SHORTEST);
+  chmodSync(secret.folder, 0o755);
+  chmodSync(secret.path, 0o000);
+  // Root reads everything; it is nobody for a moment.
+  const root = process.geteuid?.() === 0;
+  if (root) process.seteuid?.(65_534);
+  try {
+    assert.deepEqual(lines(loadConfig(secret.path), secret.path), [
+      'FILE:1:1: cannot read the file: permission denied',
+    ]);
+  } finally {
+    if (root) process.seteuid?.(0);
+  }
+});
+
+test('no secret value is ever repeated, wherever the mistake is', () => {
+  const stickTable = (text: string): string => `${SHORTEST}    stickTable: ${text}\n`;
+  const admin = (text: string): string => `${SHORTEST}admin: ${text}\n`;
+  const wrong = [
+    stickTable('{ shared: ["redis://:hunter2@h/0"] }'),
+    stickTable('{ shared: "redis://:hunter2@h/0", size: 0 }'),
+    stickTable('{ shared: { url: hunter2 } }'),
+    admin('{ bind: "127.0.0.1:9181", token: [hunter2] }'),
+    admin('{ bnd: "127.0.0.1:9181", token: hunter2 }'),
+    admin('{ token: { hunter2: hunter2 } }'),
+    admin('{ token: *hunter2 }'),
+    admin('{ token: [*hunter2] }'),
+    admin('{ token: !hunter2 }'),
+    admin('{ token: @hunter2 }'),
+    admin('{ token: "a" hunter2 }'),
+    admin('{ token: "\\qhunter2" }'),
+    admin('\n  token: %hunter2'),
+    admin('\n  token: hunter2: x'),
+    admin('\n  token: hunter2\n  token: hunter2'),
+  ];
+  for (const text of wrong) {
+    const problems = file.problems(text);
+    assert.notEqual(problems.length, 0, text);
+    assert.equal(problems.join('\n').includes('hunter2'), false, problems.join('\n'));
+  }
+});

@@ -1,0 +1,299 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { ConfigFile, SHORTEST } from '../../support/config-file.ts';
+
+const file = new ConfigFile();
+const check = (title: string, text: string, ...expected: string[]): void =>
+  void test(title, () => assert.deepEqual(file.problems(text), expected));
+
+const BIND = 'expected "*:PORT", "ADDRESS:PORT", "[IPv6]:PORT" or "unix:/PATH"';
+const DURATION = 'expected a duration from 1ms to 24d, such as 500ms, 2s, 30m or 7d';
+const NAME = 'a name starts with a letter or digit and goes on with letters, digits and _ . : -';
+const TOP = 'frontends, backends, timeouts, metrics, admin, state, log';
+
+/** The shortest file with another line in the place of `line`. */
+const instead = (line: string, other: string): string => {
+  assert.ok(SHORTEST.includes(line));
+  return SHORTEST.replace(line, other);
+};
+/** The shortest file with more in its backend. */
+const backend = (line: string): string => `${SHORTEST}    ${line}\n`;
+
+check(
+  'everything that is wrong is reported at once, in the order of the file',
+  `frontends:
+  f:
+    bind: "*:44e3"
+    backend: backup
+    maxConnection: 5
+  g: { bind: ["*:443", "10.0.0.1:443"] }
+backends:
+  b:
+    retries: many
+    stickTable: { expire: 0s }
+    servers:
+      s1: registry1
+      s1: registry2:5000
+  _c: { servers: {} }
+timeout: 5s
+`,
+  `FILE:3:11: frontends.f.bind: ${BIND}, got "*:44e3"`,
+  'FILE:4:14: frontends.f.backend: there is no backend "backup".',
+  'FILE:5:5: frontends.f.maxConnection: unknown key. Did you mean "maxConnections"?',
+  'FILE:6:3: frontends.g: names no backend; add "backend: b"',
+  'FILE:6:24: frontends.g.bind.1: 10.0.0.1:443 collides with *:443 of frontend g',
+  'FILE:9:14: backends.b.retries: expected a whole number from 0 to 100, got "many"',
+  'FILE:10:27: backends.b.stickTable.expire: expected a duration from 1ms to 365d, such as 500ms, 2s, 30m or 7d, got "0s"',
+  'FILE:13:7: backends.b.servers.s1: this name stands here twice',
+  `FILE:14:3: backends._c: ${NAME}`,
+  'FILE:15:1: timeout: unknown key. Did you mean "timeouts"?',
+);
+
+check('an empty file', '', 'FILE:1:1: the file is empty; it needs frontends and backends');
+check('a file of comments', '# nothing\n', 'FILE:1:1: the file is empty; it needs frontends and backends');
+check('a file of null', 'null\n', 'FILE:1:1: the file is empty; it needs frontends and backends');
+check('a text', 'hello\n', 'FILE:1:1: expected a map with the keys frontends and backends');
+check('a list', '- frontends\n', 'FILE:1:1: expected a map with the keys frontends and backends');
+check('an empty map', '{}\n', 'FILE:1:1: frontends: is missing', 'FILE:1:1: backends: is missing');
+check(
+  'frontends and backends of nothing',
+  'frontends: {}\nbackends:\n',
+  'FILE:1:1: frontends: expected at least one frontend, got a map',
+  'FILE:2:1: backends: expected a map, got nothing',
+);
+
+check('a tab', 'frontends:\n\tf: 1\n', 'FILE:2:1: not valid YAML: tabs are not allowed as indentation');
+check('an open quote', 'a: "b\n', 'FILE:2:1: not valid YAML: missing closing "quote');
+check('two colons', 'a: b: c\n', 'FILE:1:4: not valid YAML: nested mappings are not allowed in compact mappings');
+check(
+  'an open bracket',
+  'frontends: [\n',
+  'FILE:2:1: not valid YAML: flow sequence in block collection must be sufficiently indented and end with a ]',
+);
+check('two documents', `${SHORTEST}---\na: 1\n`, 'FILE:9:1: a second YAML document starts here; there can be one');
+check('brackets without end', '['.repeat(20_000), 'FILE:1:1: it is nested too deeply');
+check('maps without end', '{ a: '.repeat(20_000), 'FILE:1:1: it is nested too deeply');
+check(
+  'an unquoted *:443 is told from what YAML makes of it',
+  instead('"*:443"', '*:443'),
+  'FILE:3:11: *:443 is a YAML alias of nothing; text that starts with * needs quotes: "*:443"',
+);
+check(
+  'aliases that expand to billions',
+  [
+    'a: &a [x, x, x]',
+    ...'bcdefghijk'.split('').map((key, i) => `${key}: &${key} [${`*${'abcdefghij'[i]}, `.repeat(9)}]`),
+  ].join('\n'),
+  'FILE:1:1: the aliases of the file expand to too much; write the values out',
+);
+check(
+  'an alias of what holds it',
+  'frontends: &f { x: *f }\nbackends: { b: { servers: { s: "h:1" } } }\n',
+  `FILE:1:17: frontends.x.bind: is missing; ${BIND} or a list`,
+  'FILE:1:17: frontends.x.x: unknown key. Known here: bind, backend, sni, prefaceTimeout, maxConnections, acceptProxy, allow, deny, perSource',
+  'FILE:1:17: frontends.x: names no backend; add "backend: b"',
+);
+check(
+  'merge keys are of YAML 1.1 and unknown here',
+  instead('    bind: "*:443"\n', '    <<: { bind: "*:443" }\n'),
+  `FILE:2:3: frontends.f.bind: is missing; ${BIND} or a list`,
+  'FILE:3:5: frontends.f.<<: unknown key. Known here: bind, backend, sni, prefaceTimeout, maxConnections, acceptProxy, allow, deny, perSource',
+);
+
+check('an unknown key', `${SHORTEST}metric: {}\n`, 'FILE:9:1: metric: unknown key. Did you mean "metrics"?');
+check('an unknown key like none', `${SHORTEST}x1: 1\n`, `FILE:9:1: x1: unknown key. Known here: ${TOP}`);
+check('a key that is no text', `${SHORTEST}1: 1\n`, `FILE:9:1: 1: unknown key. Known here: ${TOP}`);
+check(
+  'two letters exchanged, in another case',
+  backend('stickTable: { SZIE: 1k }'),
+  'FILE:9:19: backends.b.stickTable.SZIE: unknown key. Did you mean "size"?',
+);
+check(
+  'a key with what a terminal would obey',
+  `${SHORTEST}"a\\nb\\e[31m\\u2028": 1\n`,
+  `FILE:9:1: a\\nb\\u001b[31m\\u2028: unknown key. Known here: ${TOP}`,
+);
+check('a name twice', `${SHORTEST}      s1: h:1\n`, 'FILE:9:7: backends.b.servers.s1: this name stands here twice');
+check('a name with a space', instead('  f:', '  "a b":'), `FILE:2:3: frontends.a b: ${NAME}`);
+check(
+  'a very long value is cut',
+  instead('"*:443"', 'x'.repeat(1_000_000)),
+  `FILE:3:11: frontends.f.bind: ${BIND}, got "${'x'.repeat(76)}…"`,
+);
+check(
+  'a very long key is cut',
+  `${SHORTEST}${'y'.repeat(1_000)}: 1\n`,
+  `FILE:9:1: ${'y'.repeat(399)}…: unknown key. Known here: ${TOP}`,
+);
+
+check('a bind that is a number', instead('"*:443"', '443'), `FILE:3:11: frontends.f.bind: ${BIND} or a list, got 443`);
+check(
+  'a bind that is a map',
+  instead('"*:443"', '{ a: 1 }'),
+  `FILE:3:5: frontends.f.bind: ${BIND} or a list, got a map`,
+);
+check('a bind of nothing', instead('"*:443"', ''), `FILE:3:5: frontends.f.bind: ${BIND} or a list, got nothing`);
+check('no bind', instead('    bind: "*:443"\n', ''), `FILE:2:3: frontends.f.bind: is missing; ${BIND} or a list`);
+check(
+  'an empty list of binds',
+  instead('"*:443"', '[]'),
+  'FILE:3:5: frontends.f.bind: expected at least one address, got a list',
+);
+check('one bad bind of a list', instead('"*:443"', '["*:443", x]'), `FILE:3:21: frontends.f.bind.1: ${BIND}, got "x"`);
+check(
+  'a frontend of nothing',
+  'frontends: { f: }\nbackends: { b: { servers: { s: "h:1" } } }\n',
+  'FILE:1:14: frontends.f: expected a map, got nothing',
+);
+check(
+  'a frontend without a backend',
+  instead('    backend: b\n', ''),
+  'FILE:2:3: frontends.f: names no backend; add "backend: b"',
+);
+check(
+  'an empty sni routes nothing',
+  instead('backend: b', 'sni: {}'),
+  'FILE:2:3: frontends.f: names no backend; add "backend: b"',
+);
+check(
+  'server names that differ in case alone',
+  instead(
+    '    backend: b\n',
+    '    sni:\n      a.example: b\n      "*.b.example": b\n      A.Example: b\n      "*.B.example": b\n',
+  ),
+  'FILE:7:7: frontends.f.sni.A.Example: is a.example again; upper and lower case are the same',
+  'FILE:8:7: frontends.f.sni.*.B.example: is *.b.example again; upper and lower case are the same',
+);
+check(
+  'a null backend',
+  instead('backend: b', 'backend:'),
+  'FILE:4:5: frontends.f.backend: expected the name of a backend, got nothing',
+);
+check(
+  'a backend that is not there',
+  instead('backend: b', 'backend: bb'),
+  'FILE:4:14: frontends.f.backend: there is no backend "bb". Did you mean "b"?',
+);
+
+const collide = (title: string, first: string, second: string): void =>
+  check(
+    `${title}: ${first} and ${second}`,
+    instead('"*:443"', `"${first}"`).replace('backends:', `  g: { bind: "${second}", backend: b }\nbackends:`),
+    `FILE:5:14: frontends.g.bind: ${second} collides with ${first} of frontend f`,
+  );
+collide('one address twice', '10.0.0.1:443', '10.0.0.1:443');
+collide('a wildcard covers', '*:443', '10.0.0.1:443');
+collide('a wildcard is covered', '[::1]:443', '*:443');
+collide('IPv4', '0.0.0.0:443', '10.0.0.1:443');
+collide('IPv6', '[::1]:443', '[::]:443');
+collide('two spellings', '[::1]:443', '[0:0::1]:443');
+collide('mapped', '10.0.0.1:443', '[::ffff:10.0.0.1]:443');
+collide('a name', 'localhost:443', 'LOCALHOST:443');
+collide('a socket', 'unix:/run/a.sock', 'unix:/run/a.sock');
+check(
+  'the families, the ports and port 0 do not collide',
+  instead('"*:443"', '["0.0.0.0:443", "[::]:443", "*:444", "*:0", "*:0", "unix:/a"]'),
+);
+check(
+  'a frontend on the default metrics address',
+  instead('*:443', '127.0.0.1:9180'),
+  'FILE:3:11: frontends.f.bind: 127.0.0.1:9180 collides with *:9180 of metrics, by default',
+);
+check(
+  'metrics on the address of a frontend',
+  `${SHORTEST}metrics: { bind: "[::]:443" }\n`,
+  'FILE:9:18: metrics.bind: [::]:443 collides with *:443 of frontend f',
+);
+
+check(
+  'durations of 0 where they mean nothing, and only there',
+  `${SHORTEST}timeouts: { connect: 0s, idle: 0m, halfClosed: 0ms, drain: 0s }\n`,
+  `FILE:9:22: timeouts.connect: ${DURATION}, got "0s"`,
+  `FILE:9:32: timeouts.idle: ${DURATION}, got "0m"`,
+  `FILE:9:48: timeouts.halfClosed: ${DURATION}, got "0ms"`,
+);
+check(
+  'a duration without a unit',
+  `${SHORTEST}timeouts: { idle: 5 }\n`,
+  `FILE:9:19: timeouts.idle: ${DURATION}, got 5`,
+);
+check(
+  'a duration that a timer cannot keep',
+  `${SHORTEST}timeouts: { idle: 25d }\n`,
+  `FILE:9:19: timeouts.idle: ${DURATION}, got "25d"`,
+);
+
+const healthCheck = (text: string, ...expected: string[]): void =>
+  check(
+    `healthCheck: ${text}`,
+    backend(`healthCheck: ${text}`),
+    ...expected.map((line) => line.replace(/^/, 'FILE:9:').replace(': ', ': backends.b.healthCheck')),
+  );
+healthCheck('true', '18: : expected false or a map, got true');
+healthCheck('{ type: htp }', '26: .type: expected one of tcp, http, registry, got "htp". Did you mean "http"?');
+healthCheck(
+  '{ interval: 0s, rise: 0, port: 0 }',
+  `30: .interval: ${DURATION}, got "0s"`,
+  '40: .rise: expected a whole number from 1 to 1000, got 0',
+  '49: .port: expected a whole number from 1 to 65535, got 0',
+);
+healthCheck('{ port: sam }', '26: .port: expected same or a port, got "sam"');
+healthCheck('{ path: /x }', '26: .path: belongs to "type: http"; this check has type "tcp"');
+healthCheck(
+  '{ type: http, path: "/a b" }',
+  '38: .path: expected a path that starts with /, its spaces and letters beyond ASCII as %XX, got "/a b"',
+);
+healthCheck(
+  '{ type: http, expect: [99, 300-200, 2xx] }',
+  '41: .expect.0: expected a whole number from 100 to 599, got 99',
+  '45: .expect.1: expected a status or a range such as 200-399, got "300-200"',
+  '54: .expect.2: expected a status or a range such as 200-399, got "2xx"',
+);
+healthCheck(
+  '{ type: registry, storage: { repository: A, user: u } }',
+  '36: .storage: user and passwordFile go together',
+  '59: .storage.repository: expected a repository name such as library/probe, got "A"',
+);
+healthCheck('{ tls: yes }', '25: .tls: expected true or false or a map, got "yes"');
+healthCheck(
+  '{ tls: { serverName: "a b", verify: 1 } }',
+  '39: .tls.serverName: expected a host name, got "a b"',
+  '54: .tls.verify: expected true or false, got 1',
+);
+
+check(
+  'a size of 0',
+  backend('stickTable: { size: 0 }'),
+  'FILE:9:25: backends.b.stickTable.size: expected a number of entries from 1 to 16m, such as 200k, got 0',
+);
+check(
+  'a prefix that is too long',
+  backend('stickTable: { prefix: { ipv4: 33 } }'),
+  'FILE:9:35: backends.b.stickTable.prefix.ipv4: expected a whole number from 1 to 32, got 33',
+);
+check(
+  'stickTable: true',
+  backend('stickTable: true'),
+  'FILE:9:17: backends.b.stickTable: expected false or a map, got true',
+);
+check(
+  'no servers',
+  instead('servers:\n      s1: registry1:5000', 'servers: {}'),
+  'FILE:7:5: backends.b.servers: expected at least one server, got a map',
+);
+check(
+  'a server without an address',
+  instead('registry1:5000', '{ weigt: 1 }'),
+  'FILE:8:7: backends.b.servers.s1.address: is missing',
+  'FILE:8:13: backends.b.servers.s1.weigt: unknown key. Did you mean "weight"?',
+);
+check(
+  'a weight that is text',
+  instead('registry1:5000', '{ address: "h:1", weight: "1" }'),
+  'FILE:8:37: backends.b.servers.s1.weight: expected a whole number from 0 to 256, got "1"',
+);
+check(
+  'a log level',
+  `${SHORTEST}log: { level: inf }\n`,
+  'FILE:9:15: log.level: expected one of trace, debug, info, warn, error, fatal, silent, got "inf". Did you mean "info"?',
+);

@@ -1,0 +1,272 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import * as fc from 'fast-check';
+import { StickTable } from '../../../src/pool/stick-table.ts';
+
+type Node = { readonly name: string };
+const [s1, s2]: [Node, Node] = [{ name: 's1' }, { name: 's2' }];
+
+class Clock {
+  ms = 1;
+  now = (): number => this.ms;
+}
+
+function make(size = 100, expireMs = 1_000): { table: StickTable<Node>; clock: Clock } {
+  const clock = new Clock();
+  return { table: new StickTable<Node>({ size, expireMs, now: clock.now }), clock };
+}
+
+/** One connection of `client`: bound to `server` where it was bound to none. Tells what it was bound to. */
+function visit(table: StickTable<Node>, client: string, server: Node): Node | undefined {
+  table.open(client);
+  const found = table.match(client);
+  if (!found) table.bind(client, server);
+  table.close(client);
+  return found;
+}
+
+test('a client comes back to its server', () => {
+  const { table } = make();
+  assert.equal(visit(table, 'a', s1), undefined);
+  assert.equal(visit(table, 'a', s2), s1);
+  assert.equal(visit(table, 'b', s2), undefined);
+  assert.deepEqual([table.entries, table.entriesOf(s1), table.entriesOf(s2)], [2, 1, 1]);
+  assert.deepEqual([table.hits, table.misses, table.moves], [1, 2, 0]);
+});
+
+test('a binding lives as long as it says, and no longer', () => {
+  const { table, clock } = make(100, 1_000);
+  visit(table, 'a', s1);
+  clock.ms += 1_000;
+  assert.equal(visit(table, 'a', s2), s1);
+  clock.ms += 1_001;
+  assert.equal(visit(table, 'a', s2), undefined);
+  assert.deepEqual([table.expirations, table.entriesOf(s1), table.entriesOf(s2)], [1, 0, 1]);
+});
+
+test('a match refreshes a binding', () => {
+  const { table, clock } = make(100, 1_000);
+  visit(table, 'a', s1);
+  for (let i = 0; i < 10; i++) {
+    clock.ms += 900;
+    assert.equal(visit(table, 'a', s2), s1);
+  }
+});
+
+test('the time of a binding runs from its last close, not from its open', () => {
+  const { table, clock } = make(100, 1_000);
+  table.open('a');
+  table.bind('a', s1);
+  clock.ms += 100_000;
+  table.expire();
+  assert.equal(table.entries, 1);
+  table.close('a');
+  clock.ms += 1_000;
+  assert.equal(visit(table, 'a', s2), s1);
+});
+
+test('of several connections of one client, the last to close lets go', () => {
+  const { table, clock } = make(1, 1_000);
+  for (let i = 0; i < 3; i++) table.open('a');
+  table.bind('a', s1);
+  table.close('a');
+  table.close('a');
+  clock.ms += 100_000;
+  table.expire();
+  visit(table, 'b', s2);
+  assert.equal(table.match('a'), s1);
+  table.close('a');
+  assert.equal(table.match('a'), undefined);
+});
+
+test('a full table lets the least recently used client go first', () => {
+  const { table, clock } = make(3);
+  for (const client of ['a', 'b', 'c']) {
+    visit(table, client, s1);
+    clock.ms++;
+  }
+  visit(table, 'a', s1);
+  visit(table, 'd', s2);
+  assert.equal(table.evictions, 1);
+  assert.equal(table.entries, 3);
+  assert.deepEqual(
+    ['a', 'c', 'd'].map((client) => table.peek(client)?.server.name),
+    ['s1', 's1', 's2'],
+  );
+  assert.equal(table.peek('b'), undefined);
+});
+
+test('a client with an open connection is never evicted, however full the table is', () => {
+  const { table } = make(2);
+  for (const client of ['a', 'b', 'c', 'd']) {
+    table.open(client);
+    table.bind(client, s1);
+  }
+  assert.deepEqual([table.entries, table.evictions], [4, 0]);
+  visit(table, 'e', s2);
+  assert.equal(table.peek('e'), undefined);
+  for (const client of ['a', 'b', 'c', 'd']) assert.equal(table.match(client), s1);
+  for (const client of ['a', 'b', 'c', 'd']) table.close(client);
+  assert.deepEqual([table.entries, table.entriesOf(s1), table.evictions], [2, 2, 3]);
+});
+
+test('a table of one entry keeps the last client', () => {
+  const { table } = make(1);
+  visit(table, 'a', s1);
+  visit(table, 'b', s2);
+  assert.equal(visit(table, 'b', s1), s2);
+  assert.equal(visit(table, 'a', s1), undefined);
+  assert.deepEqual([table.entries, table.evictions], [1, 2]);
+});
+
+test('a client that no server was found for leaves nothing behind', () => {
+  const { table } = make(1);
+  visit(table, 'a', s1);
+  table.open('b');
+  table.close('b');
+  assert.equal(visit(table, 'a', s2), s1);
+  assert.deepEqual([table.entries, table.evictions, table.misses], [1, 0, 2]);
+});
+
+test('binding to the same server again is no move; to another one it is', () => {
+  const { table } = make();
+  table.open('a');
+  table.bind('a', s1);
+  table.bind('a', s1);
+  assert.equal(table.moves, 0);
+  table.bind('a', s2);
+  assert.deepEqual([table.moves, table.entriesOf(s1), table.entriesOf(s2)], [1, 0, 1]);
+});
+
+test('what is not open is neither bound nor closed', () => {
+  const { table } = make();
+  table.bind('a', s1);
+  table.close('a');
+  assert.deepEqual([table.entries, table.entriesOf(s1), table.match('a')], [0, 0, undefined]);
+});
+
+test('expire drops all that has expired, and only that', () => {
+  const { table, clock } = make(100, 1_000);
+  visit(table, 'a', s1);
+  visit(table, 'b', s1);
+  clock.ms += 500;
+  visit(table, 'c', s2);
+  clock.ms += 501;
+  table.expire();
+  assert.deepEqual([table.entries, table.expirations, table.entriesOf(s1), table.entriesOf(s2)], [1, 2, 0, 1]);
+});
+
+test('peek touches nothing', () => {
+  const { table, clock } = make(100, 1_000);
+  visit(table, 'a', s1);
+  clock.ms += 600;
+  assert.deepEqual(table.peek('a'), { server: s1, connections: 0, expiresMs: 400 });
+  clock.ms += 401;
+  assert.equal(table.peek('a'), undefined);
+  assert.deepEqual([table.hits, table.misses], [0, 1]);
+});
+
+/** The same table, written as simply as can be: one list, most recently used last. */
+class Model {
+  entries: { client: string; server: Node | undefined; open: number; since: number }[] = [];
+  counts = { hits: 0, misses: 0, evictions: 0, expirations: 0, moves: 0 };
+  readonly size: number;
+  readonly expireMs: number;
+
+  constructor(size: number, expireMs: number) {
+    this.size = size;
+    this.expireMs = expireMs;
+  }
+
+  find(client: string): Model['entries'][number] | undefined {
+    return this.entries.find((entry) => entry.client === client);
+  }
+
+  drop(gone: (entry: Model['entries'][number]) => boolean): number {
+    const before = this.entries.length;
+    this.entries = this.entries.filter((entry) => entry.open > 0 || !gone(entry));
+    return before - this.entries.length;
+  }
+
+  open(client: string, now: number): void {
+    this.counts.expirations += this.drop((entry) => entry.client === client && now - entry.since > this.expireMs);
+    const found = this.find(client) ?? { client, server: undefined, open: 0, since: now };
+    this.counts[found.server ? 'hits' : 'misses']++;
+    found.open++;
+    this.entries = [...this.entries.filter((entry) => entry !== found), found];
+  }
+
+  bind(client: string, server: Node): void {
+    const found = this.find(client);
+    if (!found || found.open === 0 || found.server === server) return;
+    if (found.server) this.counts.moves++;
+    found.server = server;
+    this.makeRoom();
+  }
+
+  close(client: string, now: number): void {
+    const found = this.find(client);
+    if (!found || found.open === 0 || --found.open > 0) return;
+    this.entries = this.entries.filter((entry) => entry !== found);
+    if (!found.server) return;
+    this.entries.push({ ...found, since: now });
+    this.makeRoom();
+  }
+
+  makeRoom(): void {
+    while (this.entries.length > this.size) {
+      const oldest = this.entries.find(({ open }) => open === 0);
+      if (!oldest) return;
+      this.counts.evictions += this.drop((entry) => entry === oldest);
+    }
+  }
+}
+
+type Step = { do: 'open' | 'bind' | 'close' | 'expire' | 'wait'; client: string; server: Node; ms: number };
+const step: fc.Arbitrary<Step> = fc.record({
+  do: fc.constantFrom('open', 'open', 'bind', 'bind', 'close', 'close', 'expire', 'wait'),
+  client: fc.constantFrom('a', 'b', 'c', 'd', 'e'),
+  server: fc.constantFrom(s1, s2),
+  ms: fc.constantFrom(1, 40, 60, 100, 101),
+});
+
+test('whatever happens, the table is what a simple list would be', () => {
+  fc.assert(
+    fc.property(fc.integer({ min: 1, max: 5 }), fc.array(step, { maxLength: 120 }), (size, steps) => {
+      const { table, clock } = make(size, 100);
+      const model = new Model(size, 100);
+      for (const { do: what, client, server, ms } of steps) {
+        const now = clock.ms;
+        switch (what) {
+          case 'open':
+            table.open(client);
+            model.open(client, now);
+            break;
+          case 'bind':
+            table.bind(client, server);
+            model.bind(client, server);
+            break;
+          case 'close':
+            table.close(client);
+            model.close(client, now);
+            break;
+          case 'expire':
+            table.expire();
+            model.counts.expirations += model.drop(({ since }) => now - since > 100);
+            break;
+          case 'wait':
+            clock.ms += ms;
+        }
+        const { hits, misses, evictions, expirations, moves } = table;
+        assert.deepEqual({ hits, misses, evictions, expirations, moves }, model.counts);
+        assert.equal(table.entries, model.entries.length);
+        for (const each of [s1, s2]) {
+          assert.equal(table.entriesOf(each), model.entries.filter((entry) => entry.server === each).length);
+        }
+        for (const entry of model.entries)
+          assert.equal(table.match(entry.client), entry.open > 0 ? entry.server : undefined);
+      }
+    }),
+    { numRuns: 1_000 },
+  );
+});

@@ -1,0 +1,129 @@
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
+import { test } from 'node:test';
+import { dial } from '../../../src/proxy/dial.ts';
+import { descriptors, eventually } from '../../support/relay-stand.ts';
+
+const NEVER_MS = 60_000;
+
+function toPort(port: number): Socket {
+  return connect({ port, host: '127.0.0.1' });
+}
+
+/** A port of 127.0.0.1 at which nobody listens. */
+async function closedPort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address() as AddressInfo;
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}
+
+/** A port where connects hang: a process that listens and accepts nobody, its backlog full. */
+class DeafPort implements AsyncDisposable {
+  port = 0;
+  readonly #child = spawn(process.execPath, [
+    '-e',
+    `const server = require('net').createServer().listen({ port: 0, host: '127.0.0.1', backlog: 1 }, () => {
+       require('fs').writeSync(1, server.address().port + '\\n');
+       Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0);
+     })`,
+  ]);
+  readonly #fill: Socket[] = [];
+
+  static async open(): Promise<DeafPort> {
+    const deaf = new DeafPort();
+    deaf.port = await new Promise((resolve) => deaf.#child.stdout.once('data', (line) => resolve(Number(line))));
+    for (let full = false; !full;) {
+      const socket = toPort(deaf.port);
+      deaf.#fill.push(socket);
+      full = (await dial(socket, 500).outcome).kind === 'failed';
+    }
+    return deaf;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const socket of this.#fill) socket.destroy();
+    const exited = new Promise((resolve) => this.#child.once('exit', resolve));
+    this.#child.kill('SIGKILL');
+    await exited;
+  }
+}
+
+function timers(): number {
+  return process.getActiveResourcesInfo().filter((resource) => resource === 'Timeout').length;
+}
+
+test('a dial that is answered is connected, and says how long it took', async () => {
+  const server = createServer((socket) => socket.destroy());
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const socket = toPort((server.address() as AddressInfo).port);
+  const before = timers();
+  const attempt = dial(socket, NEVER_MS);
+  const dialled = await attempt.outcome;
+  assert.ok(dialled.kind === 'connected' && dialled.seconds > 0);
+  assert.equal(timers(), before);
+  // Whatever comes late is nobody's business: no uncaught error, and the outcome stands.
+  socket.destroy(new Error('late'));
+  attempt.abandon();
+  assert.equal((await attempt.outcome).kind, 'connected');
+  server.close();
+});
+
+test('a dial that is refused fails at once, with the reason', async () => {
+  const socket = toPort(await closedPort());
+  assert.deepEqual(await dial(socket, NEVER_MS).outcome, {
+    kind: 'failed',
+    failure: { reason: 'refused', text: 'connection refused' },
+  });
+  assert.ok(socket.destroyed);
+});
+
+test('a dial that nobody answers fails when its time is up', async () => {
+  await using deaf = await DeafPort.open();
+  const socket = toPort(deaf.port);
+  assert.deepEqual(await dial(socket, 20).outcome, {
+    kind: 'failed',
+    failure: { reason: 'timeout', text: 'connect timed out' },
+  });
+  assert.ok(socket.destroyed);
+});
+
+test('a dial that is abandoned while it waits ends there and then', async () => {
+  await using deaf = await DeafPort.open();
+  const [filesBefore, timersBefore] = [descriptors(), timers()];
+  const sockets = Array.from({ length: 20 }, () => toPort(deaf.port));
+  const attempts = sockets.map((socket) => dial(socket, NEVER_MS));
+  for (const attempt of attempts) attempt.abandon();
+  for (const attempt of attempts) assert.deepEqual(await attempt.outcome, { kind: 'abandoned' });
+  assert.equal(timers(), timersBefore);
+  await eventually(
+    () => descriptors() === filesBefore,
+    () => `${descriptors()} descriptors, ${filesBefore} before`,
+  );
+});
+
+test('a dial that is abandoned as it fails is abandoned, and its error is not uncaught', async () => {
+  const socket = toPort(await closedPort());
+  const attempt = dial(socket, NEVER_MS);
+  const closed = new Promise((resolve) => socket.once('close', resolve));
+  attempt.abandon();
+  socket.emit('error', Object.assign(new Error('late'), { code: 'ECONNREFUSED' }));
+  assert.deepEqual(await attempt.outcome, { kind: 'abandoned' });
+  await closed;
+});
+
+test('many dials leave neither a timer nor a descriptor', async () => {
+  const port = await closedPort();
+  const [filesBefore, timersBefore] = [descriptors(), timers()];
+  for (let round = 0; round < 10; round++) {
+    const outcomes = await Promise.all(Array.from({ length: 50 }, () => dial(toPort(port), NEVER_MS).outcome));
+    assert.ok(outcomes.every(({ kind }) => kind === 'failed'));
+  }
+  assert.equal(timers(), timersBefore);
+  await eventually(
+    () => descriptors() === filesBefore,
+    () => `${descriptors()} descriptors, ${filesBefore} before`,
+  );
+});

@@ -1,0 +1,199 @@
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { describe, test } from 'node:test';
+import * as fc from 'fast-check';
+import { eventSockets, onreadSockets, type Sockets } from '../../../src/proxy/sockets.ts';
+import { Pattern, type Peer } from '../../support/peer.ts';
+import { eventually, RelayStand, type Flow } from '../../support/relay-stand.ts';
+
+const KIB = 1 << 10;
+const MIB = 1 << 20;
+const BYTES = new Pattern(5);
+const OTHER_BYTES = new Pattern(6);
+
+/** The most that the kernel keeps between two processes: what one has sent, and what the other has not read. */
+const KERNEL_BYTES = ['tcp_wmem', 'tcp_rmem']
+  .map((name) => Number(readFileSync(`/proc/sys/net/ipv4/${name}`, 'utf8').trim().split(/\s+/)[2]))
+  .reduce((sum, bytes) => sum + bytes, 0);
+
+const WAYS = [
+  { sender: 'client', receiver: 'server' },
+  { sender: 'server', receiver: 'client' },
+] as const;
+
+/** What one side of a flow sends: sizes of messages, and how large the pieces are in which the other side's kernel gets them. */
+type Load = { readonly messages: readonly number[]; readonly pieces: number; readonly pauses: boolean };
+
+const load = fc.record({
+  messages: fc.array(
+    fc.oneof(
+      { weight: 4, arbitrary: fc.integer({ min: 1, max: 300 }) },
+      { weight: 2, arbitrary: fc.constantFrom(64 * KIB - 1, 64 * KIB, 64 * KIB + 1) },
+      { weight: 1, arbitrary: fc.integer({ min: 200 * KIB, max: 3 * MIB }) },
+    ),
+    { maxLength: 8 },
+  ),
+  pieces: fc.constantFrom(1_000, 64 * KIB, 400 * KIB),
+  pauses: fc.boolean(),
+});
+
+async function sendAll(sender: Peer, pattern: Pattern, { messages, pieces }: Load): Promise<void> {
+  for (const bytes of messages) {
+    await sender.send(pattern, bytes, () => pieces);
+    // Others may go first.
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  sender.end();
+}
+
+async function receiveAll(receiver: Peer, pattern: Pattern, { messages, pauses }: Load): Promise<void> {
+  receiver.expects = pattern;
+  receiver.pausesOften = pauses;
+  await receiver.getsEnd();
+  const bytes = messages.reduce((sum, each) => sum + each, 0);
+  assert.deepEqual([receiver.received, receiver.corruptAt], [bytes, undefined]);
+}
+
+async function relayAtOnce(sockets: Sockets, mostBulkBuffers: number, flows: readonly [Load, Load][]): Promise<void> {
+  await using stand = await RelayStand.open(sockets, { bulkBytes: MIB, mostBulkBuffers });
+  await Promise.all(
+    flows.map(async ([up, down], i) => {
+      const flow = await stand.flow();
+      const [upward, downward] = [new Pattern(100 + 2 * i), new Pattern(101 + 2 * i)];
+      await Promise.all([
+        sendAll(flow.client, upward, up),
+        sendAll(flow.server, downward, down),
+        receiveAll(flow.server, upward, up),
+        receiveAll(flow.client, downward, down),
+      ]);
+      await flow.endsAs('--');
+    }),
+  );
+}
+
+for (const sockets of [onreadSockets, eventSockets]) {
+  describe(`with ${sockets.name} sockets`, () => {
+    for (const { sender, receiver } of WAYS) {
+      test(`a ${receiver} that does not read stops the ${sender}, and gets everything when it reads on`, async () => {
+        await using stand = await RelayStand.open(sockets);
+        const flow = await stand.flow();
+        const most = 2 * KERNEL_BYTES + 2 * MIB;
+        const bytes = most + 16 * MIB;
+        const sent = flow[sender].send(BYTES, bytes).then(() => flow[sender].end());
+        await stops(flow[sender]);
+        assert.ok(flow[sender].sent <= most, `${flow[sender].sent} bytes were taken`);
+        // All that is not the kernel's is one read.
+        assert.ok(heldFor(flow, receiver) <= MIB, `${heldFor(flow, receiver)} bytes wait in the relay`);
+        flow[receiver].expects = BYTES;
+        await Promise.all([sent, flow[receiver].getsEnd()]);
+        assert.deepEqual([flow[receiver].received, flow[receiver].corruptAt], [bytes, undefined]);
+      });
+    }
+
+    for (const mostBulkBuffers of [0, 1, 128]) {
+      test(`bytes that wait for a slow reader stay as they are, with ${mostBulkBuffers} large buffers`, async () => {
+        await using stand = await RelayStand.open(sockets, { bulkBytes: MIB, mostBulkBuffers });
+        const [slow, other] = [await stand.flow(), await stand.flow()];
+        slow.server.expects = BYTES;
+        // In bulk transfer first, which is what large buffers are for; then in pieces that are small enough to be overlooked.
+        await Promise.all([slow.client.send(BYTES, 8 * MIB), slow.server.gets(8 * MIB)]);
+        slow.server.pause();
+        await slow.fill('client', BYTES);
+        const bytes = slow.client.sent + MIB;
+        const sent = slow.client.send(BYTES, MIB, () => 8 * KIB).then(() => slow.client.end());
+        other.server.expects = OTHER_BYTES;
+        await Promise.all([other.client.send(OTHER_BYTES, 8 * MIB), other.server.gets(8 * MIB)]);
+        await Promise.all([sent, slow.server.getsEnd()]);
+        assert.deepEqual([slow.server.received, slow.server.corruptAt], [bytes, undefined]);
+        assert.deepEqual([other.server.received, other.server.corruptAt], [8 * MIB, undefined]);
+      });
+    }
+
+    test('a small message that waits for a slow reader stays as it is', async () => {
+      await using stand = await RelayStand.open(sockets);
+      const [slow, other] = [await stand.flow(), await stand.flow()];
+      await slow.fill('client', BYTES, 2_000);
+      const bytes = slow.client.sent;
+      slow.client.end();
+      other.server.expects = OTHER_BYTES;
+      for (let sent = 0; sent < 20_000; sent += 2_000) {
+        await other.client.send(OTHER_BYTES, 2_000);
+        await other.server.gets(sent + 2_000);
+      }
+      slow.server.expects = BYTES;
+      await slow.server.getsEnd();
+      assert.deepEqual([slow.server.received, slow.server.corruptAt], [bytes, undefined]);
+      assert.equal(other.server.corruptAt, undefined);
+    });
+
+    test('many flows at once, of bulk and of small messages, keep their bytes apart', async () => {
+      await fc.assert(
+        fc.asyncProperty(
+          fc.constantFrom(0, 1, 2, 128),
+          fc.array(fc.tuple(load, load), { minLength: 1, maxLength: 10 }),
+          (mostBulkBuffers, flows) => relayAtOnce(sockets, mostBulkBuffers, flows),
+        ),
+        { numRuns: 12, endOnFailure: true },
+      );
+    });
+
+    test('fifty flows share two large buffers', async () => {
+      const bulk: Load = { messages: [500 * KIB, 10, 500 * KIB], pieces: 400 * KIB, pauses: true };
+      const talk: Load = { messages: [1, 200, 1, 3_000], pieces: 64 * KIB, pauses: false };
+      await relayAtOnce(
+        sockets,
+        2,
+        Array.from({ length: 50 }, (_, i): [Load, Load] => (i % 3 === 0 ? [talk, bulk] : [bulk, talk])),
+      );
+    });
+  });
+}
+
+test('a flow in bulk transfer has a large buffer, and gives it back after it was quiet', async (t) => {
+  let nowMs = 1_000_000;
+  t.mock.method(performance, 'now', () => nowMs);
+  await using stand = await RelayStand.open(onreadSockets, { bulkBytes: MIB, mostBulkBuffers: 1 });
+  const [first, second] = [await stand.flow(), await stand.flow()];
+  for (const { client, server } of [first, second]) {
+    server.expects = BYTES;
+    await Promise.all([client.send(BYTES, 8 * MIB), server.gets(8 * MIB)]);
+  }
+  assert.equal(stand.buffers.lent, 1);
+  let sent = 8 * MIB;
+  for (const [quietMs, lent] of [
+    [0, 1],
+    [900, 1],
+    [1_100, 0],
+  ] as const) {
+    nowMs += quietMs;
+    await first.client.send(BYTES, 10);
+    sent += 10;
+    await first.server.gets(sent);
+    assert.equal(stand.buffers.lent, lent, `after ${quietMs} ms`);
+  }
+  // Now the other one may have it.
+  await Promise.all([second.client.send(BYTES, 8 * MIB), second.server.gets(16 * MIB)]);
+  assert.equal(stand.buffers.lent, 1);
+  await Promise.all([first.client.send(BYTES, 8 * MIB), first.server.gets(sent + 8 * MIB)]);
+  assert.deepEqual([first.server.corruptAt, second.server.corruptAt], [undefined, undefined]);
+});
+
+/** Resolves when a sender has not got rid of anything for a while. */
+async function stops(sender: Peer): Promise<void> {
+  let [sent, since] = [0, Date.now()];
+  await eventually(
+    () => {
+      if (sender.sent !== sent) [sent, since] = [sender.sent, Date.now()];
+      return sent > 0 && Date.now() - since > 300;
+    },
+    () => 'the sender goes on',
+  );
+}
+
+/** Bytes that the relay has read and no kernel has taken. */
+function heldFor(flow: Flow, receiver: 'client' | 'server'): number {
+  return (
+    (flow.inner[receiver]?.writableLength ?? 0) +
+    (flow.inner[receiver === 'client' ? 'server' : 'client']?.readableLength ?? 0)
+  );
+}

@@ -1,0 +1,185 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { eventSockets, onreadSockets } from '../../../src/proxy/sockets.ts';
+import { Pattern } from '../../support/peer.ts';
+import { eventually, RelayStand, type Flow } from '../../support/relay-stand.ts';
+
+const MIB = 1 << 20;
+const BYTES = new Pattern(3);
+/** More than all the kernel's buffers on the way hold. */
+const ENDLESS = 1 << 30;
+
+/** Who resets, who is to hear of it, and the letter that tells of it. */
+const RESETTERS = [
+  { who: 'client', other: 'server', letter: 'C' },
+  { who: 'server', other: 'client', letter: 'S' },
+] as const;
+
+/** Sends until nobody takes any more. Resolves when the relay has stopped reading the sender. */
+async function jam(flow: Flow, sender: 'client' | 'server', bytes = ENDLESS): Promise<void> {
+  void flow[sender].send(BYTES, bytes).then(() => flow[sender].end());
+  const receiver = flow.inner[sender === 'client' ? 'server' : 'client'];
+  await eventually(
+    () => (receiver?.writableLength ?? 0) > 0,
+    () => `the relay goes on taking from the ${sender}`,
+  );
+}
+
+for (const sockets of [onreadSockets, eventSockets]) {
+  describe(`with ${sockets.name} sockets`, () => {
+    for (const { who, other, letter } of RESETTERS) {
+      test(`a reset by the ${who} right after the join resets the ${other}`, async () => {
+        await using stand = await RelayStand.open(sockets);
+        const flow = await stand.flow();
+        flow[who].reset();
+        assert.equal(await flow[other].isClosed(), 'ECONNRESET');
+        await flow.endsAs(`${letter}D`);
+      });
+
+      test(`a reset by the ${who} amid data both ways resets the ${other}`, async () => {
+        await using stand = await RelayStand.open(sockets);
+        const flow = await stand.flow();
+        void flow.client.send(BYTES, ENDLESS);
+        void flow.server.send(BYTES, ENDLESS);
+        await Promise.all([flow.client.gets(MIB), flow.server.gets(MIB)]);
+        flow[who].reset();
+        assert.match(String(await flow[other].isClosed()), /^(ECONNRESET|EPIPE)$/);
+        await flow.endsAs(`${letter}D`);
+      });
+
+      test(`a reset by a ${who} that does not read what the ${other} sends resets the ${other}`, async () => {
+        await using stand = await RelayStand.open(sockets);
+        const flow = await stand.flow();
+        await jam(flow, other);
+        flow[who].reset();
+        assert.match(String(await flow[other].isClosed()), /^(ECONNRESET|EPIPE)$/);
+        await flow.endsAs(`${letter}D`);
+      });
+
+      test(`a reset by a ${who} is seen by a ${other} that had not read, when it reads on`, async () => {
+        await using stand = await RelayStand.open(sockets);
+        const flow = await stand.flow();
+        await jam(flow, who);
+        // The relay does not read the sender now: it cannot see the reset until it does, or writes.
+        flow[who].reset();
+        assert.equal(await flow[other].isClosed(), 'ECONNRESET');
+        await flow.endsAs(`${letter}D`);
+      });
+
+      test(`a reset by a ${who} is seen by a ${other} that does not read, when it writes`, async () => {
+        await using stand = await RelayStand.open(sockets);
+        const flow = await stand.flow();
+        await jam(flow, who);
+        flow[who].reset();
+        await flow[other].send(BYTES, 1);
+        await flow.endsAs(`${letter}D`);
+        assert.match(String(await flow[other].isClosed()), /^(ECONNRESET|EPIPE)$/);
+      });
+
+      test(`a reset by a ${who} with both directions jammed is seen when the ${other} reads on`, async () => {
+        await using stand = await RelayStand.open(sockets);
+        const flow = await stand.flow();
+        await Promise.all([jam(flow, who), jam(flow, other)]);
+        flow[who].reset();
+        assert.match(String(await flow[other].isClosed()), /^(ECONNRESET|EPIPE)$/);
+        await flow.endsAs(`${letter}D`);
+      });
+
+      test(`a reset by a ${who} right behind its bytes, while bytes wait for it, is no end to the ${other}`, async () => {
+        await using stand = await RelayStand.open(sockets);
+        const flow = await stand.flow();
+        await flow.fill(other, BYTES);
+        flow[who].socket.write('unread');
+        flow[who].reset();
+        assert.match(String(await flow[other].isClosed()), /^(ECONNRESET|EPIPE)$/);
+        assert.ok(!flow[other].ended);
+        await flow.endsAs(`${letter}D`);
+      });
+
+      test(`a reset by the ${who} after the ${other} has finished resets the ${other}`, async () => {
+        await using stand = await RelayStand.open(sockets);
+        const flow = await stand.flow();
+        flow[other].end();
+        await flow[who].getsEnd();
+        flow[who].reset();
+        assert.equal(await flow[other].isClosed(), 'ECONNRESET');
+        // With the server's end its last bytes are on their way: HAProxy's L.
+        await flow.endsAs(other === 'server' ? 'CL' : 'SD');
+      });
+
+      test(`a reset by the ${who} after it has finished is seen when the ${other} writes`, async () => {
+        await using stand = await RelayStand.open(sockets);
+        const flow = await stand.flow();
+        flow[who].end();
+        await flow[other].getsEnd();
+        flow[who].reset();
+        void flow[other].send(BYTES, ENDLESS);
+        assert.match(String(await flow[other].isClosed()), /^(ECONNRESET|EPIPE)$/);
+        await flow.endsAs(who === 'server' ? 'SL' : 'CD');
+      });
+
+      test(`a slow ${other} gets all that the ${who} sent, when the ${who} finishes and then resets`, async () => {
+        await using stand = await RelayStand.open(sockets);
+        const flow = await stand.flow();
+        const inner = flow.inner[other];
+        flow[other].expects = BYTES;
+        await jam(flow, who, 32 * MIB);
+        // Reads on just until the relay has seen the end behind the bytes.
+        flow[other].read();
+        await eventually(
+          () => inner?.writableEnded === true,
+          () => 'the relay does not see the end',
+        );
+        flow[other].pause();
+        flow[who].reset();
+        await flow[other].send(BYTES, 1);
+        await flow[other].getsEnd();
+        assert.deepEqual([flow[other].received, flow[other].corruptAt], [32 * MIB, undefined]);
+        flow[other].end();
+        assert.match(await flow.ended, who === 'client' ? /^(CD|--)$/ : /^(SL|--)$/);
+      });
+    }
+
+    test('a socket that fails in the tick of its end leaves nothing behind', async () => {
+      await using stand = await RelayStand.open(sockets);
+      for (const code of ['ECONNRESET', 'ETIMEDOUT']) {
+        const flow = await stand.flow();
+        const { client } = flow.inner;
+        client.once('end', () => client.destroy(Object.assign(new Error(code), { code })));
+        flow.client.end();
+        await flow.endsAs('CD');
+        flow.server.read();
+        await eventually(
+          () => flow.server.ended || flow.server.error === 'ECONNRESET',
+          () => 'the server is not told',
+        );
+      }
+    });
+
+    test('a client that resets before its server is there is told of at once, and never joined', async () => {
+      await using stand = await RelayStand.open(sockets);
+      for (const bytes of [0, 10_000]) {
+        const flow = await stand.arrive();
+        await flow.client.send(BYTES, bytes);
+        const lost = new Promise<void>((resolve) => flow.relay.onClientLost(resolve));
+        flow.client.reset();
+        await lost;
+        assert.equal(flow.relay.end, 'CR');
+        await flow.join();
+        assert.equal(await flow.ended, 'CR');
+        await flow.server.getsEnd();
+      }
+    });
+
+    test('a client that is turned away sees a reset', async () => {
+      await using stand = await RelayStand.open(sockets);
+      for (const bytes of [0, 100_000]) {
+        const flow = await stand.arrive();
+        await flow.client.send(BYTES, bytes);
+        flow.relay.refuse('SC');
+        assert.equal(flow.relay.end, 'SC');
+        assert.equal(await flow.client.isClosed(), 'ECONNRESET');
+      }
+    });
+  });
+}

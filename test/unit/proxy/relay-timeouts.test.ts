@@ -1,0 +1,190 @@
+import assert from 'node:assert/strict';
+import { describe, test, type TestContext } from 'node:test';
+import { eventSockets, onreadSockets } from '../../../src/proxy/sockets.ts';
+import { Pattern } from '../../support/peer.ts';
+import { eventually, RelayStand, type Flow } from '../../support/relay-stand.ts';
+
+const BYTES = new Pattern(4);
+const ENDLESS = 1 << 30;
+const TIMEOUTS = { idle: 10_000, halfClosed: 2_000 };
+
+/** A clock that stands still, and moves when it is told to. */
+class Clock {
+  nowMs = 1_000_000;
+
+  constructor(t: TestContext) {
+    t.mock.method(performance, 'now', () => this.nowMs);
+  }
+
+  sweep(flow: Flow, afterMs: number): void {
+    this.nowMs += afterMs;
+    flow.relay.checkIdle(this.nowMs, TIMEOUTS);
+  }
+}
+
+/** How many bytes wait in the relay for a peer to read. */
+function waiting(flow: Flow, peer: 'client' | 'server'): number {
+  const { _handle: handle } = flow.inner[peer] as unknown as { _handle: { writeQueueSize: number } | null };
+  return handle?.writeQueueSize ?? 0;
+}
+
+/** What the kernel at that peer has taken from the relay. */
+function moved(flow: Flow, peer: 'client' | 'server'): number {
+  return (peer === 'client' ? flow.relay.bytesOut : flow.relay.bytesIn) - waiting(flow, peer);
+}
+
+for (const sockets of [onreadSockets, eventSockets]) {
+  describe(`with ${sockets.name} sockets`, () => {
+    test('a connection on which nothing moves is ended when the idle timeout is over, and not before', async (t) => {
+      const clock = new Clock(t);
+      await using stand = await RelayStand.open(sockets);
+      const flow = await stand.flow();
+      clock.sweep(flow, 9_999);
+      assert.equal(flow.relay.end, undefined);
+      clock.sweep(flow, 1);
+      await flow.endsAs('cD');
+      await Promise.all([flow.client.getsEnd(), flow.server.getsEnd()]);
+    });
+
+    test('bytes in either direction begin the idle time anew', async (t) => {
+      const clock = new Clock(t);
+      await using stand = await RelayStand.open(sockets);
+      const flow = await stand.flow();
+      clock.sweep(flow, 6_000);
+      await flow.client.send(BYTES, 1);
+      await flow.server.gets(1);
+      clock.sweep(flow, 6_000);
+      await flow.server.send(BYTES, 1);
+      await flow.client.gets(1);
+      clock.sweep(flow, 6_000);
+      clock.sweep(flow, 9_999);
+      assert.equal(flow.relay.end, undefined);
+      clock.sweep(flow, 1);
+      await flow.endsAs('cD');
+    });
+
+    test('the server is who is idle when the client spoke last', async (t) => {
+      const clock = new Clock(t);
+      await using stand = await RelayStand.open(sockets);
+      const flow = await stand.flow();
+      clock.sweep(flow, 1_000);
+      await flow.client.send(BYTES, 1);
+      await flow.server.gets(1);
+      clock.sweep(flow, 1_000);
+      clock.sweep(flow, 10_000);
+      await flow.endsAs('sD');
+    });
+
+    test('the time that it takes to find a server is not idle time', async (t) => {
+      const clock = new Clock(t);
+      await using stand = await RelayStand.open(sockets);
+      const flow = await stand.arrive();
+      clock.sweep(flow, 15_000);
+      await flow.join();
+      clock.sweep(flow, 1);
+      assert.equal(flow.relay.end, undefined);
+      clock.sweep(flow, 10_000);
+      await flow.endsAs('cD');
+    });
+
+    test('once one side has finished the shorter timeout holds, and the other side is who is waited for', async (t) => {
+      const clock = new Clock(t);
+      await using stand = await RelayStand.open(sockets);
+      for (const [first, second, end] of [
+        ['client', 'server', 'sD'],
+        ['server', 'client', 'cL'],
+      ] as const) {
+        const flow = await stand.flow();
+        clock.sweep(flow, 5_000);
+        flow[first].end();
+        await flow[second].getsEnd();
+        clock.sweep(flow, 1_999);
+        await flow[second].send(BYTES, 1);
+        await flow[first].gets(1);
+        // The time begins with the sweep that sees it.
+        clock.sweep(flow, 1_999);
+        clock.sweep(flow, 1_999);
+        assert.equal(flow.relay.end, undefined);
+        clock.sweep(flow, 1);
+        await flow.endsAs(end);
+      }
+    });
+
+    for (const [sender, receiver, end] of [
+      ['client', 'server', 'sD'],
+      ['server', 'client', 'cD'],
+    ] as const) {
+      test(`a ${receiver} that reads slowly is not idle, one that stops is`, async (t) => {
+        const clock = new Clock(t);
+        await using stand = await RelayStand.open(sockets);
+        const flow = await stand.flow();
+        // The one that does not read has even finished sending: it is still who is waited for.
+        flow[receiver].end();
+        await flow[sender].getsEnd();
+        void flow[sender].send(BYTES, ENDLESS);
+        await eventually(
+          () => waiting(flow, receiver) > 0,
+          () => 'nothing waits',
+        );
+        clock.sweep(flow, 1_999);
+        for (let round = 0; round < 5; round++) {
+          const before = moved(flow, receiver);
+          await readOn(flow, receiver, () => moved(flow, receiver) !== before);
+          clock.sweep(flow, 1_999);
+          assert.equal(flow.relay.end, undefined);
+        }
+        await standsStill(() => moved(flow, receiver));
+        clock.sweep(flow, 1);
+        clock.sweep(flow, 2_000);
+        await flow.endsAs(receiver === 'client' ? end : 'sL');
+      });
+    }
+
+    test('ending it from outside closes both sides, while bytes wait as well', async () => {
+      await using stand = await RelayStand.open(sockets);
+      for (const busy of [false, true]) {
+        const flow = await stand.flow();
+        if (busy) {
+          void flow.client.send(BYTES, ENDLESS);
+          void flow.server.send(BYTES, ENDLESS);
+          await eventually(
+            () => waiting(flow, 'client') > 0 && waiting(flow, 'server') > 0,
+            () => 'nothing waits',
+          );
+        }
+        flow.relay.close('KD');
+        flow.relay.close('cD');
+        await flow.endsAs('KD');
+        await Promise.all([gone(flow, 'client'), gone(flow, 'server')]);
+      }
+    });
+  });
+}
+
+async function gone(flow: Flow, peer: 'client' | 'server'): Promise<void> {
+  flow[peer].read();
+  await eventually(
+    () => flow[peer].ended || flow[peer].closed,
+    () => `the ${peer} is left`,
+  );
+}
+
+/** Lets a peer read until something is seen. */
+async function readOn(flow: Flow, peer: 'client' | 'server', look: () => boolean): Promise<void> {
+  flow[peer].read();
+  await eventually(look, () => 'nothing moves');
+  flow[peer].pause();
+}
+
+/** Waits until what the kernel may still take has been taken. */
+async function standsStill(look: () => number): Promise<void> {
+  let [last, since] = [look(), Date.now()];
+  await eventually(
+    () => {
+      const now = look();
+      if (now !== last) [last, since] = [now, Date.now()];
+      return Date.now() - since > 300;
+    },
+    () => 'it goes on moving',
+  );
+}

@@ -1,0 +1,260 @@
+import assert from 'node:assert/strict';
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { monitorEventLoopDelay } from 'node:perf_hooks';
+import { test } from 'node:test';
+import * as fc from 'fast-check';
+import type { BackendConfig } from '../../src/config/schema.ts';
+import { Backend } from '../../src/pool/backend.ts';
+import { StickTable } from '../../src/pool/stick-table.ts';
+import { restoreState, saveState } from '../../src/state.ts';
+import { ConfigFile, temporaryFolder } from '../support/config-file.ts';
+
+const configFile = new ConfigFile();
+const folder = temporaryFolder();
+const MANY = 200_000;
+
+/** A backend `b` with servers s1 to s4 that is never started. */
+function backend(more = ''): Backend {
+  const servers = [1, 2, 3, 4].map((i) => `      s${i}: 127.0.0.1:${i}\n`).join('');
+  const { backends } = configFile.config(
+    `frontends: { f: { bind: "*:443", backend: b } }\nbackends:\n  b:\n${more}    servers:\n${servers}`,
+  );
+  const silent = { serverChanged() {}, adminChanged() {}, serverChecked() {}, serverCame() {}, serverLeft() {} };
+  return new Backend('b', backends['b'] as BackendConfig, silent);
+}
+
+const clientOf = (i: number): string => `10.${(i >> 16) & 255}.${(i >> 8) & 255}.${i & 255}`;
+
+function bindMany(full: Backend): void {
+  const { table, servers } = full;
+  for (let i = 0; i < MANY; i++) {
+    table!.open(clientOf(i));
+    table!.bind(clientOf(i), servers[(i * 7) % 4]!);
+    table!.close(clientOf(i));
+  }
+}
+
+test('200 000 bindings are saved a few at a time, and come back whole', { timeout: 300_000 }, async (t) => {
+  const [before, after] = [backend(), backend()];
+  bindMany(before);
+  const file = join(folder, 'many');
+  let turns = 0;
+  let saving = true;
+  const turn = (): void => {
+    turns++;
+    if (saving) setImmediate(turn);
+  };
+  setImmediate(turn);
+  const delays = monitorEventLoopDelay({ resolution: 1 });
+  delays.enable();
+  const startedMs = performance.now();
+  await saveState(file, [before]);
+  const savedMs = performance.now() - startedMs;
+  delays.disable();
+  saving = false;
+  const restored = await restoreState(file, [after]);
+  t.diagnostic(
+    `saved in ${savedMs.toFixed()} ms, ${turns} turns of the loop; held at most ${(delays.max / 1e6).toFixed(1)} ms, ` +
+      `p99 ${(delays.percentile(99) / 1e6).toFixed(1)} ms; restored in ${(performance.now() - startedMs - savedMs).toFixed()} ms`,
+  );
+  assert.ok(turns >= MANY / 1_000, `the loop turned ${turns} times`);
+  assert.deepEqual(restored, { kind: 'restored', bindings: MANY, states: 0 });
+  assert.equal(after.table!.entries, MANY);
+  for (let i = 0; i < MANY; i += 997) {
+    assert.equal(after.table!.peek(clientOf(i))?.server.name, before.servers[(i * 7) % 4]!.name);
+  }
+  for (const [i, server] of after.servers.entries()) {
+    assert.equal(after.table!.entriesOf(server), before.table!.entriesOf(before.servers[i]!));
+  }
+});
+
+test('what changes while it is saved may be in the file or not, and the file is whole', async () => {
+  const [before, after] = [backend(), backend()];
+  for (let i = 0; i < 5_000; i++) {
+    before.table!.open(clientOf(i));
+    before.table!.bind(clientOf(i), before.servers[i % 4]!);
+    if (i % 5 > 0) before.table!.close(clientOf(i));
+  }
+  let saving = true;
+  let next = 5_000;
+  const churn = (): void => {
+    if (!saving) return;
+    for (let i = 0; i < 20; i++, next++) {
+      // New ones come, old ones come back and leave again, open ones go.
+      for (const client of [clientOf(next), clientOf(next % 4_999)]) {
+        before.table!.open(client);
+        if (!before.table!.match(client)) before.table!.bind(client, before.servers[0]!);
+        before.table!.close(client);
+      }
+    }
+    setImmediate(churn);
+  };
+  setImmediate(churn);
+  const file = join(folder, 'changing');
+  await saveState(file, [before]);
+  saving = false;
+  assert.equal((await restoreState(file, [after])).kind, 'restored');
+  for (let i = 0; i < 5_000; i++) {
+    assert.equal(after.table!.peek(clientOf(i))?.server.name, `s${1 + (i % 4)}`, clientOf(i));
+  }
+});
+
+test('states, homes and the order of use come back', async () => {
+  const failback = '    stickTable: { failback: return, size: 3 }\n';
+  const [before, after] = [backend(failback), backend(failback)];
+  const [s1, s2] = before.servers;
+  for (const client of ['a', 'b', 'c']) {
+    before.table!.open(client);
+    before.table!.bind(client, s1!);
+    if (client === 'b') before.table!.bind(client, s2!);
+    before.table!.close(client);
+  }
+  before.table!.open('a');
+  before.table!.close('a');
+  before.servers[2]!.setAdmin('maint');
+  before.servers[3]!.setAdmin('drain');
+  const file = join(folder, 'homes');
+  await saveState(file, [before]);
+  assert.deepEqual(await restoreState(file, [after]), { kind: 'restored', bindings: 3, states: 2 });
+  assert.deepEqual(
+    after.servers.map(({ admin }) => admin),
+    ['ready', 'ready', 'maint', 'drain'],
+  );
+  assert.equal(after.table!.home('b'), after.servers[0]);
+  for (const client of ['d', 'e']) {
+    after.table!.open(client);
+    after.table!.bind(client, after.servers[0]!);
+    after.table!.close(client);
+  }
+  assert.deepEqual(
+    ['a', 'b', 'c', 'd', 'e'].map((client) => after.table!.peek(client) !== undefined),
+    [true, false, false, true, true],
+  );
+});
+
+const HEAD = `{"format":"berth state 1","savedAt":${Date.now()}}`;
+const LINE = '{"backend":"b","server":"s1","client":"a","ms":1000}';
+const FOREIGN: Record<string, string | Buffer> = {
+  'is empty': '',
+  'is a head alone': `${HEAD}\n`,
+  'is torn between two lines': `${HEAD}\n${LINE}\n`,
+  'is torn in its last line': `${HEAD}\n${LINE}\n{"lin`,
+  'lacks a line': `${HEAD}\n${LINE}\n{"lines":2}\n`,
+  'goes on after its end': `${HEAD}\n${LINE}\n{"lines":1}\n${LINE}\n`,
+  'is of another version': `${HEAD.replace('state 1', 'state 2')}\n{"lines":0}\n`,
+  'has a line of another kind': `${HEAD}\n{"backend":"b","server":"s1","client":5,"ms":1}\n{"lines":1}\n`,
+  'has a state that is none': `${HEAD}\n{"backend":"b","server":"s1","state":"tired"}\n{"lines":1}\n`,
+  'is JSON of something else': '{"a":1}\n{"lines":0}\n',
+  'is no JSON': 'frontends: {}\n',
+  'is no text': Buffer.from(Array.from({ length: 5_000 }, (_, i) => (i * 7) & 255)),
+};
+
+test('a file that is torn or not ours is set aside as it is', async (t) => {
+  for (const [what, content] of Object.entries(FOREIGN)) {
+    await t.test(what, async () => {
+      const file = join(folder, what.replaceAll(' ', '-'));
+      writeFileSync(file, content);
+      const after = backend();
+      const restored = await restoreState(file, [after]);
+      assert.equal(restored.kind, 'unreadable');
+      assert.match(restored.kind === 'unreadable' ? restored.reason : '', new RegExp(`; it is kept as ${file}.bad$`));
+      assert.deepEqual(readFileSync(`${file}.bad`), Buffer.from(content));
+      assert.ok(!readdirSync(folder).includes(what.replaceAll(' ', '-')));
+      assert.equal(after.table!.entries, 0, 'nothing of it was taken');
+    });
+  }
+});
+
+test('no file is no state', async () => {
+  assert.deepEqual(await restoreState(join(folder, 'none'), [backend()]), { kind: 'none' });
+});
+
+type Step = { do: 'visit' | 'wait' | 'change' | 'carry'; client: string; ms: number; size: number; expireMs: number };
+const step: fc.Arbitrary<Step> = fc.record({
+  do: fc.constantFrom('visit', 'visit', 'visit', 'wait', 'wait', 'change', 'carry'),
+  client: fc.constantFrom('a', 'b', 'c', 'd', 'e', 'f'),
+  ms: fc.constantFrom(1, 10, 40, 99),
+  size: fc.constantFrom(1, 2, 4, 100),
+  expireMs: fc.constantFrom(50, 100, 200),
+});
+
+test('whatever is changed or carried over to another table, bindings are what a simple list says', () => {
+  type Server = { name: string };
+  const servers: Server[] = [{ name: 's0' }, { name: 's1' }];
+  fc.assert(
+    fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
+      let now = 1;
+      let [size, expireMs] = [4, 100];
+      let table = new StickTable<Server>({ size, expireMs, now: () => now });
+      /** The least recently used first. */
+      let model: { client: string; server: Server; since: number }[] = [];
+      const trim = (): void => {
+        model = model.filter(({ since }) => now - since <= expireMs);
+        model = model.slice(Math.max(0, model.length - size));
+      };
+      for (const [i, { do: what, client, ms, ...options }] of steps.entries()) {
+        if (what === 'wait') now += ms;
+        table.expire();
+        trim();
+        if (what === 'visit') {
+          const server = model.find((one) => one.client === client)?.server ?? servers[i % 2]!;
+          table.open(client);
+          if (!table.match(client)) table.bind(client, server);
+          table.close(client);
+          model = [...model.filter((one) => one.client !== client), { client, server, since: now }];
+        } else if (what === 'change') {
+          ({ size, expireMs } = options);
+          table.change({ size, expireMs });
+        } else if (what === 'carry') {
+          // As over a restart: another table, and a clock that begins elsewhere.
+          const kept = [...table.bindings()];
+          // One with no time left is not worth carrying.
+          model = model.filter(({ since }) => now - since < expireMs);
+          for (const one of model) one.since += 1_000;
+          now += 1_000;
+          table = new StickTable<Server>({ size, expireMs, now: () => now });
+          for (const binding of kept) assert.equal(table.restore(binding), binding.remainingMs > 0);
+        }
+        trim();
+        assert.deepEqual(
+          [...table.bindings()],
+          model.map(({ client: of, server, since }) => ({
+            client: of,
+            server,
+            home: undefined,
+            remainingMs: expireMs - (now - since),
+          })),
+        );
+        assert.equal(table.entries, model.length);
+        for (const server of servers) {
+          assert.equal(table.entriesOf(server), model.filter((one) => one.server === server).length);
+        }
+      }
+    }),
+    { numRuns: 1_000 },
+  );
+});
+
+test('a file that the system does not let us read is left where it is', async () => {
+  // Opening it goes well, reading it does not.
+  const directory = join(folder, 'directory');
+  mkdirSync(directory);
+  const said = await restoreState(directory, [backend()]);
+  assert.equal(said.kind, 'unread');
+  assert.match(said.kind === 'unread' ? said.reason : '', /EISDIR/);
+  assert.deepEqual(
+    readdirSync(folder).filter((name) => name.startsWith('directory')),
+    ['directory'],
+  );
+});
+
+test('a save that cannot take the place of the file leaves nothing behind', async () => {
+  const directory = join(folder, 'in-the-way');
+  mkdirSync(directory);
+  await assert.rejects(saveState(directory, [backend()]), { code: 'EISDIR' });
+  assert.deepEqual(
+    readdirSync(folder).filter((name) => name.startsWith('in-the-way')),
+    ['in-the-way'],
+  );
+});
