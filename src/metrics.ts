@@ -73,9 +73,7 @@ export class Metrics {
     const each = (samples: (server: Server, labels: Labels, backend: Backend) => readonly Sample[]): Read => {
       return () =>
         this.#view.backends.flatMap((backend) =>
-          backend.servers.flatMap((server) =>
-            samples(server, { backend: backend.name, server: server.name }, backend),
-          ),
+          backend.servers.flatMap((server) => samples(server, { backend: backend.name, server: server.name }, backend)),
         );
     };
     const one = (read: (server: Server, backend: Backend) => number | undefined): Read =>

@@ -12,12 +12,9 @@ import { eventSockets, onreadSockets, probeOnread } from '../proxy/relay/sockets
 export async function run(config: Config, file: string): Promise<number> {
   const log = openLog(config.log);
   const probing = probeOnread();
-  let running: Balancer | undefined;
-  let reloadWanted = false;
-  process.on('SIGHUP', () => {
-    if (running) void running.reload();
-    else reloadWanted = true;
-  });
+  let hangUps = 0;
+  const early = (): void => void hangUps++;
+  process.on('SIGHUP', early);
   const fast = await probing;
   if (!fast) log.warn('this Node cannot read sockets into buffers of ours; relaying the slower way');
   const balancer = new Balancer(config, log, fast ? onreadSockets : eventSockets, () => loadConfig(file));
@@ -26,9 +23,10 @@ export async function run(config: Config, file: string): Promise<number> {
       process.on(signal, () => void balancer.stop(signal).then(resolve));
     }
   });
+  process.off('SIGHUP', early).on('SIGHUP', () => void balancer.reload());
   const starting = balancer.start();
-  running = balancer;
-  if (reloadWanted) void balancer.reload();
+  // One that came before there was a balancer is answered after the start, too.
+  if (hangUps > 0) void balancer.reload();
   try {
     // A signal need not wait for names that do not resolve.
     await Promise.race([starting, stopped]);

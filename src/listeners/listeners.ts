@@ -56,7 +56,8 @@ export class Listeners {
     for (const place of places) {
       const key = keyOf(place);
       try {
-        const listener = this.#open.get(key) ?? wanted.get(key) ?? (await this.#listen(place, parking, frontends, added));
+        const listener =
+          this.#open.get(key) ?? wanted.get(key) ?? (await this.#listen(place, parking, frontends, added));
         wanted.set(key, listener);
       } catch (error) {
         if (error instanceof StartError && place.optional === true) missing.push(error);

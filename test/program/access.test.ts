@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { networkInterfaces } from 'node:os';
 import { test } from 'node:test';
 import * as fc from 'fast-check';
-import { Access, type AccessRules } from '../../src/proxy/access.ts';
+import { Access, accessRules } from '../../src/proxy/admission/access.ts';
 import { buildProxyHeader } from '../../src/pool/proxy-protocol.ts';
 import { oneBackend, start } from '../support/berth.ts';
 import { Client, visit } from '../support/clients.ts';
@@ -13,18 +13,42 @@ import { refusing, serve } from '../support/servers.ts';
 const NO_IPV6 = Object.values(networkInterfaces()).some((all) => all?.some(({ address }) => address === '::1'))
   ? false
   : 'this machine has no ::1';
-const OPEN: AccessRules = { allow: [], deny: [], perSource: { connections: 0, rate: { count: 0, windowMs: 10_000 } } };
-const rate = (count: number, windowMs = 10_000): AccessRules => ({
+type Rules = Parameters<typeof accessRules>[0];
+const OPEN: Rules = { allow: [], deny: [], perSource: { connections: 0, rate: { count: 0, windowMs: 10_000 } } };
+const rate = (count: number, windowMs = 10_000): Rules => ({
   ...OPEN,
   perSource: { connections: 0, rate: { count, windowMs } },
 });
-const connections = (most: number): AccessRules => ({ ...OPEN, perSource: { ...OPEN.perSource, connections: most } });
+const connections = (most: number): Rules => ({ ...OPEN, perSource: { ...OPEN.perSource, connections: most } });
 const refused = (reason: string): string => `berth_frontend_refused_total{frontend="f",reason="${reason}"}`;
 const frontend = (rules: string, address: string, bind = '"127.0.0.1:0"'): string =>
   oneBackend([address], 'healthCheck: false\nretries: 0', '', bind).replace(
     'backend: b',
     `backend: b\n${rules.replaceAll(/^/gm, '    ')}`,
   );
+
+/** Rules that may change, and who has come in under them. */
+class Gate {
+  readonly #access: Access;
+  #rules: ReturnType<typeof accessRules>;
+
+  constructor(rules: Rules, now?: () => number) {
+    this.#access = new Access(now);
+    this.#rules = accessRules(rules);
+  }
+
+  apply(rules: Rules): void {
+    this.#rules = accessRules(rules);
+  }
+
+  admit(address: string): string | undefined {
+    return this.#access.admit(this.#rules, address);
+  }
+
+  leave(address: string): void {
+    this.#access.leave(address);
+  }
+}
 
 /** The bits of an address, as a number. */
 function bits(address: string): bigint {
@@ -50,7 +74,7 @@ for (const [family, address, width] of [
 ] as const) {
   test(`an ${family} network is the addresses that share its first bits, and no other`, () => {
     const near = fc.tuple(address, fc.integer({ min: 0, max: width }), fc.integer({ min: 0, max: width - 1 }));
-    const access = new Access(OPEN);
+    const access = new Gate(OPEN);
     fc.assert(
       fc.property(near, address, ([network, prefix, flipped], far) => {
         access.apply({ ...OPEN, deny: [`${network}/${prefix}`] });
@@ -73,7 +97,7 @@ for (const [family, address, width] of [
 }
 
 test('deny wins over allow, and an empty allow is everyone', () => {
-  const access = new Access({
+  const access = new Gate({
     ...OPEN,
     allow: ['10.0.0.0/8', '2001:db8::/32'],
     deny: ['10.6.0.0/16', '2001:db8:6::1'],
@@ -85,9 +109,9 @@ test('deny wins over allow, and an empty allow is everyone', () => {
 });
 
 test('IPv4 addresses are not in ::/0, but are in the part of it that maps them', () => {
-  assert.equal(new Access({ ...OPEN, deny: ['::/0'] }).admit('10.0.0.1'), undefined);
-  assert.equal(new Access({ ...OPEN, allow: ['::/0'] }).admit('10.0.0.1'), 'not_allowed');
-  const access = new Access({ ...OPEN, deny: ['::ffff:10.0.0.0/104', '::ffff:192.0.2.1'] });
+  assert.equal(new Gate({ ...OPEN, deny: ['::/0'] }).admit('10.0.0.1'), undefined);
+  assert.equal(new Gate({ ...OPEN, allow: ['::/0'] }).admit('10.0.0.1'), 'not_allowed');
+  const access = new Gate({ ...OPEN, deny: ['::ffff:10.0.0.0/104', '::ffff:192.0.2.1'] });
   assert.deepEqual([access.admit('10.9.9.9'), access.admit('192.0.2.1')], ['denied', 'denied']);
   assert.deepEqual(
     [access.admit('11.0.0.0'), access.admit('192.0.2.2'), access.admit('::1')],
@@ -96,7 +120,7 @@ test('IPv4 addresses are not in ::/0, but are in the part of it that maps them',
 });
 
 test('an IPv6 source is a /64, an IPv4 source an address', () => {
-  const access = new Access(connections(1));
+  const access = new Gate(connections(1));
   assert.equal(access.admit('2001:db8:0:1::1'), undefined);
   assert.equal(access.admit('2001:db8:0:1:ffff::2'), 'source_connections');
   assert.equal(access.admit('2001:db8:0:2::1'), undefined);
@@ -107,7 +131,7 @@ test('an IPv6 source is a /64, an IPv4 source an address', () => {
 
 test('a source may spend its rate at once, and has it back evenly within the window', () => {
   let now = 1_000_000;
-  const access = new Access(rate(4), () => now);
+  const access = new Gate(rate(4), () => now);
   const burst = (): number => {
     let admitted = 0;
     while (access.admit('10.0.0.1') === undefined) admitted++;
@@ -134,7 +158,7 @@ test('whenever a source comes, it is admitted no more often than its rate allows
       pauses,
       (count, windowMs, all) => {
         let now = 0;
-        const access = new Access(rate(count, windowMs), () => now);
+        const access = new Gate(rate(count, windowMs), () => now);
         const admitted: number[] = [];
         for (const pause of all) {
           now += pause;
@@ -154,7 +178,7 @@ test('whenever a source comes, it is admitted no more often than its rate allows
 });
 
 test('other rules count on from who is there and how often they came', () => {
-  const access = new Access(connections(3), () => 0);
+  const access = new Gate(connections(3), () => 0);
   for (let i = 0; i < 3; i++) assert.equal(access.admit('10.0.0.1'), undefined);
   access.apply(connections(4));
   assert.deepEqual([access.admit('10.0.0.1'), access.admit('10.0.0.1')], [undefined, 'source_connections']);
@@ -164,7 +188,7 @@ test('other rules count on from who is there and how often they came', () => {
   access.leave('10.0.0.1');
   assert.equal(access.admit('10.0.0.1'), undefined);
 
-  const often = new Access(rate(2), () => 0);
+  const often = new Gate(rate(2), () => 0);
   assert.deepEqual([often.admit('10.0.0.1'), often.admit('10.0.0.1')], [undefined, undefined]);
   often.apply({ ...rate(2), deny: ['10.0.0.9'] });
   assert.deepEqual([often.admit('10.0.0.1'), often.admit('10.0.0.9')], ['source_rate', 'denied']);

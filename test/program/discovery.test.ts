@@ -253,11 +253,11 @@ test('DNS is asked again after the interval, or after the time to live where tha
     asked++;
     return { ...(await answer()), unanswered: [] };
   };
-  const discovery = new Discovery(
+  const discovery: Discovery = new Discovery(
     { discover: 'dns', name: 'r.test', port: 5_000 },
     60_000,
-    ({ length }) => heard.push(length),
-    ask,
+    () => heard.push(discovery.found.length),
+    { ask },
   );
   const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
   answer = () => Promise.resolve({ endpoints, ttlSeconds: 30 });

@@ -4,7 +4,7 @@ import { spawnSync } from 'node:child_process';
 import { connect as connectTls } from 'node:tls';
 import { after, describe, test } from 'node:test';
 import * as fc from 'fast-check';
-import { parseClientHello } from '../../src/proxy/client-hello.ts';
+import { parseClientHello } from '../../src/proxy/admission/client-hello.ts';
 import { firstBytes, messageOf, records } from '../support/hellos.ts';
 import { openWorkspace } from '../support/processes.ts';
 

@@ -8,7 +8,7 @@ import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { connect as connectTls, type ConnectionOptions, type TLSSocket } from 'node:tls';
-import { parseClientHello } from '../../src/proxy/client-hello.ts';
+import { parseClientHello } from '../../src/proxy/admission/client-hello.ts';
 import { buildProxyHeader } from '../../src/pool/proxy-protocol.ts';
 import { start, type Berth } from '../support/berth.ts';
 import { within, type Client } from '../support/clients.ts';

@@ -1,7 +1,7 @@
 /** One end of a connection in a test's hands: it sends what can be checked, and checks what it gets. */
 import { createCipheriv } from 'node:crypto';
 import type { Socket } from 'node:net';
-import { reset } from '../../src/proxy/sockets.ts';
+import { reset } from '../../src/proxy/relay/sockets.ts';
 
 /** No test waits longer than this for something that should happen. */
 const PATIENCE_MS = 10_000;

@@ -1,8 +1,8 @@
 /** Servers whose checks and names a test answers by hand. */
-import { schema, type HealthCheckConfig, type ServerConfig } from '../../src/config/schema.ts';
+import { schema, type HealthCheckConfig } from '../../src/config/schema.ts';
 import type { ProbeResult } from '../../src/pool/probe.ts';
 import type { Lookup } from '../../src/pool/resolve.ts';
-import { Server } from '../../src/pool/server.ts';
+import { Server, type ServerTerms } from '../../src/pool/server.ts';
 
 type Options = {
   readonly address?: string;
@@ -24,14 +24,12 @@ export function testServer(name: string, options: Options = {}): TestServer {
     frontends: { f: { bind: '*:1', backend: 'b' } },
     backends: { b: { healthCheck, servers: { [name]: { address, ...server } } } },
   });
-  const { servers, healthCheck: check, resolveInterval } = backends['b']!;
+  const { servers, healthCheck: check, resolveInterval, sendProxy } = backends['b']!;
   const told: string[] = [];
   const made = new Server({
     backend: 'b',
     name,
-    config: servers[name] as ServerConfig & Server['config'],
-    healthCheck: check,
-    resolveIntervalMs: resolveInterval,
+    config: { sendProxy, resolveInterval, ...servers[name], healthCheck: check } as ServerTerms,
     observer: {
       serverChanged: ({ health }) => void told.push(health.up ? 'up' : health.reason),
       serverChecked() {},
@@ -42,6 +40,8 @@ export function testServer(name: string, options: Options = {}): TestServer {
     ...(lookup ? { lookup } : {}),
     probe: ({ host }) => probe?.(host) ?? new Promise(() => {}),
   });
+  // In force; it looks at nothing before its start.
+  made.enter();
   return Object.assign(made, { told });
 }
 

@@ -3,10 +3,12 @@ import assert from 'node:assert/strict';
 import { readdirSync } from 'node:fs';
 import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net';
 import { setTimeout as wait } from 'node:timers/promises';
-import { RelayBuffers, type BufferSizes } from '../../src/proxy/buffers.ts';
+import { RelayBuffers, type BufferSizes } from '../../src/proxy/relay/buffers.ts';
+import { Client } from '../../src/proxy/client.ts';
 import { dial } from '../../src/proxy/dial.ts';
-import { Relay, type End, type Joining } from '../../src/proxy/relay.ts';
-import type { Sockets } from '../../src/proxy/sockets.ts';
+import { endOf } from '../../src/proxy/record.ts';
+import { Relay } from '../../src/proxy/relay/relay.ts';
+import type { Sockets, Wire } from '../../src/proxy/relay/sockets.ts';
 import { Peer, type Pattern } from './peer.ts';
 
 const PATIENCE_MS = 20_000;
@@ -39,21 +41,24 @@ export class CountedBuffers extends RelayBuffers {
   }
 }
 
+type Stand = Pick<RelayStand, 'buffers' | 'sockets' | 'reach'>;
+
 /** A connection that has been accepted. After `join`, one that is relayed. */
 export class Flow {
   readonly client: Peer;
-  readonly relay: Relay;
-  /** The relay's own ends. */
+  /** The client as the proxy has it until its server is there. */
+  readonly waiting: Client;
+  /** The proxy's own ends. */
   readonly inner: { client: Socket; server: Socket | undefined };
-  readonly #reach: () => Promise<Peer>;
+  readonly #stand: Stand;
   #server: Peer | undefined;
-  #ended: Promise<End> | undefined;
+  #relay: Relay | undefined;
 
-  constructor(client: Peer, relay: Relay, inner: Flow['inner'], reach: () => Promise<Peer>) {
+  constructor(client: Peer, waiting: Client, stand: Stand) {
     this.client = client;
-    this.relay = relay;
-    this.inner = inner;
-    this.#reach = reach;
+    this.waiting = waiting;
+    this.inner = { client: waiting.wire.socket, server: undefined };
+    this.#stand = stand;
   }
 
   get server(): Peer {
@@ -61,20 +66,31 @@ export class Flow {
     return this.#server;
   }
 
-  get ended(): Promise<End> {
-    assert.ok(this.#ended);
-    return this.#ended;
+  get relay(): Relay {
+    assert.ok(this.#relay);
+    return this.#relay;
   }
 
-  async join(joining: Joining = {}): Promise<this> {
-    // As the proxy does: joined in the tick in which it has connected.
-    const { relay, inner } = this;
-    const accepted = this.#reach();
-    const socket = inner.server;
-    assert.ok(socket);
-    const dialled = await dial(socket, PATIENCE_MS).outcome;
+  /** How it ended, as a record has it; 'closed' where the relay was closed from outside. */
+  get ended(): Promise<string> {
+    return this.relay.ended.then((end) => (end.kind === 'closed' ? end.kind : endOf(end)));
+  }
+
+  /** The server is there; not so where the client was gone first. */
+  get isJoined(): boolean {
+    return this.#relay !== undefined;
+  }
+
+  /** As the proxy does: joined in the tick in which the server's socket has connected, if the client is still there. */
+  async join(header?: Buffer): Promise<this> {
+    const { buffers, sockets } = this.#stand;
+    const { wire, accepted } = this.#stand.reach();
+    this.inner.server = wire.socket;
+    const dialled = await dial(wire.socket, PATIENCE_MS, this.waiting.gone);
+    if (dialled.kind === 'abandoned') return this;
     assert.equal(dialled.kind, 'connected');
-    this.#ended = relay.join(socket, joining);
+    this.#relay = new Relay(this.waiting.wire, wire, sockets, buffers);
+    this.#relay.forward({ header, first: this.waiting.take(), finished: this.waiting.hasFinished });
     this.#server = await accepted;
     return this;
   }
@@ -90,7 +106,7 @@ export class Flow {
   }
 
   /** Asserts how it ended, and that the relay has let go of everything. */
-  async endsAs(end: End): Promise<void> {
+  async endsAs(end: string): Promise<void> {
     assert.equal(await this.ended, end);
     assert.ok(this.inner.client.closed && this.inner.server?.closed, 'both of its sockets are closed');
   }
@@ -111,27 +127,24 @@ class Meeting<T> {
   }
 }
 
-type Accepted = { readonly relay: Relay; readonly inner: Flow['inner'] };
-
 export class RelayStand implements AsyncDisposable {
   readonly buffers: CountedBuffers;
-  readonly #sockets: Sockets;
+  readonly sockets: Sockets;
   readonly #front: Server;
   readonly #back: Server;
-  readonly #accepted = new Meeting<Accepted>();
+  readonly #accepted = new Meeting<Client>();
   readonly #served = new Meeting<Peer>();
   readonly #opened: Socket[] = [];
   readonly #before = descriptors();
 
   private constructor(sockets: Sockets, sizes?: BufferSizes) {
-    this.#sockets = sockets;
+    this.sockets = sockets;
     this.buffers = new CountedBuffers(sizes);
     this.#front = createServer({ pauseOnConnect: true, allowHalfOpen: true, noDelay: true }, (socket) => {
       const port = socket.remotePort ?? 0;
-      const inner: Flow['inner'] = { client: socket, server: undefined };
-      const relay = new Relay(socket, this.#watching(inner), this.buffers);
-      this.#opened.push(inner.client);
-      this.#accepted.at(port).resolve({ relay, inner });
+      const client = new Client(socket, this.sockets, this.buffers);
+      this.#opened.push(client.wire.socket);
+      this.#accepted.at(port).resolve(client);
     });
     this.#back = createServer({ pauseOnConnect: true, allowHalfOpen: true, noDelay: true }, (socket) => {
       this.#opened.push(socket);
@@ -153,8 +166,7 @@ export class RelayStand implements AsyncDisposable {
     this.#opened.push(socket);
     const client = new Peer(socket);
     await new Promise((resolve) => socket.once('connect', resolve));
-    const { relay, inner } = await this.#accepted.at(socket.localPort ?? 0).promise;
-    return new Flow(client, relay, inner, () => this.#reach(relay, inner));
+    return new Flow(client, await this.#accepted.at(socket.localPort ?? 0).promise, this);
   }
 
   async flow(): Promise<Flow> {
@@ -172,23 +184,15 @@ export class RelayStand implements AsyncDisposable {
     );
   }
 
-  #reach(relay: Relay, inner: Flow['inner']): Promise<Peer> {
-    const socket = relay.connect({ host: '127.0.0.1', port: portOf(this.#back) });
-    inner.server = socket;
+  /** A socket on its way to the server, and the server's own end of it. */
+  reach(): { wire: Wire; accepted: Promise<Peer> } {
+    const wire = this.sockets.connect({ host: '127.0.0.1', port: portOf(this.#back) }, this.buffers.unread);
+    const { socket } = wire;
     this.#opened.push(socket);
-    return new Promise((resolve) => {
+    const accepted = new Promise<Peer>((resolve) => {
       socket.once('connect', () => resolve(this.#served.at(socket.localPort ?? 0).promise));
     });
-  }
-
-  /** The sockets under test, and a look at what they make. */
-  #watching(inner: Flow['inner']): Sockets {
-    return {
-      name: this.#sockets.name,
-      adopt: (accepted, reader) => (inner.client = this.#sockets.adopt(accepted, reader)),
-      connect: (endpoint, reader) => this.#sockets.connect(endpoint, reader),
-      writer: (socket) => this.#sockets.writer(socket),
-    };
+    return { wire, accepted };
   }
 }
 

@@ -5,23 +5,41 @@ import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { test } from 'node:test';
 import * as fc from 'fast-check';
 import type { BackendConfig } from '../../src/config/schema.ts';
+import type { Log } from '../../src/log.ts';
 import { Backend } from '../../src/pool/backend.ts';
 import { StickTable } from '../../src/pool/stick-table.ts';
-import { restoreState, saveState } from '../../src/state.ts';
+import { readState, saveState, StateKeeper } from '../../src/state.ts';
 import { ConfigFile, temporaryFolder } from '../support/config-file.ts';
 
 const configFile = new ConfigFile();
 const folder = temporaryFolder();
 const MANY = 200_000;
 
-/** A backend `b` with servers s1 to s4 that is never started. */
+/** A backend `b` with servers s1 to s4 that checks nothing. */
 function backend(more = ''): Backend {
   const servers = [1, 2, 3, 4].map((i) => `      s${i}: 127.0.0.1:${i}\n`).join('');
   const { backends } = configFile.config(
     `frontends: { f: { bind: "*:443", backend: b } }\nbackends:\n  b:\n${more}    servers:\n${servers}`,
   );
   const silent = { serverChanged() {}, adminChanged() {}, serverChecked() {}, serverCame() {}, serverLeft() {} };
-  return new Backend('b', backends['b'] as BackendConfig, silent);
+  const made = new Backend('b', silent);
+  made.plan(backends['b'] as BackendConfig).commit();
+  made.close();
+  return made;
+}
+
+type Said = { readonly msg: string; readonly [key: string]: unknown };
+
+/** Gives the backends what the file says, as a start does. Resolves to what the log says of it. */
+async function restored(file: string, backends: readonly Backend[]): Promise<Said> {
+  const said: Said[] = [];
+  const say = (fields: object, msg: string): void => void said.push({ ...fields, msg });
+  const log = { info: say, warn: say, error: say } as unknown as Log;
+  const keeper = new StateKeeper(() => backends, log);
+  (await keeper.plan({ file, interval: 1_000_000 }, backends)).commit();
+  keeper.close();
+  assert.equal(said.length, 1);
+  return said[0]!;
 }
 
 const clientOf = (i: number): string => `10.${(i >> 16) & 255}.${(i >> 8) & 255}.${i & 255}`;
@@ -53,13 +71,13 @@ test('200 000 bindings are saved a few at a time, and come back whole', { timeou
   const savedMs = performance.now() - startedMs;
   delays.disable();
   saving = false;
-  const restored = await restoreState(file, [after]);
+  const said = await restored(file, [after]);
   t.diagnostic(
     `saved in ${savedMs.toFixed()} ms, ${turns} turns of the loop; held at most ${(delays.max / 1e6).toFixed(1)} ms, ` +
       `p99 ${(delays.percentile(99) / 1e6).toFixed(1)} ms; restored in ${(performance.now() - startedMs - savedMs).toFixed()} ms`,
   );
   assert.ok(turns >= MANY / 1_000, `the loop turned ${turns} times`);
-  assert.deepEqual(restored, { kind: 'restored', bindings: MANY, states: 0 });
+  assert.deepEqual(said, { file, kind: 'restored', bindings: MANY, states: 0, msg: 'state' });
   assert.equal(after.table!.entries, MANY);
   for (let i = 0; i < MANY; i += 997) {
     assert.equal(after.table!.peek(clientOf(i))?.server.name, before.servers[(i * 7) % 4]!.name);
@@ -94,7 +112,7 @@ test('what changes while it is saved may be in the file or not, and the file is 
   const file = join(folder, 'changing');
   await saveState(file, [before]);
   saving = false;
-  assert.equal((await restoreState(file, [after])).kind, 'restored');
+  assert.equal((await restored(file, [after]))['kind'], 'restored');
   for (let i = 0; i < 5_000; i++) {
     assert.equal(after.table!.peek(clientOf(i))?.server.name, `s${1 + (i % 4)}`, clientOf(i));
   }
@@ -116,7 +134,7 @@ test('states, homes and the order of use come back', async () => {
   before.servers[3]!.setAdmin('drain');
   const file = join(folder, 'homes');
   await saveState(file, [before]);
-  assert.deepEqual(await restoreState(file, [after]), { kind: 'restored', bindings: 3, states: 2 });
+  assert.deepEqual(await restored(file, [after]), { file, kind: 'restored', bindings: 3, states: 2, msg: 'state' });
   assert.deepEqual(
     after.servers.map(({ admin }) => admin),
     ['ready', 'ready', 'maint', 'drain'],
@@ -156,9 +174,9 @@ test('a file that is torn or not ours is set aside as it is', async (t) => {
       const file = join(folder, what.replaceAll(' ', '-'));
       writeFileSync(file, content);
       const after = backend();
-      const restored = await restoreState(file, [after]);
-      assert.equal(restored.kind, 'unreadable');
-      assert.match(restored.kind === 'unreadable' ? restored.reason : '', new RegExp(`; it is kept as ${file}.bad$`));
+      const { msg, reason } = await restored(file, [after]);
+      assert.equal(msg, 'state set aside');
+      assert.match(String(reason), new RegExp(`; it is kept as ${file}.bad$`));
       assert.deepEqual(readFileSync(`${file}.bad`), Buffer.from(content));
       assert.ok(!readdirSync(folder).includes(what.replaceAll(' ', '-')));
       assert.equal(after.table!.entries, 0, 'nothing of it was taken');
@@ -167,7 +185,8 @@ test('a file that is torn or not ours is set aside as it is', async (t) => {
 });
 
 test('no file is no state', async () => {
-  assert.deepEqual(await restoreState(join(folder, 'none'), [backend()]), { kind: 'none' });
+  const file = join(folder, 'none');
+  assert.deepEqual(await restored(file, [backend()]), { file, kind: 'none', msg: 'state' });
 });
 
 type Step = { do: 'visit' | 'wait' | 'change' | 'carry'; client: string; ms: number; size: number; expireMs: number };
@@ -240,7 +259,7 @@ test('a file that the system does not let us read is left where it is', async ()
   // Opening it goes well, reading it does not.
   const directory = join(folder, 'directory');
   mkdirSync(directory);
-  const said = await restoreState(directory, [backend()]);
+  const said = await readState(directory);
   assert.equal(said.kind, 'unread');
   assert.match(said.kind === 'unread' ? said.reason : '', /EISDIR/);
   assert.deepEqual(

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import * as fc from 'fast-check';
-import { MOST_HELLO_BYTES, parseClientHello, sniMatch } from '../../../src/proxy/client-hello.ts';
+import { MOST_HELLO_BYTES, parseClientHello, sniMatch } from '../../../src/proxy/admission/client-hello.ts';
 import { extension, helloMessage, records, serverName, vector } from '../../support/hellos.ts';
 
 const hello = (...extensions: readonly Buffer[]): Buffer => records(helloMessage({ extensions }));

@@ -38,7 +38,7 @@ class DeafPort implements AsyncDisposable {
     for (let full = false; !full;) {
       const socket = toPort(deaf.port);
       deaf.#fill.push(socket);
-      full = (await dial(socket, 500).outcome).kind === 'failed';
+      full = (await dial(socket, 500)).kind === 'failed';
     }
     return deaf;
   }
@@ -60,20 +60,21 @@ test('a dial that is answered is connected, and says how long it took', async ()
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const socket = toPort((server.address() as AddressInfo).port);
   const before = timers();
-  const attempt = dial(socket, NEVER_MS);
-  const dialled = await attempt.outcome;
+  const gone = new AbortController();
+  const attempt = dial(socket, NEVER_MS, gone.signal);
+  const dialled = await attempt;
   assert.ok(dialled.kind === 'connected' && dialled.seconds > 0);
   assert.equal(timers(), before);
   // Whatever comes late is nobody's business: no uncaught error, and the outcome stands.
   socket.destroy(new Error('late'));
-  attempt.abandon();
-  assert.equal((await attempt.outcome).kind, 'connected');
+  gone.abort();
+  assert.equal((await attempt).kind, 'connected');
   server.close();
 });
 
 test('a dial that is refused fails at once, with the reason', async () => {
   const socket = toPort(await closedPort());
-  assert.deepEqual(await dial(socket, NEVER_MS).outcome, {
+  assert.deepEqual(await dial(socket, NEVER_MS), {
     kind: 'failed',
     failure: { reason: 'refused', text: 'connection refused' },
   });
@@ -83,7 +84,7 @@ test('a dial that is refused fails at once, with the reason', async () => {
 test('a dial that nobody answers fails when its time is up', async () => {
   await using deaf = await DeafPort.open();
   const socket = toPort(deaf.port);
-  assert.deepEqual(await dial(socket, 20).outcome, {
+  assert.deepEqual(await dial(socket, 20), {
     kind: 'failed',
     failure: { reason: 'timeout', text: 'connect timed out' },
   });
@@ -94,9 +95,10 @@ test('a dial that is abandoned while it waits ends there and then', async () => 
   await using deaf = await DeafPort.open();
   const [filesBefore, timersBefore] = [descriptors(), timers()];
   const sockets = Array.from({ length: 20 }, () => toPort(deaf.port));
-  const attempts = sockets.map((socket) => dial(socket, NEVER_MS));
-  for (const attempt of attempts) attempt.abandon();
-  for (const attempt of attempts) assert.deepEqual(await attempt.outcome, { kind: 'abandoned' });
+  const gone = new AbortController();
+  const attempts = sockets.map((socket) => dial(socket, NEVER_MS, gone.signal));
+  gone.abort();
+  for (const attempt of attempts) assert.deepEqual(await attempt, { kind: 'abandoned' });
   assert.equal(timers(), timersBefore);
   await eventually(
     () => descriptors() === filesBefore,
@@ -104,13 +106,22 @@ test('a dial that is abandoned while it waits ends there and then', async () => 
   );
 });
 
+test('a dial for a client that has gone already is abandoned', async () => {
+  const socket = toPort(await closedPort());
+  const before = timers();
+  assert.deepEqual(await dial(socket, NEVER_MS, AbortSignal.abort()), { kind: 'abandoned' });
+  assert.ok(socket.destroyed);
+  assert.ok(timers() <= before);
+});
+
 test('a dial that is abandoned as it fails is abandoned, and its error is not uncaught', async () => {
   const socket = toPort(await closedPort());
-  const attempt = dial(socket, NEVER_MS);
+  const gone = new AbortController();
+  const attempt = dial(socket, NEVER_MS, gone.signal);
   const closed = new Promise((resolve) => socket.once('close', resolve));
-  attempt.abandon();
+  gone.abort();
   socket.emit('error', Object.assign(new Error('late'), { code: 'ECONNREFUSED' }));
-  assert.deepEqual(await attempt.outcome, { kind: 'abandoned' });
+  assert.deepEqual(await attempt, { kind: 'abandoned' });
   await closed;
 });
 
@@ -118,7 +129,7 @@ test('many dials leave neither a timer nor a descriptor', async () => {
   const port = await closedPort();
   const [filesBefore, timersBefore] = [descriptors(), timers()];
   for (let round = 0; round < 10; round++) {
-    const outcomes = await Promise.all(Array.from({ length: 50 }, () => dial(toPort(port), NEVER_MS).outcome));
+    const outcomes = await Promise.all(Array.from({ length: 50 }, () => dial(toPort(port), NEVER_MS)));
     assert.ok(outcomes.every(({ kind }) => kind === 'failed'));
   }
   assert.equal(timers(), timersBefore);

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { describe, test } from 'node:test';
 import * as fc from 'fast-check';
-import { eventSockets, onreadSockets, type Sockets } from '../../../src/proxy/sockets.ts';
+import { eventSockets, onreadSockets, type Sockets } from '../../../src/proxy/relay/sockets.ts';
 import { Pattern, type Peer } from '../../support/peer.ts';
 import { eventually, RelayStand, type Flow } from '../../support/relay-stand.ts';
 

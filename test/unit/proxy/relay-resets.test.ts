@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { describe, test } from 'node:test';
-import { eventSockets, onreadSockets } from '../../../src/proxy/sockets.ts';
+import { eventSockets, onreadSockets } from '../../../src/proxy/relay/sockets.ts';
 import { Pattern } from '../../support/peer.ts';
 import { eventually, RelayStand, type Flow } from '../../support/relay-stand.ts';
 
@@ -156,19 +157,31 @@ for (const sockets of [onreadSockets, eventSockets]) {
       }
     });
 
-    test('a client that resets before its server is there is told of at once, and never joined', async () => {
+    test('a client that resets before its server is there is gone at once', async () => {
       await using stand = await RelayStand.open(sockets);
       for (const bytes of [0, 10_000]) {
-        const flow = await stand.arrive();
-        await flow.client.send(BYTES, bytes);
-        const lost = new Promise<void>((resolve) => flow.relay.onClientLost(resolve));
-        flow.client.reset();
+        const { client, waiting } = await stand.arrive();
+        await client.send(BYTES, bytes);
+        assert.ok(!waiting.isGone && !waiting.gone.aborted);
+        const lost = once(waiting.gone, 'abort');
+        client.reset();
         await lost;
-        assert.equal(flow.relay.end, 'CR');
-        await flow.join();
-        assert.equal(await flow.ended, 'CR');
-        await flow.server.getsEnd();
+        assert.ok(waiting.isGone);
       }
+    });
+
+    test('everybody who waits with a client that has no server yet hears that it is gone, however late they ask', async () => {
+      await using stand = await RelayStand.open(sockets);
+      const { waiting } = await stand.arrive();
+      let heard = 0;
+      for (let i = 0; i < 3; i++) waiting.gone.addEventListener('abort', () => heard++);
+      const looking = waiting.peek(() => undefined, Infinity);
+      waiting.close();
+      assert.equal(await looking, 'left');
+      assert.deepEqual([heard, waiting.gone.aborted], [3, true]);
+      const late = (await stand.arrive()).waiting;
+      late.close();
+      assert.ok(late.gone.aborted);
     });
 
     test('a client that is turned away sees a reset', async () => {
@@ -176,8 +189,7 @@ for (const sockets of [onreadSockets, eventSockets]) {
       for (const bytes of [0, 100_000]) {
         const flow = await stand.arrive();
         await flow.client.send(BYTES, bytes);
-        flow.relay.refuse('SC');
-        assert.equal(flow.relay.end, 'SC');
+        flow.waiting.refuse();
         assert.equal(await flow.client.isClosed(), 'ECONNRESET');
       }
     });

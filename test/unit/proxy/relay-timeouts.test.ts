@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test, type TestContext } from 'node:test';
-import { eventSockets, onreadSockets } from '../../../src/proxy/sockets.ts';
+import { eventSockets, onreadSockets } from '../../../src/proxy/relay/sockets.ts';
 import { Pattern } from '../../support/peer.ts';
 import { eventually, RelayStand, type Flow } from '../../support/relay-stand.ts';
 
@@ -79,7 +79,7 @@ for (const sockets of [onreadSockets, eventSockets]) {
       const clock = new Clock(t);
       await using stand = await RelayStand.open(sockets);
       const flow = await stand.arrive();
-      clock.sweep(flow, 15_000);
+      clock.nowMs += 15_000;
       await flow.join();
       clock.sweep(flow, 1);
       assert.equal(flow.relay.end, undefined);
@@ -152,9 +152,9 @@ for (const sockets of [onreadSockets, eventSockets]) {
             () => 'nothing waits',
           );
         }
-        flow.relay.close('KD');
-        flow.relay.close('cD');
-        await flow.endsAs('KD');
+        flow.relay.close();
+        flow.relay.close();
+        await flow.endsAs('closed');
         await Promise.all([gone(flow, 'client'), gone(flow, 'server')]);
       }
     });

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { eventSockets, onreadSockets, probeOnread } from '../../../src/proxy/sockets.ts';
+import { eventSockets, onreadSockets, probeOnread } from '../../../src/proxy/relay/sockets.ts';
 import { Pattern, type Peer } from '../../support/peer.ts';
-import { RelayStand } from '../../support/relay-stand.ts';
+import { RelayStand, type Flow } from '../../support/relay-stand.ts';
 
 const KIB = 1 << 10;
 const MIB = 1 << 20;
@@ -111,7 +111,7 @@ for (const sockets of [onreadSockets, eventSockets]) {
       await using stand = await RelayStand.open(sockets);
       const flow = await stand.arrive();
       for (let sent = 1; sent <= 3; sent++) await flow.client.send(UP, 1_000);
-      await seen(flow.relay, () => flow.relay.early.length === 3_000);
+      await seen(flow, () => flow.waiting.first.length === 3_000);
       await flow.join();
       flow.server.expects = UP;
       await flow.client.send(UP, 1_000);
@@ -125,7 +125,7 @@ for (const sockets of [onreadSockets, eventSockets]) {
         const flow = await stand.arrive();
         await flow.client.send(UP, bytes);
         flow.client.end();
-        await seen(flow.relay, () => flow.relay.clientFinished);
+        await seen(flow, () => flow.waiting.hasFinished);
         await flow.join();
         flow.server.expects = UP;
         await flow.server.getsEnd();
@@ -143,9 +143,9 @@ for (const sockets of [onreadSockets, eventSockets]) {
       await using stand = await RelayStand.open(sockets);
       const flow = await stand.arrive();
       const sent = flow.client.send(UP, 8 * MIB).then(() => flow.client.end());
-      await seen(flow.relay, () => flow.relay.early.length >= 64 * KIB);
+      await seen(flow, () => flow.waiting.first.length >= 64 * KIB);
       // The last read that is begun below the cap may go beyond it by its own size.
-      assert.ok(flow.relay.early.length < 192 * KIB, `${flow.relay.early.length} bytes`);
+      assert.ok(flow.waiting.first.length < 192 * KIB, `${flow.waiting.first.length} bytes`);
       await flow.join();
       flow.server.expects = UP;
       await Promise.all([sent, flow.server.getsEnd()]);
@@ -157,9 +157,9 @@ for (const sockets of [onreadSockets, eventSockets]) {
       for (const early of [0, 500]) {
         const flow = await stand.arrive();
         await flow.client.send(UP, early);
-        await seen(flow.relay, () => flow.relay.early.length === early);
+        await seen(flow, () => flow.waiting.first.length === early);
         const header = Buffer.from('PROXY UNKNOWN\r\n');
-        await flow.join({ header });
+        await flow.join(header);
         await flow.client.send(UP, 500);
         await flow.server.gets(header.length + early + 500);
         assert.equal(flow.relay.bytesIn, early + 500);
@@ -197,9 +197,7 @@ for (const sockets of [onreadSockets, eventSockets]) {
   });
 }
 
-/** Resolves when what the relay has seen of its client is enough. */
-async function seen(relay: { onEarly(callback: (() => void) | undefined): void }, look: () => boolean): Promise<void> {
-  if (look()) return;
-  await new Promise<void>((resolve) => relay.onEarly(() => look() && resolve()));
-  relay.onEarly(undefined);
+/** Resolves when what the proxy has seen of the client is enough. */
+async function seen({ waiting }: Flow, look: () => boolean): Promise<void> {
+  await waiting.peek(() => (look() ? {} : undefined), Infinity);
 }
