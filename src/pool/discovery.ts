@@ -13,8 +13,8 @@ export type DnsAnswer = {
   readonly unanswered: readonly { readonly name: string; readonly port: number; readonly family: 4 | 6 }[];
 };
 
-/** What DNS says now of the servers there are. Rejects with a `code`. */
-export type AskDns = (address: Discovered) => Promise<DnsAnswer>;
+/** What DNS says now of the servers there are. Rejects with a `code`, at once where `closed` is aborted. */
+export type AskDns = (address: Discovered, closed?: AbortSignal) => Promise<DnsAnswer>;
 
 /** A time to live of 0 must not become a flood of questions; nor must an answer that does not come. */
 const SOONEST_MS = 1_000;
@@ -40,7 +40,7 @@ export class Discovery {
   /** The addresses in `#found` that the last good answer lacked. */
   #lacked: ReadonlySet<string> = new Set();
   #timer: NodeJS.Timeout | undefined;
-  #closed = false;
+  readonly #closed = new AbortController();
 
   /** `onAnswer` is called after each answer that has an address. */
   constructor(
@@ -64,8 +64,8 @@ export class Discovery {
   /** Asks now, and from then on again and again. Resolves after the first answer, good or bad. */
   async start(): Promise<void> {
     const none: DnsAnswer = { endpoints: [], ttlSeconds: 0, unanswered: [] };
-    const answer = await this.#ask(this.#address).catch(() => none);
-    if (this.#closed) return;
+    const answer = await this.#ask(this.#address, this.#closed.signal).catch(() => none);
+    if (this.#closed.signal.aborted) return;
     if (answer.endpoints.length > 0) {
       this.#take(answer);
       this.#onAnswer();
@@ -82,7 +82,7 @@ export class Discovery {
   }
 
   close(): void {
-    this.#closed = true;
+    this.#closed.abort();
     clearTimeout(this.#timer);
   }
 
@@ -117,10 +117,23 @@ function isUnanswered({ name, host, port }: Found, unanswered: DnsAnswer['unansw
   return unanswered.some((one) => one.name === name && one.port === port && one.family === isIP(host));
 }
 
-export async function askDns(address: Discovered): Promise<DnsAnswer> {
+/** @see AskDns */
+export async function askDns(address: Discovered, closed?: AbortSignal): Promise<DnsAnswer> {
   const resolver = new Resolver({ timeout: ANSWER_MS / 2, tries: 2 });
-  if (address.discover === 'dns') return addresses(resolver, address.name, address.port);
-  const services = await resolver.resolveSrv(address.name);
+  const cancel = (): void => resolver.cancel();
+  closed?.addEventListener('abort', cancel, { once: true });
+  try {
+    return address.discover === 'dns'
+      ? await addresses(resolver, address.name, address.port)
+      : await targets(resolver, address.name);
+  } finally {
+    closed?.removeEventListener('abort', cancel);
+  }
+}
+
+/** The addresses of a service's targets. */
+async function targets(resolver: Resolver, service: string): Promise<DnsAnswer> {
+  const services = await resolver.resolveSrv(service);
   const found = await Promise.all(
     services.map(({ name, port }) =>
       // One target without an address must not keep the others away; one that could not be asked for may have some.

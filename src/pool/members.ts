@@ -1,11 +1,11 @@
 import type { BackendConfig } from '../config/schema.ts';
-import { formatEndpoint, type Discovered } from '../config/values.ts';
 import type { Step } from '../step.ts';
 import { Discovery, type AskDns } from './discovery.ts';
 import type { PoolObserver } from './observer.ts';
 import type { Probe } from './probe.ts';
 import type { Lookup } from './resolve.ts';
-import { Server, type ServerTerms } from './server.ts';
+import { Server } from './server.ts';
+import { questions, wanted, type ServerTerms } from './terms.ts';
 
 /** A plan does not wait longer than this for the names of its servers. */
 const FIRST_ANSWERS_MS = 5_000;
@@ -178,44 +178,6 @@ export class Members {
     });
     return [new Map(all), fresh];
   }
-}
-
-type Question = { readonly key: string; readonly address: Discovered; readonly intervalMs: number };
-
-const questionKey = (name: string, address: Discovered): string => JSON.stringify([name, address]);
-
-/** What a configuration asks DNS for. */
-function questions({ servers, resolveInterval: standard }: BackendConfig): Question[] {
-  return Object.entries(servers).flatMap(([name, { address, resolveInterval }]) =>
-    'discover' in address
-      ? [{ key: questionKey(name, address), address, intervalMs: resolveInterval ?? standard }]
-      : [],
-  );
-}
-
-/** One server for each entry, or for each address that DNS has found for the entry, called after that address. */
-function wanted(backend: BackendConfig, discoveries: ReadonlyMap<string, Discovery>): Map<string, ServerTerms> {
-  const servers = new Map<string, ServerTerms>();
-  for (const [name, own] of Object.entries(backend.servers)) {
-    const { address } = own;
-    const terms = {
-      ...own,
-      sendProxy: own.sendProxy ?? backend.sendProxy,
-      resolveInterval: own.resolveInterval ?? backend.resolveInterval,
-      healthCheck: backend.healthCheck,
-    };
-    if (!('discover' in address)) {
-      servers.set(name, { ...terms, address });
-      continue;
-    }
-    const found = discoveries.get(questionKey(name, address))?.found ?? [];
-    const named = found.map((one) => [`${name}-${formatEndpoint(one)}`, one] as const);
-    for (const [called, { host, port, name: foundAs }] of named.toSorted(([a], [b]) => (a < b ? -1 : 1))) {
-      // An entry may be called as an address that is found for another entry would be.
-      if (!Object.hasOwn(backend.servers, called)) servers.set(called, { ...terms, address: { host, port }, foundAs });
-    }
-  }
-  return servers;
 }
 
 /** `ready` resolves with `done`, with `stop`, or after `ms`, and leaves no timer. */

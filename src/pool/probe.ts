@@ -20,13 +20,14 @@ export type SendProxy = 'none' | 'v1' | 'v2';
 
 /**
  * Checks the node at `endpoint`, which `name` resolved to; a node that awaits a PROXY header is told that the connection is
- * nobody's but ours. Ends within the check's timeout and never rejects.
+ * nobody's but ours. Ends within the check's timeout, or with `ended` (what it saw means nothing then), and never rejects.
  */
 export type Probe = (
   endpoint: Endpoint,
   name: string,
   check: HealthCheckConfig,
   sendProxy?: SendProxy,
+  ended?: AbortSignal,
 ) => Promise<ProbeResult>;
 
 /** A registry's answer to a tag list that does not exist is some hundred bytes. */
@@ -36,8 +37,9 @@ const LARGEST_HEADER_BYTES = 16 << 10;
 /** A failure that the operator reads as the reason for a server's being down. */
 class CheckFailed extends Error {}
 
-export const probe: Probe = async (endpoint, name, check, sendProxy = 'none') => {
-  const signal = AbortSignal.timeout(check.timeout);
+export const probe: Probe = async (endpoint, name, check, sendProxy = 'none', ended) => {
+  const timeout = AbortSignal.timeout(check.timeout);
+  const signal = ended ? AbortSignal.any([timeout, ended]) : timeout;
   const seen: { certificateExpiry?: number } = {};
   const node = { endpoint, name: serverName(check) ?? name, check, sendProxy, signal, seen };
   let step = '';

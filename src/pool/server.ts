@@ -1,10 +1,12 @@
-import type { BackendConfig, HealthCheckConfig, ServerConfig } from '../config/schema.ts';
+import type { HealthCheckConfig } from '../config/schema.ts';
 import type { Endpoint } from '../config/values.ts';
 import { freshHealth, HealthMonitor, observe, type Health, type Observation } from './health.ts';
+import { Location, type Arrival } from './location.ts';
 import type { PoolObserver } from './observer.ts';
 import { probe, type Probe } from './probe.ts';
 import { Slots } from './slots.ts';
-import { NameWatch, type Answer, type Lookup } from './resolve.ts';
+import type { ServerTerms } from './terms.ts';
+import type { Lookup } from './resolve.ts';
 
 /** What the operator wants: drain takes no new client, maint takes none at all. */
 export const ADMIN_STATES = ['ready', 'drain', 'maint'] as const;
@@ -12,16 +14,6 @@ export type AdminState = (typeof ADMIN_STATES)[number];
 
 /** A server that has just recovered gets some clients, however slowly it starts. */
 const SLOWEST_START = 0.01;
-
-/** All that a server needs to know: its own options, and those of its backend that it does not override. */
-export type ServerTerms = Omit<ServerConfig, 'address' | 'sendProxy' | 'resolveInterval'> & {
-  readonly address: Endpoint;
-  readonly sendProxy: BackendConfig['sendProxy'];
-  readonly resolveInterval: number;
-  readonly healthCheck: HealthCheckConfig | false;
-  /** The name that DNS gave this address for: a certificate is for that. */
-  readonly foundAs?: string;
-};
 
 /**
  * - `away`: it is neither in force nor watched; it may come, or come back.
@@ -56,16 +48,12 @@ export class Server {
   lastCheckSeconds: number | undefined;
   readonly #observer: PoolObserver;
   readonly #probe: Probe;
-  readonly #lookup: Lookup | undefined;
+  readonly #location: Location;
   #config: ServerTerms;
   #stage: ServerStage = 'away';
-  #names: NameWatch | undefined;
   #monitor: HealthMonitor | undefined;
-  /** Whether what follows is of the configured address: after a change it is of the former one until the name has resolved. */
-  #located = false;
-  #addresses: readonly string[] = [];
-  #address: string | undefined;
-  #port: number;
+  /** Ends the check that is under way. */
+  #checking: AbortController | undefined;
   #admin: AdminState = 'ready';
   /** When it came up again, on the clock of `performance.now`; undefined where it has been up since the start. */
   #recoveredMs: number | undefined;
@@ -76,8 +64,7 @@ export class Server {
     this.#config = config;
     this.#observer = observer;
     this.#probe = parts.probe ?? probe;
-    this.#lookup = parts.lookup;
-    this.#port = config.address.port;
+    this.#location = new Location((arrival) => this.#arrived(arrival), parts.lookup);
   }
 
   get config(): ServerTerms {
@@ -105,7 +92,7 @@ export class Server {
   }
 
   get usable(): boolean {
-    return this.#stage === 'active' && this.health.up && this.#admin !== 'maint' && this.#address !== undefined;
+    return this.#stage === 'active' && this.health.up && this.#admin !== 'maint' && this.endpoint !== undefined;
   }
 
   /** Whether a new connection would not have to wait. */
@@ -129,7 +116,7 @@ export class Server {
 
   /** The IP literal and port to connect to now; undefined until the name has resolved. */
   get endpoint(): Endpoint | undefined {
-    return this.#address === undefined ? undefined : { host: this.#address, port: this.#port };
+    return this.#location.endpoint;
   }
 
   /**
@@ -141,14 +128,11 @@ export class Server {
     this.#config = config;
     if (this.#stage === 'away') {
       this.#stage = 'planned';
-      this.#addresses = [];
-      this.#address = undefined;
+      this.#location.forget();
     }
     this.health = freshHealth(Date.now());
     this.#recoveredMs = undefined;
-    this.#located = false;
-    this.#names = this.#newWatch();
-    return this.#names.start();
+    return this.#location.find(config.address, config.resolveInterval);
   }
 
   /** It is in force from now on. What it has learnt while it was planned is told now. */
@@ -157,10 +141,7 @@ export class Server {
     if (!this.health.up) this.#observer.serverChanged(this, freshHealth(this.health.since));
   }
 
-  /**
-   * It is not in force any more: its connections go on, new ones go elsewhere. `config` is what it left with, where a plan
-   * had given it another.
-   */
+  /** Its connections go on, new ones go elsewhere. `config` is what it had before a plan that is rolled back. */
   leave(config = this.#config): void {
     this.#config = config;
     this.#stage = 'away';
@@ -168,11 +149,10 @@ export class Server {
     this.slots.move();
   }
 
-  /** Nothing is observed any more: a check that is under way says nothing when it ends. What is on its way here still arrives. */
+  /** Nothing is observed any more, and a check that is under way ends. What is on its way here still arrives. */
   close(): void {
-    this.#names?.close();
-    this.#monitor?.close();
-    this.#monitor = undefined;
+    this.#location.close();
+    this.#endChecks();
   }
 
   /**
@@ -184,36 +164,30 @@ export class Server {
     this.#config = config;
     this.slots.grant(config.maxConnections);
     if (config.healthCheck !== healthCheck) this.#checkAnew();
-    const moved = config.address.host !== address.host || config.address.port !== address.port;
-    if (!moved && config.resolveInterval === resolveInterval) return;
-    if (moved) this.#located = false;
-    this.#names?.close();
-    this.#names = this.#newWatch();
-    void this.#names.start();
+    if (config.address.host !== address.host || config.address.port !== address.port) {
+      void this.#location.find(config.address, config.resolveInterval);
+    } else if (config.resolveInterval !== resolveInterval) {
+      void this.#location.retime(config.address, config.resolveInterval);
+    }
   }
 
   /**
    * A client's connection to `host` and `port` failed: as good as a failed check, and the next check comes forward. Without
    * checks nothing could bring the server up again, so there it counts for nothing, as it does where the server has moved.
    */
-  connectFailed({ host, port }: Endpoint, reason: string): void {
-    if (port !== this.#port || !this.#addresses.includes(host)) return;
+  connectFailed(endpoint: Endpoint, reason: string): void {
+    if (!this.#location.has(endpoint)) return;
+    const { host } = endpoint;
     const { healthCheck } = this.#config;
-    if (healthCheck === false || !this.#monitor) return this.#leaveAddress(host);
+    if (healthCheck === false || !this.#monitor) return this.#location.leave(host);
     this.#observe(healthCheck, host, { ok: false, reason });
     this.#monitor.wake();
   }
 
-  #newWatch(): NameWatch {
-    const { address, resolveInterval } = this.#config;
-    return new NameWatch(address.host, resolveInterval, (answer) => this.#resolved(answer), this.#lookup);
-  }
-
   /** Checks under what is configured now, and at the address that is in use now. */
   #checkAnew(): void {
-    this.#monitor?.close();
-    this.#monitor = undefined;
-    if (this.#address === undefined) return;
+    this.#endChecks();
+    if (!this.endpoint) return;
     const { healthCheck } = this.#config;
     if (healthCheck !== false) {
       this.#monitor = new HealthMonitor(healthCheck, () => this.#check(healthCheck));
@@ -221,29 +195,36 @@ export class Server {
     } else if (!this.health.up) this.#become(freshHealth(Date.now()));
   }
 
+  #endChecks(): void {
+    this.#monitor?.close();
+    this.#monitor = undefined;
+    this.#checking?.abort();
+  }
+
   async #check(config: HealthCheckConfig): Promise<Health> {
-    const [host, monitor] = [this.#address, this.#monitor];
-    if (host === undefined) return this.health;
+    const { endpoint } = this;
+    if (!endpoint) return this.health;
+    this.#checking = new AbortController();
+    const { signal } = this.#checking;
     const startedMs = performance.now();
     const { address, foundAs = address.host, sendProxy } = this.#config;
     const result =
       config.port === 'same'
-        ? await this.#probe({ host, port: this.#port }, foundAs, config, sendProxy)
+        ? await this.#probe(endpoint, foundAs, config, sendProxy, signal)
         : // What listens at another port is not what clients are sent to.
-          await this.#probe({ host, port: config.port }, foundAs, config);
-    if (result.notMade === true) return this.health;
+          await this.#probe({ ...endpoint, port: config.port }, foundAs, config, 'none', signal);
+    // A check that was under way when the configuration changed says nothing any more.
+    if (signal.aborted || result.notMade === true) return this.health;
     this.lastCheckSeconds = (performance.now() - startedMs) / 1_000;
     if (result.certificateExpiry !== undefined) this.certificateExpiry = result.certificateExpiry;
-    // A check that was under way when the configuration changed says nothing any more.
-    if (monitor !== this.#monitor) return this.health;
     if (this.#stage === 'active') this.#observer.serverChecked(this, result.ok);
-    this.#observe(config, host, result);
+    this.#observe(config, endpoint.host, result);
     return this.health;
   }
 
   #observe(config: HealthCheckConfig, host: string, seen: Observation): void {
     this.#become(observe(this.health, seen, config, Date.now()));
-    if (!seen.ok) this.#leaveAddress(host);
+    if (!seen.ok) this.#location.leave(host);
   }
 
   #become(health: Health): void {
@@ -255,29 +236,13 @@ export class Server {
     if (this.#stage === 'active') this.#observer.serverChanged(this, before);
   }
 
-  /** A name with several addresses goes on to the next where one fails. */
-  #leaveAddress(host: string): void {
-    if (host !== this.#address || this.#addresses.length < 2) return;
-    this.#address = this.#addresses[(this.#addresses.indexOf(host) + 1) % this.#addresses.length];
-  }
-
-  /** The last good answer stays in force: a resolver that is away takes no server down. */
-  #resolved(answer: Answer): void {
-    const first = !this.#located;
-    if ('failure' in answer) {
-      if (!first) return;
-      this.#address = undefined;
-      const reason = `${this.#config.address.host} does not resolve (${answer.failure})`;
-      const since = this.health.up ? Date.now() : this.health.since;
-      return this.#become({ ...this.health, up: false, fresh: false, reason, since });
+  #arrived(arrival: Arrival): void {
+    if (arrival.kind === 'found') {
+      if (arrival.moved) this.#become(freshHealth(Date.now()));
+      return this.#checkAnew();
     }
-    const moved = first && this.#address !== undefined;
-    this.#located = true;
-    this.#port = this.#config.address.port;
-    this.#addresses = answer.addresses;
-    // Stays where it is while that is still an answer: a client's pushes belong on one node.
-    if (first || !answer.addresses.includes(this.#address ?? '')) this.#address = answer.addresses[0];
-    if (moved) this.#become(freshHealth(Date.now()));
-    if (first) this.#checkAnew();
+    const reason = `${this.#config.address.host} does not resolve (${arrival.failure})`;
+    const since = this.health.up ? Date.now() : this.health.since;
+    this.#become({ ...this.health, up: false, fresh: false, reason, since });
   }
 }

@@ -153,6 +153,8 @@ export class StickTable<S extends object> {
   /** Whether it took a binding that was kept elsewhere: one that has not run out, of a client that has none yet. Makes room for it. */
   restore({ client, server, home, remainingMs }: Binding<S>): boolean {
     if (remainingMs <= 0 || this.#held.has(client) || this.#away.has(client)) return false;
+    // One that has run out may still stand there, with its home and its place in the server's count.
+    this.#away.get(client, { allowStale: false });
     const ageMs = this.#expireMs - Math.min(remainingMs, this.#expireMs);
     this.#roll.add(client);
     this.#away.set(client, server, { start: this.#now() - ageMs });

@@ -2,7 +2,8 @@
 import { schema, type HealthCheckConfig } from '../../src/config/schema.ts';
 import type { ProbeResult } from '../../src/pool/probe.ts';
 import type { Lookup } from '../../src/pool/resolve.ts';
-import { Server, type ServerTerms } from '../../src/pool/server.ts';
+import { Server } from '../../src/pool/server.ts';
+import type { ServerTerms } from '../../src/pool/terms.ts';
 
 type Options = {
   readonly address?: string;

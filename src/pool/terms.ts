@@ -1,0 +1,58 @@
+import type { BackendConfig, HealthCheckConfig, ServerConfig } from '../config/schema.ts';
+import { formatEndpoint, type Discovered, type Endpoint } from '../config/values.ts';
+import type { Found } from './discovery.ts';
+
+/** All that a server needs to know: its own options, and those of its backend that it does not override. */
+export type ServerTerms = Omit<ServerConfig, 'address' | 'sendProxy' | 'resolveInterval'> & {
+  readonly address: Endpoint;
+  readonly sendProxy: BackendConfig['sendProxy'];
+  readonly resolveInterval: number;
+  readonly healthCheck: HealthCheckConfig | false;
+  /** The name that DNS gave this address for: a certificate is for that. */
+  readonly foundAs?: string;
+};
+
+/** A question for DNS; its `key` is the same in two configurations where the question is. */
+export type Question = { readonly key: string; readonly address: Discovered; readonly intervalMs: number };
+
+const questionKey = (name: string, address: Discovered): string => JSON.stringify([name, address]);
+
+/** What a configuration asks DNS for. */
+export function questions({ servers, resolveInterval: standard }: BackendConfig): Question[] {
+  return Object.entries(servers).flatMap(([name, { address, resolveInterval }]) =>
+    'discover' in address
+      ? [{ key: questionKey(name, address), address, intervalMs: resolveInterval ?? standard }]
+      : [],
+  );
+}
+
+/**
+ * The servers by name: one for each entry, or for each address that DNS has found for the entry, called after that address.
+ * `answers` is what DNS has said, by the key of the question.
+ */
+export function wanted(
+  backend: BackendConfig,
+  answers: ReadonlyMap<string, { readonly found: readonly Found[] }>,
+): Map<string, ServerTerms> {
+  const servers = new Map<string, ServerTerms>();
+  for (const [name, own] of Object.entries(backend.servers)) {
+    const { address } = own;
+    const terms = {
+      ...own,
+      sendProxy: own.sendProxy ?? backend.sendProxy,
+      resolveInterval: own.resolveInterval ?? backend.resolveInterval,
+      healthCheck: backend.healthCheck,
+    };
+    if (!('discover' in address)) {
+      servers.set(name, { ...terms, address });
+      continue;
+    }
+    const found = answers.get(questionKey(name, address))?.found ?? [];
+    const named = found.map((one) => [`${name}-${formatEndpoint(one)}`, one] as const);
+    for (const [called, { host, port, name: foundAs }] of named.toSorted(([a], [b]) => (a < b ? -1 : 1))) {
+      // An entry may be called as an address that is found for another entry would be.
+      if (!Object.hasOwn(backend.servers, called)) servers.set(called, { ...terms, address: { host, port }, foundAs });
+    }
+  }
+  return servers;
+}
