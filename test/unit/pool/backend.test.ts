@@ -1,0 +1,232 @@
+/** A backend's configuration is planned, and then committed or rolled back. */
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { createServer, type AddressInfo, type Socket } from 'node:net';
+import { test } from 'node:test';
+import { Backend } from '../../../src/pool/backend.ts';
+import type { PoolParts } from '../../../src/pool/members.ts';
+import { backendConfig, Scene } from '../../support/backend.ts';
+import { settled } from '../../support/pool.ts';
+
+const EVERY_KIND = backendConfig({
+  servers: { literal: '10.0.0.1:5000', named: 'registry1:5000', found: 'dns:r.test:5000' },
+});
+const TWO = backendConfig({ servers: { s1: '10.0.0.1:5000', s2: '10.0.0.2:5000' } });
+
+const silent = { serverChanged() {}, adminChanged() {}, serverChecked() {}, serverCame() {}, serverLeft() {} };
+
+/** The timers of this process, and all else that keeps it alive. */
+const resources = (): string[] => process.getActiveResourcesInfo().toSorted();
+
+test('a backend that does not exist yet has no servers, no table and no timer, and its configuration cannot be read', () => {
+  const before = resources();
+  const backend = new Backend('b', silent);
+  assert.deepEqual([backend.servers, backend.table, resources()], [[], undefined, before]);
+  assert.throws(() => backend.config, /the backend b is not in force yet/);
+});
+
+for (const committed of [false, true]) {
+  test(`a plan that is rolled back leaves nothing, ${committed ? 'beside what is in force' : 'of a backend that never was in force'}`, async (t) => {
+    const ended: (AbortSignal | undefined)[] = [];
+    const never: PoolParts = {
+      ask: (_, closed) => {
+        ended.push(closed);
+        return new Promise(() => {});
+      },
+      lookup: () => new Promise(() => {}),
+      probe: (_endpoint, _name, _check, _sendProxy, signal) => {
+        ended.push(signal);
+        return new Promise(() => {});
+      },
+    };
+    const backend = new Backend('b', silent, never);
+    t.after(() => backend.close());
+    if (committed) backend.plan(TWO).commit();
+    // The checks of the servers in force begin.
+    await new Promise((resolve) => setTimeout(resolve, 1));
+    const [servers, inForce, own] = [backend.servers, resources(), ended.length];
+    const step = backend.plan(EVERY_KIND);
+    await new Promise((resolve) => setTimeout(resolve, 1));
+    assert.deepEqual([ended.length - own, backend.servers], [2, servers], 'a check and a question began');
+    assert.notDeepEqual(resources(), inForce);
+    step.rollback();
+    await step.ready;
+    assert.deepEqual([backend.servers, resources()], [servers, inForce]);
+    assert.deepEqual(
+      ended.map((signal) => signal?.aborted),
+      [...Array(own).fill(false), true, true],
+    );
+  });
+}
+
+test('after its close a backend keeps no timer', async () => {
+  const before = resources();
+  const backend = new Backend('b', silent, { ask: () => new Promise(() => {}), lookup: () => Promise.resolve([]) });
+  backend.plan(EVERY_KIND).commit();
+  await settled();
+  backend.close();
+  assert.deepEqual(resources(), before);
+});
+
+test('a check that is under way is broken off with the plan that began it: its socket is closed', async (t) => {
+  const node = createServer().listen(0, '127.0.0.1');
+  t.after(() => node.close());
+  await once(node, 'listening');
+  const backend = new Backend('b', silent);
+  const address = `127.0.0.1:${(node.address() as AddressInfo).port}`;
+  // It says nothing, and the check waits for an hour.
+  const step = backend.plan(backendConfig({ healthCheck: { type: 'http', timeout: '1h' }, servers: { s: address } }));
+  const [socket] = (await once(node, 'connection')) as [Socket];
+  socket.on('error', () => {}).resume();
+  step.rollback();
+  await once(socket, 'close');
+});
+
+test('a plan is ready when each new name has had its first answer, good or bad', async (t) => {
+  let answer: (addresses: readonly string[]) => void = () => {};
+  const lookup = (): Promise<readonly string[]> => new Promise((resolve) => (answer = resolve));
+  const scene = new Scene(t, { lookup, ask: () => Promise.reject(new Error('SERVFAIL')) });
+  let ready = false;
+  const step = scene.backend.plan(EVERY_KIND);
+  void step.ready.then(() => (ready = true));
+  await settled();
+  assert.equal(ready, false);
+  answer(['10.0.0.9']);
+  await settled();
+  assert.equal(ready, true);
+  step.rollback();
+});
+
+test('a plan does not wait longer than five seconds for a name', async (t) => {
+  const scene = new Scene(t, { lookup: () => new Promise(() => {}) });
+  let ready = false;
+  const step = scene.backend.plan(EVERY_KIND);
+  void step.ready.then(() => (ready = true));
+  await scene.pass(4_999);
+  assert.equal(ready, false);
+  await scene.pass(1);
+  assert.equal(ready, true);
+  step.commit();
+});
+
+test('what a plan has learnt of a server is told with the commit, and nothing of a plan that is rolled back', async (t) => {
+  const scene = new Scene(t);
+  scene.dead.add('10.0.0.2');
+  const plan = async () => {
+    const step = scene.backend.plan(TWO);
+    await scene.pass(1);
+    assert.deepEqual([scene.told, scene.names], [[], []]);
+    return step;
+  };
+  (await plan()).rollback();
+  await scene.pass(60_000);
+  assert.deepEqual(scene.told, []);
+  (await plan()).commit();
+  assert.deepEqual(scene.told, ['came s1', 'came s2', 'down s2']);
+  assert.deepEqual([scene.server('s1').usable, scene.server('s2').usable], [true, false]);
+});
+
+test('servers that DNS finds for a plan are checked before the commit, and are in force with the commit alone', async (t) => {
+  const scene = new Scene(t);
+  await scene.commit(TWO);
+  scene.found = ['10.0.1.1', '10.0.1.2'];
+  scene.dead.add('10.0.1.2');
+  const step = scene.backend.plan(backendConfig({ servers: { r: 'dns:r.test:5000' } }));
+  await settled();
+  await scene.pass(1);
+  assert.deepEqual(scene.names, ['s1', 's2']);
+  step.commit();
+  assert.deepEqual(scene.names, ['r-10.0.1.1:5000', 'r-10.0.1.2:5000']);
+  assert.deepEqual(scene.told.slice(-5), [
+    'left s1',
+    'left s2',
+    'came r-10.0.1.1:5000',
+    'came r-10.0.1.2:5000',
+    'down r-10.0.1.2:5000',
+  ]);
+});
+
+test('a server of the same name keeps health and the operator’s state over a commit', async (t) => {
+  const scene = new Scene(t);
+  scene.dead.add('10.0.0.2');
+  await scene.commit(TWO);
+  scene.server('s1').setAdmin('drain');
+  const [s1, s2] = scene.backend.servers;
+  const since = s2?.health.since;
+  await scene.commit({ ...TWO, balance: 'leastconn' });
+  assert.deepEqual([s1?.admin, s2?.health.up, s2?.health.since], ['drain', false, since]);
+  assert.deepEqual([...scene.backend.servers], [s1, s2]);
+  assert.equal(scene.backend.config.balance, 'leastconn');
+});
+
+test('a connection keeps to the table and to the client that it began with, whatever a reload makes of them', async (t) => {
+  const scene = new Scene(t);
+  await scene.commit(TWO);
+  const old = scene.backend.table!;
+  const stay = scene.backend.open('10.1.1.1');
+  const { stickTable } = backendConfig({ stickTable: { prefix: { ipv4: 24 } }, servers: { s1: '10.0.0.1:5000' } });
+  await scene.commit({ ...TWO, stickTable });
+  assert.notEqual(scene.backend.table, old);
+  assert.equal(stay.choose(new Set()).kind, 'balanced');
+  assert.deepEqual([old.peek('10.1.1.1')?.connections, scene.backend.table?.entries], [1, 0]);
+  stay.close();
+  assert.equal(old.peek('10.1.1.1')?.connections, 0);
+  assert.equal(scene.visit('10.1.1.2').split(' ')[0], 'balanced');
+  assert.equal(scene.visit('10.1.1.3').split(' ')[0], 'stuck');
+});
+
+test('an equal prefix keeps the table, though it is another object', async (t) => {
+  const scene = new Scene(t);
+  await scene.commit(TWO);
+  const first = scene.visit('10.1.1.1');
+  await scene.commit(structuredClone(TWO));
+  assert.equal(scene.visit('10.1.1.1'), first.replace('balanced', 'stuck'));
+});
+
+test('a backend that is closed goes on serving what began before, and is itself again when it is back', async (t) => {
+  const scene = new Scene(t);
+  await scene.commit(TWO);
+  const first = scene.visit('10.1.1.1');
+  scene.server('s2').setAdmin('maint');
+  const before = [...scene.backend.servers];
+  scene.backend.close();
+  scene.dead.add('10.0.0.1');
+  await scene.pass(60_000);
+  assert.deepEqual([scene.visit('10.1.1.1'), scene.server('s1').usable], [first.replace('balanced', 'stuck'), true]);
+  scene.backend.plan(structuredClone(TWO)).rollback();
+  const told = scene.told.length;
+  await scene.commit(structuredClone(TWO));
+  assert.deepEqual([...scene.backend.servers], before);
+  assert.deepEqual([scene.server('s2').admin, scene.backend.table?.peek('10.1.1.1')?.server.name], ['maint', 's1']);
+  assert.deepEqual(scene.told.slice(told), ['down s1'], 'it is checked again, and its first failure counts');
+});
+
+test('the bindings of a backend run out by themselves from its first commit on', async (t) => {
+  const scene = new Scene(t);
+  await scene.commit(backendConfig({ stickTable: { expire: '10s' }, servers: { s1: '10.0.0.1:5000' } }));
+  scene.visit('10.1.1.1');
+  await scene.pass(9_000);
+  assert.equal(scene.backend.table?.entries, 1);
+  await scene.pass(3_000);
+  assert.deepEqual([scene.backend.table?.entries, scene.backend.table?.expirations], [0, 1]);
+});
+
+test('a check of the former kind that is still under way says nothing of the server', async (t) => {
+  const answers: ((ok: boolean) => void)[] = [];
+  const scene = new Scene(t, {
+    probe: () => new Promise((resolve) => answers.push((ok) => resolve(ok ? { ok } : { ok, reason: 'refused' }))),
+  });
+  await scene.commit(TWO);
+  assert.equal(answers.length, 2);
+  await scene.commit({
+    ...TWO,
+    healthCheck: backendConfig({ healthCheck: { fall: 1 }, servers: { s: 'h:1' } }).healthCheck,
+  });
+  assert.equal(answers.length, 4);
+  answers[0]?.(false);
+  await settled();
+  assert.equal(scene.server('s1').health.up, true);
+  answers[2]?.(false);
+  await settled();
+  assert.equal(scene.server('s1').health.up, false);
+});
