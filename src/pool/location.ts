@@ -1,5 +1,5 @@
 import type { Endpoint } from '../config/values.ts';
-import { NameWatch, type Answer, type Lookup } from './resolve.ts';
+import { NameWatch, type Resolution, type Lookup } from './resolve.ts';
 
 /** What an answer means for the server: it can be reached now, at another place than before where `moved`; or it cannot. */
 export type Arrival =
@@ -66,7 +66,7 @@ export class Location {
     this.#watch?.close();
   }
 
-  #take(answer: Answer, port: number): void {
+  #take(answer: Resolution, port: number): void {
     const first = !this.#arrived;
     if ('failure' in answer) {
       if (!first) return;

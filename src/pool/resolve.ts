@@ -4,7 +4,7 @@ import { isIP, isIPv4 } from 'node:net';
 /** Resolves a name to at least one address, or rejects with a `code`. */
 export type Lookup = (name: string) => Promise<readonly string[]>;
 
-export type Answer = { readonly addresses: readonly string[] } | { readonly failure: string };
+export type Resolution = { readonly addresses: readonly string[] } | { readonly failure: string };
 
 /** A name that did not resolve is asked for again after this, or after the interval where that is shorter. */
 const RETRY_MS = 2_000;
@@ -19,12 +19,12 @@ export async function systemLookup(name: string): Promise<readonly string[]> {
 export class NameWatch {
   readonly #name: string;
   readonly #intervalMs: number;
-  readonly #onAnswer: (answer: Answer) => void;
+  readonly #onAnswer: (answer: Resolution) => void;
   readonly #lookup: Lookup;
   #timer: NodeJS.Timeout | undefined;
   #closed = false;
 
-  constructor(name: string, intervalMs: number, onAnswer: (answer: Answer) => void, ask: Lookup = systemLookup) {
+  constructor(name: string, intervalMs: number, onAnswer: (answer: Resolution) => void, ask: Lookup = systemLookup) {
     this.#name = name;
     this.#intervalMs = intervalMs;
     this.#onAnswer = onAnswer;
@@ -44,8 +44,8 @@ export class NameWatch {
 
   async #ask(): Promise<void> {
     const answer = await this.#lookup(this.#name).then(
-      (addresses): Answer => ({ addresses }),
-      ({ code, message }: NodeJS.ErrnoException): Answer => ({ failure: code ?? message }),
+      (addresses): Resolution => ({ addresses }),
+      ({ code, message }: NodeJS.ErrnoException): Resolution => ({ failure: code ?? message }),
     );
     if (this.#closed) return;
     this.#onAnswer(answer);

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { mock, test, type TestContext } from 'node:test';
-import { NameWatch, systemLookup, type Answer, type Lookup } from '../../../src/pool/resolve.ts';
+import { NameWatch, systemLookup, type Lookup, type Resolution } from '../../../src/pool/resolve.ts';
 import type { ProbeResult } from '../../../src/pool/probe.ts';
 import { settled, testServer, type TestServer } from '../../support/pool.ts';
 
@@ -19,7 +19,7 @@ function watched(t: TestContext, says: Names['says']) {
   mock.timers.enable({ apis: ['setTimeout'] });
   const names = new Names();
   names.says = says;
-  const answers: Answer[] = [];
+  const answers: Resolution[] = [];
   const watch = new NameWatch('registry1', 30_000, (answer) => answers.push(answer), names.lookup);
   t.after(() => {
     watch.close();
@@ -57,7 +57,7 @@ test('a name that does not resolve is an answer, and is asked for again soon', a
 test('an address answers for itself and is not asked for', async (t) => {
   const names = new Names();
   for (const address of ['10.0.0.1', '2001:db8::1']) {
-    const answers: Answer[] = [];
+    const answers: Resolution[] = [];
     const watch = new NameWatch(address, 30_000, (answer) => answers.push(answer), names.lookup);
     t.after(() => watch.close());
     await watch.start();
