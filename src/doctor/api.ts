@@ -1,27 +1,33 @@
-import { ask, type Answer, type Silence } from './ask.ts';
+import { ask, type Heard, type Reply } from './ask.ts';
 import { disagreement, finding, type Finding, type FindingsOf } from './findings.ts';
 import { quoted, type Audience, type Node } from './node.ts';
 
-/** What a stranger is told. */
-export type ApiSeen = { readonly root: Answer | Silence; readonly v2: Answer | Silence };
+/** What a node tells a client without a login: at `/`, and at `/v2/`. */
+export type ApiSeen = { readonly root: Heard; readonly v2: Heard };
 
+/** Two questions, one after another. Ends within twice STEP_MS and never rejects. */
 export async function lookAtApi(node: Node): Promise<ApiSeen> {
   const root = await ask(node, { path: '/', as: 'anonymous' });
   return { root, v2: await ask(node, { path: '/v2/', as: 'anonymous' }) };
 }
 
-/** How a stranger is let in. `shut`: no further question makes sense. */
-export type Door = 'open' | 'basic' | 'token' | 'shut';
+/**
+ * How a node asks its clients to log in: not at all, with a password (RFC 7617), or with a token from a token server
+ * (RFC 6750). 'unusable': the node is ill, or asks for what no docker client can give, so the audit of this node ends.
+ */
+export type AuthScheme = 'none' | 'basic' | 'token' | 'unusable';
 
-export function doorOf({ root, v2 }: ApiSeen): Door {
-  if (isUnhealthy(root) || v2.kind === 'silence') return 'shut';
-  if (v2.status === 200) return 'open';
-  if (v2.status !== 401) return 'shut';
+/** By the status of `/v2/`, and by its challenge in WWW-Authenticate (RFC 9110 section 11.6.1). */
+export function authSchemeOf({ root, v2 }: ApiSeen): AuthScheme {
+  if (isUnhealthy(root) || v2.kind === 'silence') return 'unusable';
+  if (v2.status === 200) return 'none';
+  if (v2.status !== 401) return 'unusable';
   const challenge = challengeOf(v2);
   if (/^basic\b/i.test(challenge)) return 'basic';
-  return /^bearer\b/i.test(challenge) ? 'token' : 'shut';
+  return /^bearer\b/i.test(challenge) ? 'token' : 'unusable';
 }
 
+/** The findings of one node, by the specification of the registry API: 200 or 401, and the version in a header. */
 export function judgeApi(label: string, audience: Audience, seen: ApiSeen): Finding[] {
   const { root, v2 } = seen;
   if (isUnhealthy(root)) return [finding('UNHEALTHY_503', label, 'GET / answered 503')];
@@ -32,7 +38,7 @@ export function judgeApi(label: string, audience: Audience, seen: ApiSeen): Find
     return [finding('V2_STATUS', label, `GET /v2/ answered ${status}${where}; 200 or 401 is right`)];
   }
   return [
-    ...(doorOf(seen) === 'shut'
+    ...(authSchemeOf(seen) === 'unusable'
       ? [finding('V2_STATUS', label, 'GET /v2/ answered 401 and not, in WWW-Authenticate, how to log in')]
       : []),
     ...(v2.headers['docker-distribution-api-version'] === 'registry/2.0'
@@ -44,21 +50,23 @@ export function judgeApi(label: string, audience: Audience, seen: ApiSeen): Find
   ];
 }
 
-/** Nodes that ask clients to log in in different ways, or of which some do not ask. */
-export const judgeDoors: FindingsOf<{ readonly api: ApiSeen; readonly audience: Audience }> = (nodes) => {
-  const known = nodes.filter(({ seen }) => doorOf(seen.api) !== 'shut');
+type NodeApi = { readonly api: ApiSeen; readonly audience: Audience };
+
+/** Nodes of which some ask for a login and others do not, or which send clients to different realms. */
+export const judgeAuthSchemes: FindingsOf<NodeApi> = (nodes) => {
+  const known = nodes.filter(({ seen }) => authSchemeOf(seen.api) !== 'unusable');
   const labels = known.map(({ label }) => label);
   const asks = disagreement(
     known.map(({ label, seen }) => ({
       node: label,
-      said: doorOf(seen.api) === 'open' ? 'open to anyone' : 'asks for a login',
+      said: authSchemeOf(seen.api) === 'none' ? 'open to anyone' : 'asks for a login',
     })),
   );
-  const asking = known.filter(({ seen }) => doorOf(seen.api) !== 'open');
+  const asking = known.filter(({ seen }) => authSchemeOf(seen.api) !== 'none');
   const realms = disagreement(
     asking.map(({ label, seen: { api, audience } }) => ({
       node: label,
-      said: quoted({ audience }, api.v2.kind === 'answer' ? challengeOf(api.v2) : ''),
+      said: quoted({ audience }, api.v2.kind === 'reply' ? challengeOf(api.v2) : ''),
     })),
   );
   return [
@@ -77,10 +85,22 @@ export const judgeDoors: FindingsOf<{ readonly api: ApiSeen; readonly audience: 
   ];
 };
 
-function challengeOf({ headers }: Answer): string {
+/** Nodes behind whose login the audit could not look: it has no password for them, or no token. */
+export const judgeUnopened: FindingsOf<NodeApi> = (nodes) => {
+  const labelsOf = (scheme: AuthScheme): string[] =>
+    nodes.filter(({ seen }) => authSchemeOf(seen.api) === scheme).map(({ label }) => label);
+  const token = labelsOf('token');
+  const locked = nodes.some(({ seen }) => seen.audience.credentials) ? [] : labelsOf('basic');
+  return [
+    ...(token.length > 0 ? [finding('AUTH_TOKEN', token, 'clients log in with a token (Bearer)')] : []),
+    ...(locked.length > 0 ? [finding('NO_CREDENTIALS', locked, 'a login is needed to see more')] : []),
+  ];
+};
+
+function challengeOf({ headers }: Reply): string {
   return (headers['www-authenticate'] ?? '').trim();
 }
 
-function isUnhealthy(root: Answer | Silence): boolean {
-  return root.kind === 'answer' && root.status === 503;
+function isUnhealthy(root: Heard): boolean {
+  return root.kind === 'reply' && root.status === 503;
 }

@@ -3,38 +3,44 @@ import type { Socket } from 'node:net';
 import { openTcp, openTls, openTrusted, StepFailed } from './connection.ts';
 import { basic, STEP_MS, type Node } from './node.ts';
 
-/** A registry's answers to the doctor's questions are some hundred bytes; /debug/vars is some kilobytes. */
+/** A registry replies to the doctor's questions with some hundred bytes; its /debug/vars has some kilobytes. */
 const LARGEST_BODY_BYTES = 256 << 10;
 const LARGEST_HEADER_BYTES = 16 << 10;
 
 export type Question = {
   readonly method?: 'GET' | 'HEAD' | 'POST' | 'PATCH' | 'PUT' | 'DELETE';
-  /** Path and query: a Location's host is never followed. */
+  /** Path and query alone: where a Location leads to another host, the doctor asks the node that it audits. */
   readonly path: string;
-  /** Default: the user where there is one. */
+  /** Default: 'user', which is 'anonymous' where the doctor has no credentials. */
   readonly as?: 'anonymous' | 'user';
   readonly body?: Buffer;
 };
 
-export type Answer = {
-  readonly kind: 'answer';
+/** What a node replied, of whatever status. */
+export type Reply = {
+  readonly kind: 'reply';
   readonly status: number;
   readonly headers: IncomingHttpHeaders;
   readonly body: Buffer;
-  /** From the request on an open connection to the end of the answer. */
+  /** From the request on an open connection to the last byte of the reply. */
   readonly tookMs: number;
-  /** This machine's clock when the headers came. */
+  /** When the headers came, by the clock of this machine, in milliseconds since 1970. */
   readonly atMs: number;
 };
+/** Why a node did not reply, or not as HTTP. `reason` is in words for an operator and may repeat what the node sent. */
 export type Silence = {
   readonly kind: 'silence';
   readonly step: StepFailed['step'];
   readonly reason: string;
   readonly timedOut: boolean;
 };
+export type Heard = Reply | Silence;
 
-/** One question over TLS on a connection of its own. Ends within STEP_MS and never rejects. */
-export function ask(node: Node, question: Question): Promise<Answer | Silence> {
+/**
+ * One question over TLS on a connection of its own. The password goes with the question only where the node proves to
+ * be the cluster's; another node is Silence. Ends within STEP_MS and never rejects.
+ */
+export function ask(node: Node, question: Question): Promise<Heard> {
   const { credentials } = node.audience;
   const user = question.as === 'anonymous' ? undefined : credentials;
   const signal = AbortSignal.timeout(STEP_MS);
@@ -48,13 +54,13 @@ export function ask(node: Node, question: Question): Promise<Answer | Silence> {
   });
 }
 
-/** One question in clear, and so never with a password. */
+/** One question in clear, so it never carries a password. Ends within `withinMs` and never rejects. */
 export function askInClear(
   to: Pick<Node, 'endpoint'>,
   authority: string,
   path: string,
   withinMs = STEP_MS,
-): Promise<Answer | Silence> {
+): Promise<Heard> {
   const signal = AbortSignal.timeout(withinMs);
   return guarded(signal, async () => {
     const socket = await openTcp(to, signal);
@@ -66,18 +72,21 @@ export function askInClear(
   });
 }
 
-/** Several questions, one after another, on one connection. Ends with the first that is not answered; never rejects. */
+/**
+ * Several questions, one after another, on one connection; `heard` gets each reply. Ends with the first question that
+ * gets no reply, at the latest after `withinMs`, and never rejects.
+ */
 export async function askInTurn(
   node: Node,
   withinMs: number,
   questions: Iterable<Question>,
-  heard: (question: Question, answer: Answer) => void,
+  heard: (question: Question, reply: Reply) => void,
 ): Promise<void> {
   const { credentials, authority } = node.audience;
   const signal = AbortSignal.timeout(withinMs);
   await guarded(signal, async () => {
     const socket = await (credentials ? openTrusted(node, signal) : openTls(node, signal));
-    // One listener for each question on the one socket, and none of them a leak.
+    // Each question adds a listener to this socket: Node would warn of a leak after the tenth, and there is no leak.
     socket.setMaxListeners(0);
     try {
       for (const question of questions) {
@@ -117,10 +126,10 @@ async function exchange(
   signal: AbortSignal,
   authorization?: string,
   connection: 'close' | 'keep-alive' = 'close',
-): Promise<Answer> {
+): Promise<Reply> {
   const started = performance.now();
   const call = request({
-    // Without an agent: one, even `false`, would connect by itself.
+    // With any `agent`, even `false`, Node would not call createConnection and would connect by itself.
     createConnection: () => socket,
     method,
     path,
@@ -141,10 +150,10 @@ async function exchange(
   const atMs = Date.now();
   const { statusCode: status = 0, headers } = response;
   const content = await readCapped(response);
-  return { kind: 'answer', status, headers, body: content, tookMs: performance.now() - started, atMs };
+  return { kind: 'reply', status, headers, body: content, tookMs: performance.now() - started, atMs };
 }
 
-/** The status line and headers; those of a 101 come by an event of their own. */
+/** The status line and headers; Node tells those of a 101 by the event 'upgrade'. */
 function headersOf(call: ClientRequest): Promise<IncomingMessage> {
   return new Promise((resolve, reject) => {
     call.on('response', resolve).on('upgrade', resolve).on('error', reject);
@@ -164,8 +173,8 @@ async function readCapped(response: IncomingMessage): Promise<Buffer> {
   return Buffer.concat(chunks);
 }
 
-/** The codes of a registry's error body; empty where it is none. */
-export function errorCodes({ body }: Answer): string[] {
+/** The codes of a registry's error body (`{ "errors": [{ "code": … }] }`); empty where the body is something else. */
+export function errorCodes({ body }: Reply): string[] {
   try {
     const { errors } = JSON.parse(body.toString()) as { errors?: { code?: unknown }[] };
     return Array.isArray(errors) ? errors.map((error) => String(error?.code)) : [];

@@ -1,11 +1,11 @@
 import { randomBytes } from 'node:crypto';
 import type { Endpoint } from '../config/values.ts';
-import { doorOf, judgeApi, judgeDoors, lookAtApi, type ApiSeen } from './api.ts';
+import { authSchemeOf, judgeApi, judgeAuthSchemes, judgeUnopened, lookAtApi, type ApiSeen } from './api.ts';
 import { judgeCertificate, judgeFingerprints, mayTellSecrets, type CertificateSeen } from './certificate.ts';
 import { judgeClock } from './clock.ts';
 import { findGround, judgeGround } from './common-ground.ts';
 import { judgeDebug, lookAtDebug } from './debug.ts';
-import { finding, sorted, type Finding } from './findings.ts';
+import { sorted, type Finding } from './findings.ts';
 import { isLoggedIn, judgeLogin, judgeLogins, logIn, type InTurn, type LoginSeen } from './login.ts';
 import type { Audience, Node } from './node.ts';
 import { judgeReached, reach } from './reach.ts';
@@ -16,15 +16,15 @@ import { judgeStart } from './upload.ts';
 
 export type AuditOptions = {
   readonly repository: string;
-  /** Store a blob and delete it again. */
+  /** Whether the audit stores a blob on each node and deletes it again. */
   readonly write: boolean;
-  /** How long a storage that lags is waited for. */
+  /** How long the audit waits for a storage that lags. */
   readonly waitMs: number;
-  /** Addresses of http.debug. */
+  /** The nodes' http.debug.addr. */
   readonly debug: readonly Endpoint[];
 };
 
-/** What is known of one node, as far as the audit got. `ready`: it can be asked for uploads. */
+/** What is known of one node, as far as the audit got. `ready`: the node can be asked for uploads. */
 type NodeSeen = {
   readonly node: Node;
   readonly findings: readonly Finding[];
@@ -37,7 +37,10 @@ type NodeSeen = {
 /** Uploads that are under way at one time, each with questions to all other nodes. */
 const AT_ONCE = 8;
 
-/** Audits each node, then every ordered pair. Never rejects for what a node does; an abort of `signal` makes it tidy up and reject. */
+/**
+ * Audits each node, then every ordered pair of nodes; `progress` hears in words how far the audit is. What a node does
+ * never makes it reject; when `signal` aborts, the audit deletes what it has begun on the nodes and rejects.
+ */
 export async function audit(
   audience: Audience,
   nodes: readonly Node[],
@@ -51,9 +54,9 @@ export async function audit(
   progress(`looking at ${nodes.length} nodes`);
   const seen = await Promise.all(
     nodes.map(async (node) => {
-      const one = await auditNode(node, options.repository, inTurn);
+      const nodeSeen = await auditNode(node, options.repository, inTurn);
       progress(`looking at the nodes: ${++done} of ${nodes.length}`);
-      return one;
+      return nodeSeen;
     }),
   );
   const findings = [...seen.flatMap((one) => one.findings), ...compare(seen)];
@@ -69,26 +72,26 @@ export async function audit(
   return sorted(findings);
 }
 
-/** Goes on for as long as the next question makes sense. */
+/** The checks of one node, each only where those before it left something to ask: without TLS, nothing asks HTTP. */
 async function auditNode(node: Node, repository: string, inTurn: InTurn): Promise<NodeSeen> {
   const { label, audience } = node;
   const reached = await reach(node);
   if (reached.kind !== 'reached') return { node, findings: judgeReached(label, reached), ready: false };
   const { certificate } = reached;
   const api = await lookAtApi(node);
-  const dated = [api.v2, api.root].find((answer) => answer.kind === 'answer');
+  const dated = [api.v2, api.root].find((heard) => heard.kind === 'reply');
   const findings = [
     ...judgeCertificate(label, audience, certificate, Date.now()),
     ...judgeApi(label, audience, api),
     ...(dated ? judgeClock(label, dated) : []),
   ];
   const soFar = { node, certificate, api };
-  const door = doorOf(api);
+  const scheme = authSchemeOf(api);
   const mayLogIn = audience.credentials !== undefined && mayTellSecrets(certificate);
-  if (door === 'shut' || door === 'token' || (door === 'basic' && !mayLogIn))
+  if (scheme === 'unusable' || scheme === 'token' || (scheme === 'basic' && !mayLogIn))
     return { ...soFar, findings, ready: false };
   if (audience.credentials && !mayLogIn) return { ...soFar, findings, ready: false };
-  const login = door === 'basic' ? await logIn(node, inTurn) : undefined;
+  const login = scheme === 'basic' ? await logIn(node, inTurn) : undefined;
   if (login) findings.push(...judgeLogin(label, audience, login));
   if (login && !isLoggedIn(login)) return { ...soFar, login, findings, ready: false };
   const storage = await lookAtStorage(node, repository);
@@ -96,23 +99,18 @@ async function auditNode(node: Node, repository: string, inTurn: InTurn): Promis
   return { ...soFar, ...(login ? { login } : {}), findings, ready: storageAnswers(storage) };
 }
 
-/** What only shows beside other nodes. */
+/** The faults of nodes that are well each by itself and do not fit together. */
 function compare(seen: readonly NodeSeen[]): Finding[] {
   const certificates = seen.flatMap(({ node: { label }, certificate }) =>
     certificate ? [{ label, certificate }] : [],
   );
-  const doors = seen.flatMap(({ node: { label, audience }, api }) => (api ? [{ label, seen: { api, audience } }] : []));
+  const apis = seen.flatMap(({ node: { label, audience }, api }) => (api ? [{ label, seen: { api, audience } }] : []));
   const logins = seen.flatMap(({ node: { label }, login }) => (login ? [{ label, seen: login }] : []));
-  const labelsBehind = (door: string): string[] =>
-    doors.filter(({ seen: { api } }) => doorOf(api) === door).map(({ label }) => label);
-  const token = labelsBehind('token');
-  const locked = seen.some(({ node }) => node.audience.credentials) ? [] : labelsBehind('basic');
   return [
     ...judgeFingerprints(certificates),
-    ...judgeDoors(doors),
+    ...judgeAuthSchemes(apis),
     ...judgeLogins(logins),
-    ...(token.length > 0 ? [finding('AUTH_TOKEN', token, 'clients log in with a token (Bearer)')] : []),
-    ...(locked.length > 0 ? [finding('NO_CREDENTIALS', locked, 'a login is needed to see more')] : []),
+    ...judgeUnopened(apis),
   ];
 }
 
@@ -124,7 +122,8 @@ async function auditPairs(
 ): Promise<Finding[]> {
   progress('beginning uploads');
   const ground = await findGround(nodes, repository, signal, progress);
-  // Two repositories that nobody has heard of, so that each node has one that it looks for in vain and another then uses.
+  // A mount may remember that a folder was missing. So each node first looks in vain for the repository that another
+  // node then uses; with two repositories of fresh names, every node has one to look for and one to use.
   const unheardOf = nodes.length < 2 ? [] : [1, 2].map((i) => `${repository}/${randomBytes(4).toString('hex')}-${i}`);
   progress('looking for repositories that are not there');
   await Promise.all(
@@ -142,7 +141,7 @@ async function auditPairs(
   return withoutEchoes([...ground.flatMap(judgeGround), ...findings.flat()]);
 }
 
-/** A node that takes no uploads does not go on with those of others either: that is no second fault. */
+/** A node that refuses to begin uploads refuses those of other nodes too: the report names this fault once. */
 function withoutEchoes(findings: readonly Finding[]): Finding[] {
   const takesNone = findings.flatMap(({ code, where }) => (code === 'UPLOAD_START' ? [where] : []));
   return findings.filter(({ code, where }) => code !== 'STORAGE_ERROR' || !takesNone.includes(where));
@@ -166,6 +165,7 @@ async function auditBlobs(
   return findings.flat();
 }
 
+/** A queue: each piece of work begins when the one before has ended, well or not. */
 function oneAtATime(): InTurn {
   let last: Promise<unknown> = Promise.resolve();
   return (work) => {
@@ -175,6 +175,7 @@ function oneAtATime(): InTurn {
   };
 }
 
+/** As `Promise.all` over `items`, with at most AT_ONCE of them under way. */
 async function limited<T, R>(items: readonly T[], work: (item: T, index: number) => Promise<R>): Promise<R[]> {
   const results: R[] = [];
   const left = [...items.entries()];

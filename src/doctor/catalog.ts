@@ -1,168 +1,9 @@
-export type Level = 'FAIL' | 'WARN' | 'INFO';
+import type { Advice } from './advice.ts';
+import { FAULTS } from './faults.ts';
 
-type Entry = { readonly level: Level; readonly users: string; readonly mend: string };
-
-/** Two questions that readers of registry recipes ask, answered where the answer is needed. */
-const MINIMUM =
-  'Is TLS or basic auth the minimum? A docker client that is not told otherwise needs TLS, with a subjectAltName, signed by an authority ' +
-  'that it trusts. Basic auth is not needed to function; but without it anyone can push, and without TLS it is sent in clear.';
-const LOGIN_401 =
-  'Login gives 401 though user and password were set? The hash is not bcrypt, the only one a registry takes (htpasswd needs -B); or the file ' +
-  'is empty, because > was missing from the recipe and the line went to the screen; or the user differs from node to node; or it is ' +
-  'another password. registry:2 images carry no htpasswd program since 2020; with the one of apache2-utils: ' +
-  '`htpasswd -Bbn USER PASS > auth/htpasswd`, and the same file on every node.';
-const SAN =
-  'Issue the certificate with the public name as subjectAltName: openssl req … -addext "subjectAltName=DNS:NAME", or in the extensions file.';
-const SAME_REDIS =
-  'Give every node the same Redis (redis.addr and redis.db) with cache.blobdescriptor: redis, or no cache at all.';
-
-/** Every code: its usual level, what users see, and how to mend it. The order is that of the report within a level. */
+/** Every code of a finding. Within a level the report has its findings in this order. */
 export const CATALOG = {
-  TCP: {
-    level: 'FAIL',
-    users: 'clients bound to this node wait or fail, until a health check takes it out',
-    mend: 'Start the registry; look at http.addr (:5000 listens on all addresses), the published port, the firewall, and the address in balancer.yml.',
-  },
-  TLS_PLAIN_HTTP: {
-    level: 'FAIL',
-    users: "docker: 'http: server gave HTTP response to HTTPS client'",
-    mend: `Set http.tls.certificate and http.tls.key on this node. ${MINIMUM}`,
-  },
-  TLS_HANDSHAKE: {
-    level: 'FAIL',
-    users: "'tls: handshake failure', 'EOF' or a timeout, for every client bound to this node",
-    mend: 'Look at the log of this node, at http.tls (certificate and key belong together?), and at what listens on that port.',
-  },
-  CERT_EXPIRED: {
-    level: 'FAIL',
-    users: "'x509: certificate has expired or is not yet valid'",
-    mend: 'Renew the certificate and restart this node: a registry reads it only when it starts.',
-  },
-  CERT_NOT_YET_VALID: {
-    level: 'FAIL',
-    users: "'x509: certificate has expired or is not yet valid'",
-    mend: 'Set the clock of the machine that issued it, or wait; then issue it again.',
-  },
-  CERT_UNTRUSTED: {
-    level: 'FAIL',
-    users: "'x509: certificate signed by unknown authority'",
-    mend:
-      'Sign it with the authority that clients trust, send the intermediate certificates with it (one file, the node first), and put the ' +
-      'authority in /etc/docker/certs.d/NAME/ca.crt on every client. If you use your own authority, tell the doctor with --ca FILE. The password ' +
-      'is not sent to a node that is not trusted, so nothing more is known of this one.',
-  },
-  CERT_WRONG_NAME: {
-    level: 'FAIL',
-    users: "'x509: certificate is valid for …, not …'",
-    mend: `${SAN} Every node needs the public name, not its own. The password is not sent to a node with another name, so nothing more is known of this one.`,
-  },
-  CERT_NO_SAN: {
-    level: 'FAIL',
-    users:
-      "docker, podman and skopeo: 'x509: certificate relies on legacy Common Name field, use SANs instead'; curl accepts it, so a try with curl misleads",
-    mend: SAN,
-  },
-  UNHEALTHY_503: {
-    level: 'FAIL',
-    users: 'every request is answered 503; a push or pull through this node fails',
-    mend: "The node's own health check has failed: look at /debug/health and at its log; mostly the storage is not mounted, full or read-only.",
-  },
-  V2_STATUS: {
-    level: 'FAIL',
-    users: "'unexpected status code', or a client that waits",
-    mend: 'What listens there does not answer as a registry does: look at its log, at http.prefix, and at what stands between (a proxy, a portal).',
-  },
-  NO_AUTH: {
-    level: 'FAIL',
-    users: 'anyone who reaches this node can push, pull and delete',
-    mend: `Set auth.htpasswd (realm and path) on this node, the same as on the others. ${MINIMUM}`,
-  },
-  REALM_DIFFERS: {
-    level: 'FAIL',
-    users: 'a client that was asked by one node is asked again, or elsewhere for a token, by the next: unauthorized',
-    mend: 'Set the same auth section (realm; with tokens: service and issuer) on every node.',
-  },
-  AUTH_REJECTED: { level: 'FAIL', users: "docker login: 'unauthorized'; 401 Unauthorized", mend: LOGIN_401 },
-  HTPASSWD_BROKEN: {
-    level: 'FAIL',
-    users: 'every login fails with 400 Bad Request, whoever asks',
-    mend: "A line of the password file of this node has no ':' in it; look for stray text, such as an error message. `htpasswd -Bbn USER PASS > auth/htpasswd` makes it anew.",
-  },
-  AUTH_DIFFERS: {
-    level: 'FAIL',
-    users:
-      'a login works on one node and is unauthorized on the next; a push stays whole only as long as its client stays on one node',
-    mend: 'Put the same password file and the same auth section on every node.',
-  },
-  STORAGE_HANG: {
-    level: 'FAIL',
-    users: 'pushes and pulls hang, while /v2/, docker login and simple health checks go on working',
-    mend:
-      'Look at the mount on this node (`ls` in it hangs, too) and at the server of the storage. In balancer.yml, ' +
-      'healthCheck: { type: registry, storage: { repository: … } } takes such a node out.',
-  },
-  STORAGE_ERROR: {
-    level: 'FAIL',
-    users: 'pushes and pulls through this node fail, mostly with 500 Internal Server Error',
-    mend: "Look at the log of this node: the storage is full, not mounted, or not the registry user's to read.",
-  },
-  UPLOAD_START: {
-    level: 'FAIL',
-    users: 'no push through this node works; pulls do',
-    mend: 'Remove storage.maintenance.readonly and proxy.remoteurl (a pull-through cache takes no pushes) from this node, or see that its storage can be written to.',
-  },
-  SECRET_DIFFERS: {
-    level: 'FAIL',
-    users:
-      "without stickiness every push fails with 'blob upload invalid'; docker tries for more than a minute before it says so",
-    mend: 'Set http.secret (REGISTRY_HTTP_SECRET) to the same long random text on every node: where it is not set, each makes up its own at each start.',
-  },
-  STORAGE_NOT_SHARED: {
-    level: 'FAIL',
-    users:
-      "the client that pushed an image can pull it, every other gets 404; without stickiness pushes fail with 'blob upload unknown to registry'",
-    mend: 'Give every node the same storage: the same mounted directory (is it mounted, in the container too?) or the same bucket and rootdirectory.',
-  },
-  STORAGE_LAG: {
-    level: 'FAIL',
-    users:
-      "without stickiness pushes fail with 'blob upload unknown', 'blob upload invalid' or 500 Internal Server Error; a pull right after a push may get 404 on another node",
-    mend:
-      'The storage is shared, but a node sees what another wrote only later: a mount that caches. Keep stickTable on for this backend; or ' +
-      'mount without caching of attributes and entries, above all of what was missing (MooseFS: mfsattrcacheto=0,mfsentrycacheto=0,mfsdirentrycacheto=0,' +
-      'mfsnegentrycacheto=0; NFS: actimeo=0,lookupcache=none).',
-  },
-  LOCATION_HOST: {
-    level: 'FAIL',
-    users: 'a push goes on at another address than it began: it fails, or goes past the balancer',
-    mend: 'Remove http.host from the configuration of this node, or set it to https://NAME; http.relativeurls: true also does.',
-  },
-  BLOB_NOT_SHARED: {
-    level: 'FAIL',
-    users: "pulls work on some nodes and fail with 'blob unknown to registry' on others",
-    mend: 'Give every node the same storage (rootdirectory, bucket, mount).',
-  },
-  CACHE_LIES: {
-    level: 'FAIL',
-    users:
-      'a push reports success with its layers scattered over the nodes; a pull ends in the middle, or with a digest that does not match',
-    mend: 'The nodes share a Redis and not their storage. Share the storage; then push again what was pushed meanwhile.',
-  },
-  CACHE_NOT_SHARED: {
-    level: 'FAIL',
-    users: "after a delete a later push skips layers that are gone, and its pulls fail with 'blob unknown'",
-    mend: `Each node remembers blobs on its own (cache inmemory, or a Redis of its own). ${SAME_REDIS}`,
-  },
-  DEBUG_HEALTH: {
-    level: 'FAIL',
-    users: 'the node answers 503 to everything, or is about to',
-    mend: 'See to what the page names; where it does not answer: http.debug.addr of that node, and whether this machine may reach it.',
-  },
-  REDIS_DIFFERS: {
-    level: 'FAIL',
-    users: 'after a delete a later push skips layers that are gone',
-    mend: SAME_REDIS,
-  },
+  ...FAULTS,
   CERT_EXPIRES_SOON: {
     level: 'WARN',
     users: "soon: 'x509: certificate has expired'",
@@ -176,12 +17,16 @@ export const CATALOG = {
   API_HEADER: {
     level: 'WARN',
     users: 'older docker clients take it for a registry of version 1, or for none',
-    mend: 'Something between rewrites headers, or it is no registry: it should send Docker-Distribution-Api-Version: registry/2.0.',
+    mend:
+      'Something between rewrites headers, or it is no registry: it should send Docker-Distribution-Api-Version: ' +
+      'registry/2.0.',
   },
   AUTH_TOKEN: {
     level: 'INFO',
     users: 'nothing',
-    mend: 'This node sends clients to a token server. The doctor speaks basic auth only: storage, secret and cache were not looked at.',
+    mend:
+      'This node sends clients to a token server. The doctor speaks basic auth only: storage, secret and cache were ' +
+      'not looked at.',
   },
   NO_CREDENTIALS: {
     level: 'INFO',
@@ -219,6 +64,6 @@ export const CATALOG = {
     users: 'images cannot be deleted; a small blob of the doctor stays in its repository',
     mend: 'Set storage.delete.enabled: true where deleting is wanted. Whether caches are shared was not looked at.',
   },
-} as const satisfies Record<string, Entry>;
+} as const satisfies Record<string, Advice>;
 
 export type Code = keyof typeof CATALOG;

@@ -9,25 +9,26 @@ const SOON_DAYS = 14;
 /** More intermediates than any chain has. */
 const LONGEST_CHAIN = 8;
 
-/** What a certificate says, and what OpenSSL says of its chain. */
+/** What the certificate of a node says, and what OpenSSL says of its chain. */
 export type CertificateSeen = {
   readonly fingerprint: string;
   readonly validFromMs: number;
   readonly validToMs: number;
   /** As X.509 lists them; undefined where the extension is missing. */
   readonly subjectAltName: string | undefined;
-  /** For the public name, by subjectAltName, or by the common name where there is none. */
+  /** Whether it names the public name: in subjectAltName, or as the common name where it has no subjectAltName. */
   readonly forName: boolean;
-  /** OpenSSL's code for the chain; undefined where it verifies. */
+  /** OpenSSL's code for what is wrong with the chain; undefined where the chain verifies. */
   readonly fault: string | undefined;
-  /** Signed by a trusted authority, dates aside. */
+  /** Whether a trusted authority has signed it; its dates do not count. */
   readonly trusted: boolean;
 };
 
+/** What `socket`, after its handshake, was shown; undefined where the node has no certificate. */
 export function certificateSeen(socket: TLSSocket, audience: Audience): CertificateSeen | undefined {
   const certificate = socket.getPeerX509Certificate();
   if (!certificate) return undefined;
-  // Node types it as an Error; it is the code that OpenSSL gave.
+  // Node's types call `authorizationError` an Error; it holds the code that OpenSSL gave.
   const fault = (socket.authorizationError as unknown as string | null) ?? undefined;
   const { subjectAltName, fingerprint256 } = certificate;
   return {
@@ -37,14 +38,14 @@ export function certificateSeen(socket: TLSSocket, audience: Audience): Certific
     subjectAltName,
     forName: isFor(certificate, audience.name),
     fault,
-    // OpenSSL names one fault alone: an expired certificate may be anyone's.
+    // OpenSSL names one fault alone, so behind an expired date there may be an untrusted signature too.
     trusted: fault === undefined || (DATE_FAULTS.includes(fault) && isSignedByOneOf(certificate, audience.authorities)),
   };
 }
 
 const DATE_FAULTS = ['CERT_HAS_EXPIRED', 'CERT_NOT_YET_VALID'];
 
-/** As Go's clients look for a name, but for the common name, of which `CERT_NO_SAN` speaks. */
+/** As Go's crypto/x509 looks for a name, except that the common name counts here: CERT_NO_SAN tells of its use. */
 function isFor(certificate: X509Certificate, name: string): boolean {
   if (isIP(name) !== 0) return certificate.checkIP(name) !== undefined;
   const subject = certificate.subjectAltName === undefined ? 'always' : 'never';
@@ -53,22 +54,24 @@ function isFor(certificate: X509Certificate, name: string): boolean {
 
 function isSignedByOneOf(certificate: X509Certificate, pem: string): boolean {
   const authorities = splitPem(pem);
-  let one = certificate;
+  let link = certificate;
   for (let depth = 0; depth < LONGEST_CHAIN; depth++) {
-    const issued = one;
+    const issued = link;
     if (authorities.some((authority) => issuedBy(issued, authority))) return true;
-    const next = one.issuerCertificate;
-    if (!next || !issuedBy(one, next) || next.fingerprint256 === one.fingerprint256) return false;
-    one = next;
+    const next = link.issuerCertificate;
+    if (!next || !issuedBy(link, next) || next.fingerprint256 === link.fingerprint256) return false;
+    link = next;
   }
   return false;
 }
 
-function issuedBy(one: X509Certificate, issuer: X509Certificate): boolean {
-  return one.fingerprint256 === issuer.fingerprint256 || (one.checkIssued(issuer) && one.verify(issuer.publicKey));
+/** A certificate counts as its own issuer: clients trust a node whose very certificate is in their file. */
+function issuedBy(issued: X509Certificate, issuer: X509Certificate): boolean {
+  if (issued.fingerprint256 === issuer.fingerprint256) return true;
+  return issued.checkIssued(issuer) && issued.verify(issuer.publicKey);
 }
 
-/** The certificates of a PEM file, without those that cannot be read. */
+/** The certificates of a PEM text, without those that Node cannot read. */
 export function splitPem(pem: string): X509Certificate[] {
   const blocks = pem.match(/-----BEGIN (?:TRUSTED )?CERTIFICATE-----.+?-----END (?:TRUSTED )?CERTIFICATE-----/gs) ?? [];
   return blocks.flatMap((block) => {
@@ -80,11 +83,15 @@ export function splitPem(pem: string): X509Certificate[] {
   });
 }
 
-/** The password goes to nodes alone that prove to be the cluster's; that a date has passed does not make a node another's. */
+/**
+ * Whether the password may go to a node: only where its certificate proves that the node is the cluster's. A
+ * certificate that is out of date still proves whose the node is.
+ */
 export function mayTellSecrets(seen: CertificateSeen | undefined): boolean {
   return seen !== undefined && seen.trusted && seen.forName;
 }
 
+/** The findings of one node at the moment `nowMs`: dates, trust and name, each by itself. */
 export function judgeCertificate(label: string, audience: Audience, seen: CertificateSeen, nowMs: number): Finding[] {
   return [...judgeDates(label, seen, nowMs), ...judgeTrust(label, seen), ...judgeName(label, audience, seen)];
 }
@@ -125,7 +132,7 @@ function judgeName(label: string, audience: Audience, { subjectAltName, forName 
   return [finding('CERT_WRONG_NAME', label, `its certificate is for ${shown}, not for ${audience.name}`)];
 }
 
-/** Different certificates on the nodes. */
+/** Whether all nodes show one certificate. */
 export function judgeFingerprints(
   nodes: readonly { readonly label: string; readonly certificate: CertificateSeen }[],
 ): Finding[] {

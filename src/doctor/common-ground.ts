@@ -3,18 +3,23 @@ import { finding, type Finding } from './findings.ts';
 import { quoted, type Node } from './node.ts';
 import { endUpload, startUpload, type Started } from './upload.ts';
 
-/** How a node that would not begin an upload where another has just begun one goes on. `laterMs`: after how long it would. */
+/**
+ * A node that refused to begin an upload in a repository where another node had just begun an upload. `laterMs`: after
+ * how long the node no longer refused; without it, the node refused to the end.
+ */
 export type GroundSeen = { readonly node: Node; readonly refusal: string; readonly laterMs?: number };
 
 const RETRY_MS = 1_000;
-/** Longer than mounts are usually told to remember. */
+/** Longer than mounts are usually told to remember that a folder was missing. */
 const LONGEST_MS = 35_000;
 
 /**
- * Lets each node begin an upload in one repository, and end it: from then on every node knows the folders that all uploads are
- * below. In a storage that nobody has ever pushed to they are not there, each node has just looked for them in vain, and one whose
- * mount remembers that can neither see what another makes there nor make it itself: it answers 500. Without this its storage would
- * look as if it were not shared. Such a node is waited for, patient or not: only time tells it from one that cannot write at all.
+ * Lets each node begin an upload in `repository` and end it, so that every node knows the folders that all uploads are
+ * below; returns the nodes that refused. In a storage that nobody has ever pushed to, these folders are missing, and
+ * each node has just looked for them in vain. Where a node's mount remembers that they were missing, the node can
+ * neither see the folders that another node makes nor make them itself: it answers 500, and its storage would look as
+ * if it were not shared. The audit waits for such a node, patient or not: only time tells it from a node that cannot
+ * write at all. Rejects only when `signal` aborts.
  */
 export async function findGround(
   nodes: readonly Node[],
@@ -34,17 +39,17 @@ export async function findGround(
     const labels = refusing.map(({ node }) => node.label).join(', ');
     progress(`waiting up to ${LONGEST_MS / 1_000} s for uploads to begin on ${labels}`);
   }
-  return Promise.all(refusing.map((one) => tryAgain(one, repository, signal)));
+  return Promise.all(refusing.map((refused) => tryAgain(refused, repository, signal)));
 }
 
-async function tryAgain(one: GroundSeen, repository: string, signal: AbortSignal): Promise<GroundSeen> {
+async function tryAgain(refused: GroundSeen, repository: string, signal: AbortSignal): Promise<GroundSeen> {
   const startedAt = performance.now();
   while (performance.now() - startedAt < LONGEST_MS) {
     await sleep(RETRY_MS, undefined, { signal });
-    const start = await begin(one.node, repository);
-    if (start.kind === 'started') return { ...one, laterMs: performance.now() - startedAt };
+    const start = await begin(refused.node, repository);
+    if (start.kind === 'started') return { ...refused, laterMs: performance.now() - startedAt };
   }
-  return one;
+  return refused;
 }
 
 async function begin(node: Node, repository: string): Promise<Started> {
@@ -53,9 +58,11 @@ async function begin(node: Node, repository: string): Promise<Started> {
   return start;
 }
 
-/** Of a node that never began one its own uploads tell. */
+/** A node that refused to the end is judged by its own uploads instead (UPLOAD_START). */
 export function judgeGround({ node, refusal, laterMs }: GroundSeen): Finding[] {
   if (laterMs === undefined) return [];
-  const seen = `where another node had just begun an upload, ${node.label} ${quoted(node, refusal)}, and began one ${(laterMs / 1_000).toFixed(1)} s later only`;
+  const seen =
+    `where another node had just begun an upload, ${node.label} ${quoted(node, refusal)}, ` +
+    `and began one ${(laterMs / 1_000).toFixed(1)} s later only`;
   return [finding('STORAGE_LAG', node.label, seen)];
 }

@@ -5,7 +5,7 @@ import { connectFailure } from '../pool/failures.ts';
 import { certificateSeen, mayTellSecrets } from './certificate.ts';
 import type { Node } from './node.ts';
 
-/** A step that failed, in words for an operator. */
+/** The step of a question that failed; the message says in words for an operator why. */
 export class StepFailed extends Error {
   readonly step: 'tcp' | 'tls' | 'http';
 
@@ -25,12 +25,12 @@ export async function openTcp({ endpoint }: Pick<Node, 'endpoint'>, signal: Abor
     const reason = signal.aborted ? 'no answer' : connectFailure(error as NodeJS.ErrnoException).text;
     throw new StepFailed('tcp', reason, error);
   }
-  // From here on errors reach whoever reads; a late one after that must not be an uncaught one.
+  // Whoever reads the socket gets its errors; an error after the last read must not end the process.
   socket.on('error', () => {});
   return socket;
 }
 
-/** A socket over TLS, whatever its certificate. The caller destroys it. Throws StepFailed. */
+/** A socket over TLS, whatever certificate the node shows. The caller destroys it. Throws StepFailed. */
 export async function openTls(node: Node, signal: AbortSignal): Promise<TLSSocket> {
   const socket = await openTcp(node, signal);
   const { name, authorities } = node.audience;
@@ -38,7 +38,7 @@ export async function openTls(node: Node, signal: AbortSignal): Promise<TLSSocke
     socket,
     ALPNProtocols: ['http/1.1'],
     ca: authorities,
-    // Judged by the caller: every fault of a certificate is a finding of its own.
+    // The caller judges the certificate: every fault is a finding of its own, and none ends the audit of the node.
     rejectUnauthorized: false,
     checkServerIdentity: () => undefined,
     ...(isIP(name) === 0 ? { servername: name } : {}),
@@ -60,7 +60,10 @@ export async function openTls(node: Node, signal: AbortSignal): Promise<TLSSocke
   return secure;
 }
 
-/** As `openTls`, and refuses to go on with a node to which the password must not be told: it may be another one by now. */
+/**
+ * As `openTls`, but also throws where the password must not go to this node (`mayTellSecrets`): behind an address there
+ * may by now be another node than the audit has judged.
+ */
 export async function openTrusted(node: Node, signal: AbortSignal): Promise<TLSSocket> {
   const secure = await openTls(node, signal);
   if (mayTellSecrets(certificateSeen(secure, node.audience))) return secure;
@@ -70,7 +73,8 @@ export async function openTrusted(node: Node, signal: AbortSignal): Promise<TLSS
 
 type TlsError = Error & { reason?: string; code?: string };
 
-export function tlsReason({ message, reason, code }: TlsError): string {
+/** Why a handshake failed, in words for an operator. */
+function tlsReason({ message, reason, code }: TlsError): string {
   if (reason === 'wrong version number' || reason === 'packet length too long' || reason === 'http request')
     return 'what answers is not TLS';
   if (code === 'ECONNRESET') return 'closed during the handshake';

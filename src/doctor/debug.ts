@@ -1,16 +1,16 @@
 import { formatEndpoint, type Endpoint } from '../config/values.ts';
-import { askInClear, type Answer, type Silence } from './ask.ts';
+import { askInClear, type Heard, type Silence } from './ask.ts';
 import { disagreement, finding, type Finding } from './findings.ts';
 import { quoted, type Audience } from './node.ts';
 
-/** What the debug address of a node says; it speaks plain HTTP and asks for no password. */
+/** What the debug address of a node says; a registry speaks plain HTTP there and asks for no password. */
 export type DebugSeen = {
   readonly endpoint: Endpoint;
-  readonly health: Answer | Silence;
-  /** undefined where the page is not there, or of another kind of registry. */
+  readonly health: Heard;
+  /** undefined where /debug/vars is missing, or is the page of another kind of registry. */
   readonly redis: RedisSeen | undefined;
 };
-/** `address` is empty where the node has no Redis. The password itself goes no further than this. */
+/** `address` is empty where the node has no Redis. Of the password only its presence is kept. */
 export type RedisSeen = {
   readonly address: string;
   readonly db: number;
@@ -18,17 +18,21 @@ export type RedisSeen = {
   readonly showsPassword: boolean;
 };
 
+/** Ends within STEP_MS and never rejects. */
 export async function lookAtDebug(endpoint: Endpoint): Promise<DebugSeen> {
   const host = formatEndpoint(endpoint);
   const [health, vars] = await Promise.all(
     ['/debug/health', '/debug/vars'].map((path) => askInClear({ endpoint }, host, path)),
   );
-  return { endpoint, health: health ?? NOTHING, redis: vars?.kind === 'answer' ? redisOf(vars.body) : undefined };
+  return { endpoint, health: health ?? NOTHING, redis: vars?.kind === 'reply' ? redisOf(vars.body) : undefined };
 }
 
 const NOTHING: Silence = { kind: 'silence', step: 'http', reason: 'nothing', timedOut: false };
 
-/** The part of expvar's page that the registry puts there: its configuration for Redis, durations in nanoseconds. */
+/**
+ * The Redis of a registry, from its /debug/vars (Go's expvar, durations in nanoseconds); undefined where `body` is no
+ * such page.
+ */
 export function redisOf(body: Buffer): RedisSeen | undefined {
   try {
     const { registry } = JSON.parse(body.toString()) as { registry?: { redis?: { Config?: Record<string, unknown> } } };
@@ -45,6 +49,7 @@ export function redisOf(body: Buffer): RedisSeen | undefined {
   }
 }
 
+/** The findings of each debug address by itself, and whether all nodes use one Redis. */
 export function judgeDebug(audience: Audience, nodes: readonly DebugSeen[]): Finding[] {
   return [...nodes.flatMap((node) => judgeHealth(audience, node)), ...judgeRedis(audience, nodes)];
 }
@@ -86,7 +91,7 @@ function judgeRedis(audience: Audience, nodes: readonly DebugSeen[]): Finding[] 
   ];
 }
 
-/** One loopback address is another Redis on every machine. */
+/** Two nodes that both say 127.0.0.1 have two Redis, so the name of a loopback address carries its node's. */
 function nameOf({ host }: Endpoint, { address, db }: RedisSeen): string {
   if (address === '') return 'no Redis';
   const own = /^(127\.|localhost|\[?::1)/.test(address) ? ` of ${host} itself` : '';

@@ -8,7 +8,10 @@ import { readOrder, type Flags } from './options.ts';
 import { hasFailed, inJson, inWords } from './report.ts';
 import { findNodes } from './targets.ts';
 
-/** `berth doctor`. Resolves to the exit code: 0 without FAIL, 1 with, 2 where the call is wrong. */
+/**
+ * `berth doctor`: reads the password from standard input where asked to, writes the report to standard output.
+ * Resolves to the exit code: 0 without a FAIL, 1 with one or more, 2 where the call is wrong or was interrupted.
+ */
 export async function runDoctor(config: Config, flags: Flags, json: boolean): Promise<number> {
   let order;
   try {
@@ -22,10 +25,10 @@ export async function runDoctor(config: Config, flags: Flags, json: boolean): Pr
   progress('resolving names');
   const { nodes, findings: unresolved } = await findNodes(order.servers, order.audience);
   const interrupted = new AbortController();
-  // Every wait for a storage that lags listens.
+  // Every wait for a storage that lags listens to this signal, and Node would warn of a leak after the tenth.
   setMaxListeners(0, interrupted.signal);
   const stop = (): void => interrupted.abort();
-  // Once: who presses Ctrl-C again does not want to wait until all is tidied up.
+  // `once`: a second Ctrl-C ends the process, although uploads that the audit has begun are then left behind.
   for (const signal of SIGNALS) process.once(signal, stop);
   try {
     const audited = await audit(order.audience, nodes, order.options, progress, interrupted.signal);
@@ -45,7 +48,7 @@ export async function runDoctor(config: Config, flags: Flags, json: boolean): Pr
 
 const SIGNALS = ['SIGINT', 'SIGTERM'] as const;
 
-/** One line that each step writes over; an empty one clears it. */
+/** Each step overwrites the line of the step before; an empty step clears the line. */
 function showProgress(terminal: NodeJS.WriteStream): (step: string) => void {
   return (step) => void terminal.write(`\r\u001b[2K${step === '' ? '' : `berth doctor: ${step} …`}`);
 }

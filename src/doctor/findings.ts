@@ -1,13 +1,15 @@
-import { CATALOG, type Code, type Level } from './catalog.ts';
+import type { Level } from './advice.ts';
+import { CATALOG, type Code } from './catalog.ts';
 
-/** What is wrong, where, what it looked like, what users would see of it and how to mend it. No text holds a secret. */
+/** A fault and its remedy. No text holds a secret. */
 export type Finding = {
   readonly level: Level;
   readonly code: Code;
-  /** One node, the two of a pair in order, or all that it is about. */
+  /** The labels of the nodes that the finding is about: one node, the two of a pair in order, or several alike. */
   readonly nodes: readonly string[];
-  /** `s1`, `s1 → s2` or `s1, s2`. */
+  /** `nodes` in words: `s1`, `s1 → s2` or `s1, s2`. */
   readonly where: string;
+  /** What the doctor saw, in words. */
   readonly seen: string;
   readonly users: string;
   readonly mend: string;
@@ -15,7 +17,7 @@ export type Finding = {
 
 type Where = string | { readonly from: string; readonly to: string } | readonly string[];
 
-/** `level` where it is not the code's usual one. */
+/** `level` is for a finding that is graver or lighter than its code usually is. */
 export function finding(code: Code, where: Where, seen: string, level?: Level): Finding {
   const { users, mend, ...usual } = CATALOG[code];
   return { level: level ?? usual.level, code, ...place(where), seen, users, mend };
@@ -29,11 +31,14 @@ function place(where: Where): { nodes: readonly string[]; where: string } {
 
 const GRAVITY: Record<Level, number> = { FAIL: 0, WARN: 1, INFO: 2 };
 
-/** The worst first; those of one code together, in the order of the nodes. What two checks found is said once. */
+/**
+ * The gravest level first, within a level in the order of the catalog, within a code in the order of the nodes. Where
+ * two checks have made a finding with the same code at the same place, the earlier of the two stays.
+ */
 export function sorted(findings: readonly Finding[]): Finding[] {
   const codes = Object.keys(CATALOG);
   const rank = ({ level, code }: Finding): number => GRAVITY[level] * codes.length + codes.indexOf(code);
-  const once = new Map(findings.toReversed().map((one) => [`${one.code} ${one.where}`, one]));
+  const once = new Map(findings.toReversed().map((found) => [`${found.code} ${found.where}`, found]));
   return [...once.values()].toReversed().toSorted((a, b) => rank(a) - rank(b));
 }
 
@@ -44,8 +49,8 @@ export function listed(words: readonly string[]): string {
 }
 
 /**
- * Groups nodes by what they answered: undefined where all agree, else `s1: X; s2 and s3: Y`. Nodes of which nothing is known
- * are left out by the caller.
+ * Groups nodes by what they said: undefined where all agree, else `s1: X; s2 and s3: Y`. The caller leaves out the
+ * nodes that said nothing.
  */
 export function disagreement(answers: readonly { readonly node: string; readonly said: string }[]): string | undefined {
   const groups = new Map<string, string[]>();
@@ -54,5 +59,5 @@ export function disagreement(answers: readonly { readonly node: string; readonly
   return [...groups].map(([said, nodes]) => `${listed(nodes)}: ${said}`).join('; ');
 }
 
-/** A check that lays what was seen of all nodes side by side. */
+/** A check that compares what was seen of all nodes. */
 export type FindingsOf<Seen> = (nodes: readonly { readonly label: string; readonly seen: Seen }[]) => Finding[];

@@ -1,29 +1,29 @@
 import { printable } from '../config/locate.ts';
 import type { Endpoint } from '../config/values.ts';
 
-/** No step of the audit takes longer. */
+/** Each question to a node ends within this time, with a reply or without. */
 export const STEP_MS = 5_000;
 
 export type Credentials = { readonly user: string; readonly password: string };
 
-/** How clients see the cluster; the same for all nodes. */
+/** The cluster as its clients know it; the same for all nodes. */
 export type Audience = {
-  /** The public name: SNI, and what certificates are for. */
+  /** The public name, without a port: the doctor sends it as SNI and expects it in certificates. */
   readonly name: string;
-  /** The name as clients write it, with a port where they need one: the Host header. */
+  /** The public name as clients write it, with a port where clients need a port: the Host header. */
   readonly authority: string;
   /** PEM of the authorities that clients trust. */
   readonly authorities: string;
   readonly credentials: Credentials | undefined;
 };
 
-/** One address of one server. */
+/** A registry node: one address of one server. `label` names it in findings. */
 export type Node = { readonly label: string; readonly endpoint: Endpoint; readonly audience: Audience };
 
-/** How long a storage that lags is waited for, and whether the operator still wants to know: an abort ends every wait. */
+/** How long the audit waits for a storage that lags; when `signal` aborts, every wait ends and rejects. */
 export type Patience = { readonly waitMs: number; readonly signal: AbortSignal };
 
-/** What a node said, fit to be shown: one line, and without the password, which a hostile node may say back. */
+/** What a node said, as one printable line, and without the password, which a hostile node may send back. */
 export function quoted(node: { readonly audience: Pick<Audience, 'credentials'> }, text: string): string {
   const { credentials } = node.audience;
   if (!credentials) return printable(text);
@@ -32,7 +32,7 @@ export function quoted(node: { readonly audience: Pick<Audience, 'credentials'> 
   return printable(secrets.reduce((shown, secret) => shown.replaceAll(secret, '***'), text));
 }
 
-/** The credentials as they travel (RFC 7617). */
+/** The credentials as the Authorization header carries them (RFC 7617). */
 export function basic({ user, password }: Credentials): string {
   return Buffer.from(`${user}:${password}`).toString('base64');
 }

@@ -9,9 +9,10 @@ import type { AuditOptions } from './audit.ts';
 import { splitPem } from './certificate.ts';
 import type { Audience } from './node.ts';
 
-/** As the command line has them. */
+/** The flags of the command line, by their names without `--`. */
 export type Flags = Readonly<Record<string, string | boolean | undefined>>;
 
+/** What the operator has ordered: which servers, as which clients, with which checks. */
 export type Order = {
   readonly servers: BackendConfig['servers'];
   readonly audience: Audience;
@@ -19,9 +20,9 @@ export type Order = {
 };
 
 const REPOSITORY = 'berth-doctor/probe';
-/** Distribution's grammar for names. */
+/** The grammar of the OCI distribution specification ("Pulling manifests", `<name>`). */
 const REPOSITORY_NAME = /^[a-z0-9]+(?:(?:\.|_{1,2}|-+)[a-z0-9]+)*(?:\/[a-z0-9]+(?:(?:\.|_{1,2}|-+)[a-z0-9]+)*)*$/;
-/** Names that the doctor makes up are longer than the one it is given, and a registry takes 255 characters. */
+/** The doctor makes up names below the one it is given, and a registry takes 255 characters. */
 const LONGEST_REPOSITORY = 200;
 const LONGEST_PASSWORD_BYTES = 64 << 10;
 const WAIT_MS = 4_000;
@@ -36,7 +37,10 @@ const SYSTEM_AUTHORITIES = [
   '/etc/ssl/cert.pem',
 ];
 
-/** Everything the audit needs to know. Throws a StartError that says what is wrong with the call. */
+/**
+ * Everything the audit needs to know; the password is read from `input`. Rejects with a StartError (DOCTOR_CALL) that
+ * says what is wrong with the call.
+ */
 export async function readOrder(config: Config, flags: Flags, input: NodeJS.ReadStream): Promise<Order> {
   const text = (name: string): string | undefined => (typeof flags[name] === 'string' ? flags[name] : undefined);
   const { servers } = pickBackend(config, text('backend'));
@@ -75,7 +79,7 @@ function pickBackend({ backends }: Config, name: string | undefined): BackendCon
   return backend;
 }
 
-/** `registry.example.com`, `registry.example.com:5000`, `10.0.0.1`, `[::1]:5000`. */
+/** Reads `registry.example.com`, `registry.example.com:5000`, `10.0.0.1`, `[::1]:5000`. Throws a StartError. */
 export function publicName(text: string | undefined): { host: string; authority: string } {
   if (text === undefined) throw wrong('--name is missing: the public name of the registry, as in docker pull NAME/…');
   const fault = wrong(`--name ${text} is no HOST or HOST:PORT, such as registry.example.com`);
@@ -100,7 +104,7 @@ function readAuthorities(file: string | undefined): string {
       try {
         return readFileSync(system, 'utf8');
       } catch {
-        // Another system.
+        // This system keeps its authorities in another file of the list.
       }
     }
     return rootCertificates.join('\n');
@@ -136,6 +140,5 @@ async function readPassword(
     .toString()
     .replace(/\r?\n$/, '');
   if (password === '') throw wrong('--password-stdin: there was no password on standard input');
-  // Node refuses to send such a header, and docker would, too.
   return password;
 }

@@ -10,10 +10,10 @@ export type Reached =
   | { readonly kind: 'no-tcp'; readonly reason: string }
   | { readonly kind: 'no-tls'; readonly reason: string; readonly plainHttp: boolean };
 
-/** A server of plain HTTP answers at once. */
+/** A server of plain HTTP replies at once, so this is long enough. */
 const PLAIN_MS = 3_000;
 
-/** Ends within STEP_MS and PLAIN_MS; never rejects. */
+/** Connects, shakes hands, and hangs up. Ends within STEP_MS + PLAIN_MS and never rejects. */
 export async function reach(node: Node): Promise<Reached> {
   const signal = AbortSignal.timeout(STEP_MS);
   try {
@@ -32,11 +32,12 @@ export async function reach(node: Node): Promise<Reached> {
 }
 
 async function speaksPlainHttp(node: Node): Promise<boolean> {
-  const answer = await askInClear(node, node.audience.authority, '/v2/', PLAIN_MS);
-  // Go's TLS servers tell a client that speaks plain HTTP so, in plain HTTP.
-  return answer.kind === 'answer' && !(answer.status === 400 && answer.body.includes('HTTPS server'));
+  const heard = await askInClear(node, node.audience.authority, '/v2/', PLAIN_MS);
+  // A TLS server of Go's net/http replies to plain HTTP with a 400 in plain HTTP that speaks of an "HTTPS server".
+  return heard.kind === 'reply' && !(heard.status === 400 && heard.body.includes('HTTPS server'));
 }
 
+/** The finding of a node that cannot be reached. */
 export function judgeReached(label: string, reached: Reached): Finding[] {
   switch (reached.kind) {
     case 'reached':

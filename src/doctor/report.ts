@@ -1,14 +1,17 @@
 import { formatEndpoint } from '../config/values.ts';
-import type { Level } from './catalog.ts';
+import type { Level } from './advice.ts';
 import type { Finding } from './findings.ts';
 import type { Node } from './node.ts';
 
-/** One line a finding; what users see and the remedy follow the last one of a code. */
+/**
+ * The report for people. One line for each finding; what users see and the remedy follow once, after the last finding
+ * of a code. `findings` are sorted.
+ */
 export function inWords(findings: readonly Finding[], nodes: readonly Node[]): string {
-  const lines = findings.flatMap((one, i) => {
-    const line = `${one.level} ${one.code} ${one.where}: ${one.seen}`;
-    if (findings[i + 1]?.code === one.code) return [line];
-    return [line, `  users: ${one.users}`, `  mend:  ${one.mend}`];
+  const lines = findings.flatMap(({ level, code, where, seen, users, mend }, i) => {
+    const line = `${level} ${code} ${where}: ${seen}`;
+    if (findings[i + 1]?.code === code) return [line];
+    return [line, `  users: ${users}`, `  mend:  ${mend}`];
   });
   return `${[...lines, lastLine(findings, nodes)].join('\n')}\n`;
 }
@@ -20,6 +23,7 @@ function lastLine(findings: readonly Finding[], nodes: readonly Node[]): string 
   return `${FAIL} FAIL, ${WARN} WARN, ${INFO} INFO on ${all}`;
 }
 
+/** The report for programs: one JSON object. */
 export function inJson(findings: readonly Finding[], nodes: readonly Node[]): string {
   const report = {
     ok: !hasFailed(findings),
@@ -30,11 +34,12 @@ export function inJson(findings: readonly Finding[], nodes: readonly Node[]): st
   return `${JSON.stringify(report, null, 2)}\n`;
 }
 
+/** Whether the exit code is 1. */
 export function hasFailed(findings: readonly Finding[]): boolean {
   return findings.some(({ level }) => level === 'FAIL');
 }
 
 function countsOf(findings: readonly Finding[]): Record<Level, number> {
-  const count = (level: Level): number => findings.filter((one) => one.level === level).length;
+  const count = (level: Level): number => findings.filter((found) => found.level === level).length;
   return { FAIL: count('FAIL'), WARN: count('WARN'), INFO: count('INFO') };
 }

@@ -1,6 +1,6 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { ask, type Answer, type Silence } from './ask.ts';
+import { ask, type Heard } from './ask.ts';
 import { finding, type Finding } from './findings.ts';
 import { quoted, type Node, type Patience } from './node.ts';
 import { endUpload, startUpload, statusAndCodes } from './upload.ts';
@@ -8,30 +8,36 @@ import { endUpload, startUpload, statusAndCodes } from './upload.ts';
 /** What each other node sees of a blob that `from` stores, and then deletes. */
 export type BlobsSeen = {
   readonly from: Node;
-  /** Why it could not be stored. */
+  /** Why the blob could not be stored. */
   readonly fault?: string;
   readonly pairs: readonly BlobPair[];
   readonly deleted?: Deleted;
 };
 export type BlobPair = {
   readonly to: Node;
+  /** Whether `to` delivered the blob: at once, after a wait, not at all (404), or in another way not. */
   readonly read: 'whole' | 'later' | 'missing' | 'broken';
-  /** 200 where the node says that it has it. */
+  /** The status of a HEAD for a blob that `to` did not deliver: with 200, `to` claims to have the blob. */
   readonly head?: number | undefined;
+  /** Whether `to` still claimed to have the blob after `from` had deleted it. */
   readonly afterDelete?: 'gone' | 'gone-later' | 'there';
 };
+/** What `from` replied to the DELETE, or why it did not reply. */
 export type Deleted = { readonly status: number } | { readonly reason: string };
 
 const RETRY_MS = 250;
 
-/** Stores a small blob through `from`, reads it through the others, deletes it, and looks again. */
+/**
+ * Stores a small blob through `from`, reads it through the others, deletes it through `from`, and asks the others
+ * again. Rejects only when the patience is aborted, and deletes the blob then, too.
+ */
 export async function shareBlob(
   from: Node,
   others: readonly Node[],
   repository: string,
   patience: Patience,
 ): Promise<BlobsSeen> {
-  // Never the same twice: a node that has its own copy of it would hide that the storage is not shared.
+  // Fresh content each time: a node that has kept a copy of an earlier blob would hide that the storage is not shared.
   const content = Buffer.from(`berth doctor ${randomBytes(16).toString('hex')}\n`);
   const path = `/v2/${repository}/blobs/sha256:${createHash('sha256').update(content).digest('hex')}`;
   const fault = await store(from, repository, path, content);
@@ -41,47 +47,48 @@ export async function shareBlob(
   try {
     pairs = await Promise.all(others.map((to) => readBlob(to, path, content, patience)));
   } finally {
-    const answer = await ask(from, { method: 'DELETE', path });
-    deleted = answer.kind === 'answer' ? { status: answer.status } : { reason: answer.reason };
+    const heard = await ask(from, { method: 'DELETE', path });
+    deleted = heard.kind === 'reply' ? { status: heard.status } : { reason: heard.reason };
   }
   if (!('status' in deleted) || deleted.status !== 202) return { from, pairs, deleted };
   return { from, deleted, pairs: await Promise.all(pairs.map((pair) => lookForDeleted(pair, path, patience))) };
 }
 
+/** Why the blob could not be stored; undefined where it was. */
 async function store(node: Node, repository: string, path: string, body: Buffer): Promise<string | undefined> {
   const started = await startUpload(node, repository);
   if (started.kind === 'not-started') return started.reason;
   const { session } = started;
   const digest = encodeURIComponent(path.slice(path.lastIndexOf('/') + 1));
   const separator = session.path.includes('?') ? '&' : '?';
-  const answer = await ask(node, { method: 'PUT', path: `${session.path}${separator}digest=${digest}`, body });
-  if (answer.kind === 'answer' && answer.status === 201) return undefined;
+  const heard = await ask(node, { method: 'PUT', path: `${session.path}${separator}digest=${digest}`, body });
+  if (heard.kind === 'reply' && heard.status === 201) return undefined;
   await endUpload(node, session);
-  return answer.kind === 'answer' ? `answered ${statusAndCodes(answer)}` : `got no answer: ${answer.reason}`;
+  return heard.kind === 'reply' ? `answered ${statusAndCodes(heard)}` : `got no answer: ${heard.reason}`;
 }
 
 async function readBlob(to: Node, path: string, content: Buffer, patience: Patience): Promise<BlobPair> {
   const startedAt = performance.now();
   for (let tries = 0; ; tries++) {
-    const answer = await ask(to, { path });
-    if (isWhole(answer, content)) return { to, read: tries === 0 ? 'whole' : 'later' };
+    const heard = await ask(to, { path });
+    if (isWhole(heard, content)) return { to, read: tries === 0 ? 'whole' : 'later' };
     if (performance.now() - startedAt >= patience.waitMs) {
       const head = await statusOf(to, path);
-      const missing = answer.kind === 'answer' && answer.status === 404;
+      const missing = heard.kind === 'reply' && heard.status === 404;
       return { to, read: missing ? 'missing' : 'broken', head };
     }
     await sleep(RETRY_MS, undefined, patience);
   }
 }
 
-/** A storage that clients are sent to (307, to a bucket) is not followed: that the node knows the way is all that can be said. */
-function isWhole(answer: Answer | Silence, content: Buffer): boolean {
-  if (answer.kind === 'silence') return false;
-  return answer.status === 307 || (answer.status === 200 && answer.body.equals(content));
+/** A node that sends its clients to a bucket (307) knows the blob; the doctor does not follow, so it judges no more. */
+function isWhole(heard: Heard, content: Buffer): boolean {
+  if (heard.kind === 'silence') return false;
+  return heard.status === 307 || (heard.status === 200 && heard.body.equals(content));
 }
 
 async function lookForDeleted(pair: BlobPair, path: string, patience: Patience): Promise<BlobPair> {
-  // Of a node that never had it nothing can be learnt.
+  // A node that never had the blob cannot show whether it learns of the deletion.
   if (pair.read !== 'whole' && pair.read !== 'later') return pair;
   const startedAt = performance.now();
   for (let tries = 0; ; tries++) {
@@ -92,10 +99,11 @@ async function lookForDeleted(pair: BlobPair, path: string, patience: Patience):
 }
 
 async function statusOf(node: Node, path: string): Promise<number | undefined> {
-  const answer = await ask(node, { method: 'HEAD', path });
-  return answer.kind === 'answer' ? answer.status : undefined;
+  const heard = await ask(node, { method: 'HEAD', path });
+  return heard.kind === 'reply' ? heard.status : undefined;
 }
 
+/** The findings of all pairs that begin with `from`, and of `from` itself. */
 export function judgeBlobs({ from, fault, pairs, deleted }: BlobsSeen): Finding[] {
   if (fault !== undefined)
     return [finding('UPLOAD_START', from.label, `a blob could not be stored: PUT ${quoted(from, fault)}`)];

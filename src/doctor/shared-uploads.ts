@@ -14,28 +14,31 @@ export type SharedSeen = {
 export type PairSeen = {
   readonly to: Node;
   readonly first: Look;
-  /** After how long it saw what it did not see at first. */
+  /** After how long `to` saw the session, where it did not see the session at first. */
   readonly laterMs?: number;
-  /** Not seen in time: a session in a repository that it had never looked for, and so could not remember as missing. */
+  /**
+   * Where `to` never saw the session: how it sees another session, in a repository that it has never looked for, so
+   * that its mount cannot remember the folder as missing.
+   */
   readonly elsewhere?: Look;
   readonly growth?: Growth;
 };
-/** Whether bytes that one node appends are there for the other at once. */
+/** Whether one node of a pair sees at once the bytes that the other appends. */
 export type Growth =
   | { readonly kind: 'kept-up' }
   | { readonly kind: 'late'; readonly writer: Node; readonly reader: Node; readonly caughtUp: boolean }
   | { readonly kind: 'odd'; readonly node: Node; readonly look: Look & { kind: 'odd' } };
 
-/** Where uploads are begun; `above` is the repository, known to every node, below which new ones are made up. */
+/** Uploads begin in `repository`. Every node knows the repository `above`; new names are made up below it. */
 export type Place = { readonly repository: string; readonly above: string };
 
 const RETRY_MS = 250;
 const PIECE = Buffer.from('berth doctor\n');
 
 /**
- * Begins an upload on `from` and looks at it from the others, then lets each pair append in turns. One session for all of them
- * where nothing is wrong; it is deleted at the end. Rejects
- * only where the operator has had enough, and deletes it then, too.
+ * Begins an upload on `from` and looks at its session from the others, then lets `from` and each other node append in
+ * turns. Where nothing is wrong, all use one session, which is deleted at the end. Rejects only when the patience is
+ * aborted, and deletes the session then, too.
  */
 export async function shareUpload(
   from: Node,
@@ -47,7 +50,8 @@ export async function shareUpload(
   if (start.kind === 'not-started') return { from, repository, start, pairs: [] };
   let session: Session | undefined = start.session;
   try {
-    // All look at the session while it is empty: then only the secret can make it invalid, and looking harms nothing.
+    // All look while the session is empty: only a different secret can then make it invalid, and looking changes
+    // nothing.
     const pairs: PairSeen[] = await Promise.all(
       others.map((to) => firstLook(from, to, start.session, above, patience)),
     );
@@ -87,7 +91,7 @@ async function firstLook(from: Node, to: Node, session: Session, above: string, 
   return { to, first, elsewhere };
 }
 
-/** `left`: the session as it is now; undefined where a node that was late has ended it, as registries do. */
+/** `left`: the session as it is now; undefined where a late node has ended the session, as registries do. */
 async function takeTurns(
   from: Node,
   to: Node,
@@ -98,7 +102,8 @@ async function takeTurns(
   for (const [writer, reader] of [[from, to] as const, [to, from] as const]) {
     const written = await append(writer, left, PIECE);
     if (written.kind === 'odd') return { growth: { kind: 'odd', node: writer, look: written }, left };
-    // A node that appends must first see what the other has appended: it has, or this loop would have ended.
+    // A node can append only to bytes that it sees. The loop ends where a node does not see what the other has
+    // appended.
     if (written.kind !== 'seen') return { growth: await lateness(reader, writer, session, patience), left: undefined };
     left = written.session;
     const read = await look(reader, left);
@@ -109,7 +114,7 @@ async function takeTurns(
   return { growth: { kind: 'kept-up' }, left };
 }
 
-/** A session of its own shows whether the reader sees in time what it did not see at once. */
+/** Uses another session, because a late node may have ended the first, to see whether the reader catches up in time. */
 async function lateness(writer: Node, reader: Node, { repository }: Session, patience: Patience): Promise<Growth> {
   const late = { kind: 'late', writer, reader } as const;
   let session = await anotherSession(writer, repository);
@@ -127,6 +132,7 @@ async function lateness(writer: Node, reader: Node, { repository }: Session, pat
   }
 }
 
+/** The findings of all pairs that begin with `from`; `waitMs` is the patience that the pairs had. */
 export function judgeShared({ from, pairs }: SharedSeen, waitMs: number): Finding[] {
   return pairs.flatMap((pair) => judgePair(from, pair, waitMs));
 }
@@ -143,7 +149,9 @@ function judgePair(from: Node, pair: PairSeen, waitMs: number): Finding[] {
     if (laterMs !== undefined)
       return [finding('STORAGE_LAG', where, `${to.label} sees ${begun} after ${(laterMs / 1_000).toFixed(1)} s only`)];
     if (elsewhere?.kind === 'seen') {
-      const seen = `${to.label} sees ${begun} at once in a repository that is new to it, but not within ${seconds} s where it had looked before`;
+      const seen =
+        `${to.label} sees ${begun} at once in a repository that is new to it, ` +
+        `but not within ${seconds} s where it had looked before`;
       return [finding('STORAGE_LAG', where, seen)];
     }
     return [finding('STORAGE_NOT_SHARED', where, `${begun} is unknown to ${to.label}, ${seconds} s later still`)];

@@ -1,36 +1,36 @@
-import { ask, errorCodes, type Answer, type Silence } from './ask.ts';
+import { ask, errorCodes, type Heard } from './ask.ts';
 import { finding, type Finding } from './findings.ts';
 import { quoted, STEP_MS, type Audience, type Node } from './node.ts';
 
-export type StorageSeen = { readonly path: string; readonly answer: Answer | Silence };
+export type StorageSeen = { readonly path: string; readonly heard: Heard };
 
 const SLOW_MS = 1_000;
 
-/** The one question of a reader that cannot be answered without the storage. */
+/** Asks for a tag list, which a registry can only answer by asking its storage. Never rejects. */
 export async function lookAtStorage(node: Node, repository: string): Promise<StorageSeen> {
   const path = `/v2/${repository}/tags/list`;
-  return { path, answer: await ask(node, { path }) };
+  return { path, heard: await ask(node, { path }) };
 }
 
-/** `loginMs`: what of the time is the login's. */
-export function judgeStorage(label: string, audience: Audience, { path, answer }: StorageSeen, loginMs = 0): Finding[] {
-  if (answer.kind === 'silence') {
-    return answer.timedOut
+/** The findings of one node. `loginMs`: how much of the time went into checking the password, not into the storage. */
+export function judgeStorage(label: string, audience: Audience, { path, heard }: StorageSeen, loginMs = 0): Finding[] {
+  if (heard.kind === 'silence') {
+    return heard.timedOut
       ? [finding('STORAGE_HANG', label, `GET ${path}: no answer within ${STEP_MS / 1_000} s, where /v2/ answers`)]
-      : [finding('STORAGE_ERROR', label, `GET ${path}: ${quoted({ audience }, answer.reason)}`)];
+      : [finding('STORAGE_ERROR', label, `GET ${path}: ${quoted({ audience }, heard.reason)}`)];
   }
-  if (!storageAnswers({ path, answer })) {
-    const codes = errorCodes(answer).slice(0, 3).join(', ');
+  if (!storageAnswers({ path, heard })) {
+    const codes = errorCodes(heard).slice(0, 3).join(', ');
     const shown = codes === '' ? '' : ` (${quoted({ audience }, codes)})`;
-    return [finding('STORAGE_ERROR', label, `GET ${path} answered ${answer.status}${shown}`)];
+    return [finding('STORAGE_ERROR', label, `GET ${path} answered ${heard.status}${shown}`)];
   }
-  const tookMs = answer.tookMs - loginMs;
+  const tookMs = heard.tookMs - loginMs;
   if (tookMs <= SLOW_MS) return [];
   return [finding('STORAGE_SLOW', label, `GET ${path} took ${(tookMs / 1_000).toFixed(1)} s`)];
 }
 
-/** A repository that does not exist is a good answer: the storage was asked and said so. */
-export function storageAnswers({ answer }: StorageSeen): boolean {
-  if (answer.kind === 'silence') return false;
-  return answer.status === 200 || (answer.status === 404 && errorCodes(answer).includes('NAME_UNKNOWN'));
+/** Whether the storage is there. A registry says NAME_UNKNOWN only after it has asked its storage. */
+export function storageAnswers({ heard }: StorageSeen): boolean {
+  if (heard.kind === 'silence') return false;
+  return heard.status === 200 || (heard.status === 404 && errorCodes(heard).includes('NAME_UNKNOWN'));
 }

@@ -9,7 +9,10 @@ import { STEP_MS, type Audience, type Node } from './node.ts';
 
 type ServerAddress = BackendConfig['servers'][string]['address'];
 
-/** The nodes of a backend, one for each address, and a finding for each server whose name leads nowhere. */
+/**
+ * The nodes of a backend, one for each address, and a finding for each server whose name has no address. Never
+ * rejects.
+ */
 export async function findNodes(
   servers: BackendConfig['servers'],
   audience: Audience,
@@ -46,7 +49,7 @@ async function resolve(address: ServerAddress): Promise<readonly Endpoint[]> {
   return (await systemLookup(address.host)).map((host) => ({ host, port: address.port }));
 }
 
-/** /etc/hosts may name one address twice. */
+/** /etc/hosts may list an address twice, and a node must be audited once. */
 function distinct(endpoints: readonly Endpoint[]): Endpoint[] {
   return [...new Map(endpoints.map((endpoint) => [formatEndpoint(endpoint), endpoint])).values()];
 }

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
-import { judgeApi, judgeDoors, doorOf, type ApiSeen } from '../../../src/doctor/api.ts';
-import type { Answer, Silence } from '../../../src/doctor/ask.ts';
+import { authSchemeOf, judgeApi, judgeAuthSchemes, type ApiSeen } from '../../../src/doctor/api.ts';
+import type { Heard, Reply, Silence } from '../../../src/doctor/ask.ts';
 import { CATALOG } from '../../../src/doctor/catalog.ts';
 import { judgeCertificate, mayTellSecrets, type CertificateSeen } from '../../../src/doctor/certificate.ts';
 import { judgeClock } from '../../../src/doctor/clock.ts';
@@ -24,8 +24,8 @@ const audience: Audience = {
   credentials: { user: 'u', password: 'pässword "1"' },
 };
 const node = (label: string) => ({ label, endpoint: { host: '127.0.0.1', port: 1 }, audience });
-const answer = (status: number, headers: Answer['headers'] = {}, body = ''): Answer => {
-  return { kind: 'answer', status, headers, body: Buffer.from(body), tookMs: 1, atMs: NOW };
+const answer = (status: number, headers: Reply['headers'] = {}, body = ''): Reply => {
+  return { kind: 'reply', status, headers, body: Buffer.from(body), tookMs: 1, atMs: NOW };
 };
 const silence = (timedOut: boolean): Silence => ({ kind: 'silence', step: 'http', reason: 'why', timedOut });
 const codes = (findings: readonly Finding[]): string[] => findings.map(({ level, code }) => `${level} ${code}`);
@@ -79,8 +79,8 @@ suite('certificates', () => {
 
 suite('what strangers are told', () => {
   const headers = { 'docker-distribution-api-version': 'registry/2.0' };
-  const asked = (challenge: string): Answer => answer(401, { ...headers, 'www-authenticate': challenge });
-  const api = (v2: Answer | Silence, root: Answer | Silence = answer(200)): ApiSeen => ({ root, v2 });
+  const asked = (challenge: string): Reply => answer(401, { ...headers, 'www-authenticate': challenge });
+  const api = (v2: Heard, root: Heard = answer(200)): ApiSeen => ({ root, v2 });
 
   test('401 that says how to log in is good; 503 says all there is to say', () => {
     assert.deepEqual(judgeApi('s1', audience, api(asked('Basic realm="x"'))), []);
@@ -92,27 +92,27 @@ suite('what strangers are told', () => {
     assert.deepEqual(codes(judgeApi('s1', anyone, api(answer(200, headers)))), ['WARN NO_AUTH']);
   });
 
-  test('the door is shut, open, or asks for a password or a token', () => {
-    assert.equal(doorOf(api(asked('bAsIc realm="x"'))), 'basic');
-    assert.equal(doorOf(api(asked('Bearer realm="x"'))), 'token');
-    assert.equal(doorOf(api(asked('Negotiate'))), 'shut');
-    assert.equal(doorOf(api(answer(200))), 'open');
-    assert.equal(doorOf(api(answer(200), answer(503))), 'shut');
+  test('a node asks for nothing, for a password or for a token, or for what no client can give', () => {
+    assert.equal(authSchemeOf(api(asked('bAsIc realm="x"'))), 'basic');
+    assert.equal(authSchemeOf(api(asked('Bearer realm="x"'))), 'token');
+    assert.equal(authSchemeOf(api(asked('Negotiate'))), 'unusable');
+    assert.equal(authSchemeOf(api(answer(200))), 'none');
+    assert.equal(authSchemeOf(api(answer(200), answer(503))), 'unusable');
   });
 
   test('nodes are compared with those alone that have answered', () => {
     const seen = (one: ApiSeen) => ({ api: one, audience });
     const [a, b] = [api(asked('Basic realm="a"')), api(asked('Basic realm="b"'))];
     const of = (...all: ApiSeen[]) => all.map((one, i) => ({ label: `s${i + 1}`, seen: seen(one) }));
-    assert.deepEqual(codes(judgeDoors(of(a, b))), ['FAIL REALM_DIFFERS']);
-    assert.deepEqual(codes(judgeDoors(of(a, a, api(answer(500))))), []);
-    assert.deepEqual(codes(judgeDoors(of(a, api(answer(200))))), ['FAIL AUTH_DIFFERS']);
+    assert.deepEqual(codes(judgeAuthSchemes(of(a, b))), ['FAIL REALM_DIFFERS']);
+    assert.deepEqual(codes(judgeAuthSchemes(of(a, a, api(answer(500))))), []);
+    assert.deepEqual(codes(judgeAuthSchemes(of(a, api(answer(200))))), ['FAIL AUTH_DIFFERS']);
   });
 });
 
 test('a login: each answer has its finding, and the cost its hint', () => {
-  const login = (told: Answer | Silence, userMs = 2): Finding[] =>
-    judgeLogin('s1', audience, { answer: told, cost: { userMs, strangerMs: 0.5 } });
+  const login = (told: Heard, userMs = 2): Finding[] =>
+    judgeLogin('s1', audience, { heard: told, cost: { userMs, strangerMs: 0.5 } });
   assert.deepEqual(login(answer(200)), []);
   assert.deepEqual(codes(login(answer(200), 100.4)), []);
   assert.deepEqual(codes(login(answer(200), 100.6)), ['WARN BCRYPT_SLOW']);
@@ -121,13 +121,13 @@ test('a login: each answer has its finding, and the cost its hint', () => {
   assert.deepEqual(codes(login(silence(true))), ['FAIL V2_STATUS']);
   assert.match(login(answer(401), 1.2)[0]!.seen, /no such user, or no bcrypt hash/);
   assert.match(login(answer(401), 1.4)[0]!.seen, /the password is another one/);
-  const [blind] = judgeLogin('s1', audience, { answer: answer(401), cost: undefined });
+  const [blind] = judgeLogin('s1', audience, { heard: answer(401), cost: undefined });
   assert.equal(blind?.seen, 'the login of u got 401');
 });
 
 test('a storage that has not heard of the repository is well', () => {
-  const storage = (told: Answer | Silence, loginMs = 0): string[] =>
-    codes(judgeStorage('s1', audience, { path: '/v2/r/tags/list', answer: told }, loginMs));
+  const storage = (told: Heard, loginMs = 0): string[] =>
+    codes(judgeStorage('s1', audience, { path: '/v2/r/tags/list', heard: told }, loginMs));
   assert.deepEqual(storage(answer(200)), []);
   assert.deepEqual(storage(answer(404, {}, '{"errors":[{"code":"NAME_UNKNOWN"}]}')), []);
   assert.deepEqual(storage(answer(404, {}, '<html>')), ['FAIL STORAGE_ERROR']);
