@@ -1,6 +1,6 @@
 /**
- * The registry nodes of the benchmark: one process that listens on several ports, started by relay.ts with the number
- * of ports as its argument. It serves and swallows bulk and answers small requests (see protocol.ts).
+ * The registry nodes of the benchmark: a process that listens on several ports, started by round.ts with the number of
+ * ports as its argument. It sends bulk, swallows bulk, and answers small requests (see protocol.ts).
  */
 import { Buffer } from 'node:buffer';
 import { createServer, Socket } from 'node:net';
@@ -22,13 +22,13 @@ import {
 
 const block = makeBlock();
 const reply = Buffer.alloc(REPLY_BYTES, 'r');
-// One buffer for all sockets: a sink is done with a chunk before it returns, and never writes from it.
+// All sockets share this buffer: a service is done with a chunk before it returns, and never writes from the buffer.
 const landing = Buffer.allocUnsafe(READ_BYTES);
 
 type Service = (chunk: Buffer) => void;
 
 /**
- * An accepted socket has no `onread` option, and 'data' events would allocate 64 KiB a read, so that the upload cases
+ * An accepted socket has no `onread` option, and 'data' events would allocate 64 KiB a read, so that the uploads
  * would mostly measure how a balancer waits for this process. The handle moves to a socket that has the option.
  */
 function withOnread(accepted: Socket, onChunk: Service): Socket {
@@ -60,7 +60,7 @@ function serve(accepted: Socket): void {
   });
   socket.setNoDelay(true);
   socket.on('end', () => socket.end());
-  // A connection that breaks is the client's to report: it counts what arrived.
+  // The load generator counts what arrived, so it reports a connection that breaks.
   socket.on('error', () => socket.destroy());
 }
 
@@ -79,7 +79,7 @@ function chooseService(socket: Socket, opening: Buffer): Service {
   }
 }
 
-/** Takes `total` bytes and answers with their number; a wrong byte ends the connection without that answer. */
+/** Takes `total` bytes and answers with their number; a wrong byte ends the connection without an answer. */
 function swallow(socket: Socket, total: number): Service {
   let received = 0;
   return (chunk) => {
@@ -105,7 +105,7 @@ function listen(): Promise<number> {
   return listenAnywhere(createServer({ pauseOnConnect: true, allowHalfOpen: true }, serve), 4096);
 }
 
-// The parent is gone: nobody will stop this process, so it stops itself.
+// When the parent is gone, nobody stops this process, so it stops itself.
 process.on('disconnect', () => process.exit());
 
 const count = Number(process.argv[2]);

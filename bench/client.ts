@@ -1,6 +1,6 @@
 /**
- * The load generator of the benchmark: a process that does one job after another for relay.ts, and answers each with
- * what was delivered completely. Only the balancer's CPU is measured, so its own slowness merely lengthens a run.
+ * The load generator of the benchmark: a process that does one job after another for round.ts, and replies to each with
+ * what was delivered completely. Only the balancer's CPU is measured, so a slow load generator merely lengthens a run.
  */
 import { Buffer } from 'node:buffer';
 import { connect, type Socket } from 'node:net';
@@ -22,10 +22,10 @@ import {
 
 const block = makeBlock();
 const request = Buffer.alloc(REQUEST_BYTES, REQUEST);
-// One buffer for all sockets: a sink is done with a chunk before it returns, and never writes from it.
+// All sockets share this buffer: `onChunk` is done with a chunk before it returns, and never writes from the buffer.
 const landing = Buffer.allocUnsafe(READ_BYTES);
 
-/** 127.0.0.2 and up: each stands for one client with a binding of its own. */
+/** 127.0.0.2 and up: each address stands for a client, with a binding of its own. */
 function sourceAddress(index: number): string {
   return `127.0.0.${2 + (index % 250)}`;
 }
@@ -93,7 +93,7 @@ function upload(port: number, source: number, bytes: number): Promise<Tally> {
   });
 }
 
-/** Sends `count` requests one after another, each when the reply to the one before is complete, then closes. */
+/** Sends `count` requests one after another, each when the reply to the last request is complete, then closes. */
 function converse(port: number, source: number, count: number): Promise<Tally> {
   let received = 0;
   const socket = open(port, source, (chunk) => {
@@ -110,8 +110,8 @@ function converse(port: number, source: number, count: number): Promise<Tally> {
 }
 
 /**
- * A connection at a time, from each of its addresses in turn: with few addresses, the search for a source port
- * that is not in TIME_WAIT would slow the generator down.
+ * Makes a connection at a time, from each address of this visitor in turn: with few addresses, the kernel's search for
+ * a source port that is not in TIME_WAIT would slow the generator down.
  */
 async function visit(job: Extract<Job, { kind: 'new' }>, visitor: number): Promise<Tally> {
   for (let count = 0; count < job.visits; count++) {
@@ -121,8 +121,8 @@ async function visit(job: Extract<Job, { kind: 'new' }>, visitor: number): Promi
   return { bytes: 0, requests: job.visits, connections: job.visits };
 }
 
-function inParallel(count: number, one: (index: number) => Promise<Tally>): Promise<Tally>[] {
-  return Array.from({ length: count }, (_, index) => one(index));
+function inParallel(count: number, work: (index: number) => Promise<Tally>): Promise<Tally>[] {
+  return Array.from({ length: count }, (_, index) => work(index));
 }
 
 function start(job: Job): Promise<Tally>[] {
@@ -153,6 +153,6 @@ async function perform(job: Job): Promise<JobReply> {
   }
 }
 
-// The parent is gone: nobody will stop this process, so it stops itself.
+// When the parent is gone, nobody stops this process, so it stops itself.
 process.on('disconnect', () => process.exit());
 process.on('message', (job: Job) => void perform(job).then((reply) => process.send?.(reply)));

@@ -1,6 +1,4 @@
-/**
- * The balancers that are compared: their configuration files, their processes, and the CPU time these have used.
- */
+/** The balancers that are compared: their configuration files, their processes, and the CPU time of these processes. */
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
 import { closeSync, openSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -10,25 +8,26 @@ import { accepts, freePorts } from './ports.ts';
 const START_DEADLINE_MS = 15_000;
 const STOP_DEADLINE_MS = 10_000;
 
-/** /proc counts in USER_HZ, which is 100 on every architecture Node has binaries for. */
+/** /proc counts in USER_HZ (proc(5)), which is 100 on every architecture that Node has binaries for. */
 const TICKS_PER_SECOND = 100;
 
 export interface Contender {
   label: string;
-  /** Writes the configuration into `folder`; the command that runs it in the foreground. */
+  /** Writes the configuration into `folder`; returns the command that runs the balancer in the foreground. */
   prepare(folder: string, listen: Ports, backendPorts: readonly number[]): string[];
 }
 
-/** `metrics` is for a contender that has such a listener. */
+/** The ports on which a contender listens; a contender without metrics leaves `metrics` unused. */
 export interface Ports {
   traffic: number;
   metrics: number;
 }
 
+/** The process of a contender; `port` is where it takes traffic. */
 export interface Running {
   label: string;
   port: number;
-  /** User and system time of all its threads since it started, in seconds, in steps of 10 ms. */
+  /** User and system time of all threads of the process since its start, in seconds, in steps of 10 ms. */
   cpuSeconds(): number;
   stop(): Promise<void>;
 }
@@ -39,7 +38,7 @@ export interface BerthOptions {
   profileFolder: string | undefined;
 }
 
-/** Berth as it comes: everything that is not written here is its default, the line a connection included. */
+/** Berth as it comes: every setting that the file leaves out has its default, so each connection has its log line. */
 export function berth({ node, cli, profileFolder }: BerthOptions): Contender {
   return {
     label: 'Berth',
@@ -51,7 +50,7 @@ export function berth({ node, cli, profileFolder }: BerthOptions): Contender {
         `  bench: { bind: "127.0.0.1:${listen.traffic}", backend: nodes }`,
         'backends:',
         '  nodes:',
-        // HAProxy checks nothing either unless told to.
+        // HAProxy, without the word `check`, checks its servers no more than this.
         '    healthCheck: false',
         '    servers:',
         ...servers,
@@ -68,8 +67,8 @@ export function berth({ node, cli, profileFolder }: BerthOptions): Contender {
 const TUNED_GLOBAL = ['  tune.bufsize 65536', '  tune.pipesize 1048576'];
 
 /**
- * One thread, because Berth has one; the timeouts are Berth's defaults. `tuned` is what its manual offers for bulk:
- * larger buffers, and splice() with large pipes.
+ * HAProxy with one thread, because Berth has one thread, and with Berth's default timeouts. With `tuned` it has what
+ * the HAProxy manual offers for bulk (sections 3.2 and 4.2): larger buffers, and splice() with large pipes.
  */
 export function haproxy(label: string, binary: string, tuned: boolean): Contender {
   return {
@@ -105,14 +104,17 @@ export function haproxy(label: string, binary: string, tuned: boolean): Contende
   };
 }
 
-/** The HAProxy to run, or undefined where there is none; /usr/sbin is not on every user's PATH. */
+/** The command of the HAProxy to run; undefined where none is installed. /usr/sbin is not on every user's PATH. */
 export function findHaproxy(): string | undefined {
   return ['haproxy', '/usr/sbin/haproxy', '/usr/local/sbin/haproxy'].find(
     (binary) => spawnSync(binary, ['-v']).status === 0,
   );
 }
 
-/** Starts `contender` and returns once it accepts connections. Its log goes to /dev/null, as the log of both must. */
+/**
+ * Starts `contender`, and resolves when it accepts connections. All contenders log to /dev/null, so that writing the
+ * log costs each of them the same. Rejects, with what the process wrote to standard error, where it does not start.
+ */
 export async function launch(contender: Contender, folder: string, backendPorts: readonly number[]): Promise<Running> {
   const [traffic = 0, metrics = 0] = await freePorts(2);
   const command = contender.prepare(folder, { traffic, metrics }, backendPorts);
@@ -123,7 +125,7 @@ export async function launch(contender: Contender, folder: string, backendPorts:
   closeSync(stderr);
   let spawnError: Error | undefined;
   child.once('error', (error) => (spawnError = error));
-  // Should the benchmark itself die, the balancers must not be left behind.
+  // A benchmark that dies must leave no balancer behind.
   const kill = (): void => void child.kill('SIGKILL');
   process.once('exit', kill);
   child.once('exit', () => process.off('exit', kill));
@@ -153,7 +155,7 @@ async function stop(child: ChildProcess): Promise<void> {
 
 function cpuSeconds(pid: number): number {
   const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
-  // The second field is the command in brackets and may hold spaces; the third is the first after the last bracket.
+  // The second field is the command, in brackets, and may hold spaces: so count the fields from the last bracket on.
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
   const [user, system] = [Number(fields[11]), Number(fields[12])];
   return (user + system) / TICKS_PER_SECOND;

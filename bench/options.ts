@@ -22,10 +22,10 @@ export interface Options {
   json: boolean;
 }
 
-/** Something to put right before the benchmark can run; its message is one line. */
+/** What the user must put right before the benchmark can run; the message is one line. */
 export class UsageError extends Error {}
 
-/** @throws {UsageError} */
+/** Reads the arguments of the command line. Throws a UsageError. */
 export function readOptions(args: string[]): Options | 'help' {
   const values = parse(args);
   if (values.help) return 'help';

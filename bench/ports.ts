@@ -13,7 +13,7 @@ export function listenAnywhere(server: Server, backlog: number): Promise<number>
   });
 }
 
-/** Ports that are free now. All are held at once, so that no two are the same. */
+/** Ports that are free now, all different: each is held until all are found. */
 export async function freePorts(count: number): Promise<number[]> {
   const servers = Array.from({ length: count }, () => createServer());
   const ports = await Promise.all(servers.map((server) => listenAnywhere(server, 1)));
@@ -21,6 +21,7 @@ export async function freePorts(count: number): Promise<number[]> {
   return ports;
 }
 
+/** Whether something accepts connections on `port`. */
 export function accepts(port: number): Promise<boolean> {
   return new Promise((resolve) => {
     const socket = connect({ host: '127.0.0.1', port });

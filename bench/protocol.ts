@@ -15,21 +15,23 @@ export const HEADER_BYTES = 16;
 export const REQUEST_BYTES = 200;
 export const REPLY_BYTES = 400;
 
-/** What one sink reads at a time: large, so that the generator is cheap beside what it measures. */
+/** The size of a read: large, so that load generator and backend cost little beside the balancer. */
 export const READ_BYTES = 1 << 20;
 
 /**
- * The payload repeats every BLOCK_BYTES. Deliberately not a power of two: a relay that mixes up two of its 1 MiB (or
- * 64 KiB) buffers would otherwise deliver the very bytes that were expected.
+ * The payload repeats every BLOCK_BYTES, which is no power of two on purpose: a relay that mixes up two of its 1 MiB
+ * (or 64 KiB) buffers would otherwise deliver the very bytes that were expected.
  */
 export const BLOCK_BYTES = 4 * 262_139;
 
+/** The first BLOCK_BYTES of the payload: each word of 4 bytes is its own offset. */
 export function makeBlock(): Buffer {
   const block = Buffer.allocUnsafe(BLOCK_BYTES);
   for (let at = 0; at < BLOCK_BYTES; at += 4) block.writeUInt32LE(at, at);
   return block;
 }
 
+/** The header of a bulk connection that carries `bytes` of payload. */
 export function bulkHeader(op: typeof DOWNLOAD | typeof UPLOAD, bytes: number): Buffer {
   const header = Buffer.alloc(HEADER_BYTES);
   header[0] = op;
@@ -37,13 +39,14 @@ export function bulkHeader(op: typeof DOWNLOAD | typeof UPLOAD, bytes: number): 
   return header;
 }
 
+/** The bytes of payload that `header` announces. */
 export function bulkLength(header: Buffer): number {
   return header.readUIntLE(1, 6);
 }
 
 /**
- * Whether `chunk`, which starts at byte `position` of the payload, is what was sent. Looks at its first and last whole
- * word: enough to notice bytes lost, doubled or swapped, and next to free.
+ * Whether `chunk`, which starts at byte `position` of the payload, is what was sent. Only the first and the last whole
+ * word of `chunk` are compared, which shows bytes lost, doubled or swapped and costs next to nothing.
  */
 export function isPayload(chunk: Buffer, position: number): boolean {
   const first = (4 - (position % 4)) % 4;
@@ -64,7 +67,7 @@ export function pour(socket: Socket, block: Buffer, total: number, done: () => v
     const size = Math.min(left, block.length);
     left -= size;
     socket.write(size === block.length ? block : block.subarray(0, size), (error) => {
-      // The socket's own 'error' handler reports a failed write; there is nothing left to pour into.
+      // After a failed write there is nothing to pour into; the handler of the socket's 'error' reports the failure.
       if (!error) next();
     });
   };
@@ -72,8 +75,8 @@ export function pour(socket: Socket, block: Buffer, total: number, done: () => v
 }
 
 /**
- * One piece of work for the load generator; `port` is the balancer's, on 127.0.0.1. For 'new', each of `parallel`
- * visitors makes `visits` connections one after another, and together they come from `sources` addresses.
+ * A piece of work for the load generator; `port` is the balancer's, on 127.0.0.1. For 'new', each of `parallel`
+ * visitors makes `visits` connections one after another, and all visitors together come from `sources` addresses.
  */
 export type Job =
   | { kind: 'download' | 'upload'; port: number; flows: number; bytesPerFlow: number }

@@ -1,11 +1,11 @@
 /**
- * What Berth costs beside HAProxy, on this machine, in one run. Build both first, then:
+ * What Berth costs beside HAProxy, on this machine, in one run:
  *
  *     npm run build && npx tsc && node .build/bench/relay.js
  *
- * Only the CPU time of the balancer process is measured. The load generator and the backend are processes of their own:
- * their slowness lengthens a run and is not in its figures. Cores and caches are shared with whatever else runs, though:
- * use an idle machine, or more rounds.
+ * Only the CPU time of the balancer process is measured. The load generator and the backend are processes of their
+ * own, whose slowness lengthens a run and is not in the figures. But all processes share the cores and caches of the
+ * machine: use an idle machine, or more rounds.
  */
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
@@ -15,7 +15,7 @@ import { berth, findHaproxy, haproxy } from './contenders.ts';
 import { readOptions, USAGE, UsageError, type Options } from './options.ts';
 import { cpuTable, goals, goalTable, machineLines, rateTable, row, type Machine, type Sample } from './report.ts';
 import { runRound } from './round.ts';
-import { cases } from './workloads.ts';
+import { workloads } from './workloads.ts';
 
 function firstLine(program: string, args: string[]): string {
   const { error, status, stdout } = spawnSync(program, args, { encoding: 'utf8' });
@@ -47,17 +47,17 @@ async function run(options: Options, haproxyBinary: string): Promise<void> {
     haproxy('HAProxy tuned for bulk', haproxyBinary, true),
   ];
   const labels = contenders.map(({ label }) => label);
-  const chosen = cases(options.groups);
+  const chosen = workloads(options.groups);
   const samples: Sample[][][] = chosen.map(() => contenders.map(() => []));
 
   const folder = mkdtempSync(join(tmpdir(), 'relay-bench-'));
   for (let round = 0; round < options.rounds; round++) {
     const inRound = await runRound(round, contenders, chosen, folder);
-    inRound.forEach((ofCase, at) => ofCase.forEach((sample, index) => samples[at]?.[index]?.push(sample)));
+    inRound.forEach((ofWorkload, at) => ofWorkload.forEach((sample, index) => samples[at]?.[index]?.push(sample)));
   }
-  // Only now: after a failure, whoever wants to know why needs the configuration files.
+  // Not in a `finally`: after a failure, whoever wants to know why needs the configuration files.
   rmSync(folder, { recursive: true, force: true });
-  const rows = chosen.map((one, index) => row(one, labels, samples[index] ?? []));
+  const rows = chosen.map((workload, index) => row(workload, labels, samples[index] ?? []));
   const reached = options.control ? [] : goals(rows);
   if (options.json) {
     console.log(JSON.stringify({ machine, rounds: options.rounds, rows, goals: reached }, null, 2));

@@ -1,14 +1,15 @@
 /** From samples to the figures, the table and the goals: pure. */
-import type { Case } from './workloads.ts';
+import type { Workload } from './workloads.ts';
 
 /** One measurement of one contender. */
 export interface Sample {
-  /** CPU time for one unit of work, in the case's unit. */
+  /** CPU time for one unit of work, in the unit of the workload. */
   cpu: number;
-  /** Units of work a second of the clock: bounded by the load generator, for information. */
+  /** Units of work in a second of the clock. The load generator bounds this rate, so it is for information only. */
   rate: number;
 }
 
+/** Several samples of one quantity, and what is shown of them. */
 export interface Figure {
   median: number;
   min: number;
@@ -16,6 +17,7 @@ export interface Figure {
   samples: number[];
 }
 
+/** A workload with the figures of all contenders. */
 export interface Row {
   name: string;
   group: string;
@@ -34,10 +36,11 @@ export interface Machine {
   kernel: string;
   cpu: string;
   cores: number;
-  /** The load average of the minute before the run: what else was running disturbs the figures. */
+  /** The load average of the minute before the run: other processes disturb the figures. */
   load: number;
 }
 
+/** Sums `samples` up; without samples, all numbers are NaN. */
 export function figure(samples: number[]): Figure {
   const sorted = samples.toSorted((a, b) => a - b);
   const at = (index: number): number => sorted[index] ?? Number.NaN;
@@ -46,9 +49,12 @@ export function figure(samples: number[]): Figure {
   return { median, min: at(0), max: at(sorted.length - 1), samples };
 }
 
-/** `samples` has one list a contender, the subject's first and the reference's second, with one sample a round. */
-export function row(one: Case, labels: readonly string[], samples: readonly Sample[][]): Row {
-  const { name, group, unit, rateUnit, goal } = one;
+/**
+ * `samples` has a list for each contender, the subject's first and the reference's second, with a sample of each
+ * round.
+ */
+export function row(workload: Workload, labels: readonly string[], samples: readonly Sample[][]): Row {
+  const { name, group, unit, rateUnit, goal } = workload;
   const contenders = labels.map((label, index) => {
     const own = samples[index] ?? [];
     return { label, cpu: figure(own.map((sample) => sample.cpu)), rate: figure(own.map((sample) => sample.rate)) };
@@ -130,5 +136,8 @@ export function goalTable(list: readonly Goal[]): string {
 }
 
 export function machineLines({ subject, node, haproxy, kernel, cpu, cores, load }: Machine): string {
-  return `${subject} on Node ${node}; HAProxy ${haproxy}, 1 thread\n${kernel}; ${cpu}, ${cores} cores; load average before: ${load.toFixed(2)}`;
+  return [
+    `${subject} on Node ${node}; HAProxy ${haproxy}, 1 thread`,
+    `${kernel}; ${cpu}, ${cores} cores; load average before: ${load.toFixed(2)}`,
+  ].join('\n');
 }

@@ -1,38 +1,36 @@
-/**
- * What is measured: each case has a full size and a smaller one to warm a fresh process with, and knows what one unit
- * of its work is.
- */
+/** What is measured: the workloads. Each has a job, a smaller job that warms a fresh process up, and a unit of work. */
 import type { Job, Tally } from './protocol.ts';
 
 export type Group = 'bytes' | 'kept' | 'new';
 export const GROUPS: readonly Group[] = ['bytes', 'kept', 'new'];
 
-export interface Case {
+export interface Workload {
   name: string;
   group: Group;
-  /** Of the figure: CPU time for one unit of work. */
+  /** The unit of the figure, which is the CPU time of one unit of work. */
   unit: string;
-  /** Multiplies CPU seconds; the work of `tally` divides them. */
+  /** The figure is CPU seconds times `scale`, divided by `work`. */
   scale: number;
+  /** How many units of work were done. */
   work(tally: Tally): number;
-  /** Of the rate, which the load generator bounds: for information only. */
+  /** The unit of the rate. The load generator bounds the rate, so it is for information only. */
   rateUnit: string;
   warmUp(port: number): Job;
   job(port: number): Job;
-  /** The CPU of Berth as a multiple of HAProxy's defaults that it is not to exceed. */
+  /** At most so many times the CPU of HAProxy with its defaults may Berth need. */
   goal: number;
 }
 
 /**
- * Sizes of one job. A measurement is several of them and takes HAProxy half a second of CPU or more, as the clock of
- * /proc steps by 10 ms. A balancer that is compiled as it runs needs the warm-up.
+ * Sizes of a job. A measurement has several jobs and takes HAProxy half a second of CPU or more, because the clock of
+ * /proc steps by 10 ms. Berth needs the warm-up: V8 compiles code while the code runs.
  */
 const BULK_BYTES = 512 * 1024 ** 2;
 const BULK_WARM_UP_BYTES = 256 * 1024 ** 2;
 const KEPT = { connections: 16, requests: 2_000, warmUp: 3_000 };
 const NEW = { parallel: 16, sources: 64, visits: 150, warmUp: 500 };
 
-function bulk(kind: 'download' | 'upload', flows: number): Case {
+function bulk(kind: 'download' | 'upload', flows: number): Workload {
   const job = (port: number, bytes: number): Job => ({ kind, port, flows, bytesPerFlow: bytes / flows });
   return {
     name: `${kind}, ${flows} flow${flows === 1 ? '' : 's'}`,
@@ -47,7 +45,7 @@ function bulk(kind: 'download' | 'upload', flows: number): Case {
   };
 }
 
-function kept(): Case {
+function kept(): Workload {
   const { connections } = KEPT;
   const job = (port: number, count: number): Job => ({ kind: 'kept', port, connections, requestsPerConnection: count });
   return {
@@ -63,7 +61,7 @@ function kept(): Case {
   };
 }
 
-function fresh(): Case {
+function fresh(): Workload {
   const { parallel, sources } = NEW;
   const job = (port: number, visits: number): Job => ({ kind: 'new', port, parallel, sources, visits });
   return {
@@ -79,7 +77,7 @@ function fresh(): Case {
   };
 }
 
-export function cases(groups: readonly Group[]): Case[] {
+export function workloads(groups: readonly Group[]): Workload[] {
   const all = [bulk('download', 1), bulk('download', 8), bulk('upload', 1), bulk('upload', 8), kept(), fresh()];
-  return all.filter((one) => groups.includes(one.group));
+  return all.filter(({ group }) => groups.includes(group));
 }
