@@ -3,7 +3,7 @@ import { SECRET_KEYS, type Finding, type Path } from './rules.ts';
 import { jsonSchema } from './schema.ts';
 import { didYouMean } from './suggest.ts';
 
-/** A schema issue in the operator's words: what was expected, what stands there, what was perhaps meant. */
+/** An issue of the schema in the operator's words: what was expected, what `raw` has there, what was perhaps meant. */
 export function explain(issue: z.core.$ZodIssue, raw: unknown): Finding[] {
   const path = issue.path as Path;
   switch (issue.code) {
@@ -31,7 +31,10 @@ export function explain(issue: z.core.$ZodIssue, raw: unknown): Finding[] {
   }
 }
 
-/** A union fails in each of its forms: the form that was meant is the one that got further than the value's own type. */
+/**
+ * A value that fails a union fails each of its forms. The operator meant the form that accepts the type of the value,
+ * so only what this form complains of is reported.
+ */
 function explainUnion(issue: z.core.$ZodIssueInvalidUnion, raw: unknown): Finding[] {
   const path = issue.path as Path;
   const wrongType = ({ path: inner, code }: z.core.$ZodIssue): boolean =>
@@ -75,7 +78,7 @@ type JsonSchema = {
   anyOf?: JsonSchema[];
 };
 
-/** The keys that the schema has at `path`. */
+/** The keys that a map at `path` may have. */
 function knownKeys(path: Path): string[] {
   let forms: JsonSchema[] = [jsonSchema()];
   const flat = (all: JsonSchema[]): JsonSchema[] => all.flatMap((form) => (form.anyOf ? flat(form.anyOf) : [form]));

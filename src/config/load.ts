@@ -9,16 +9,20 @@ import { crossCheck, type Finding, type Path } from './rules.ts';
 import { LEAST_SECRET } from './scalars.ts';
 import { adminSchema, schema, STANDARD_ADMIN, type AdminConfig, type Config } from './schema.ts';
 
+/** What came of loading a file: a configuration, or at least one problem, in the order of the file. */
 export type Loaded =
   | { readonly kind: 'config'; readonly config: Config }
   | { readonly kind: 'problems'; readonly problems: readonly Problem[] };
 
-/** A balancer.yml is some kilobytes; past this it is another file. */
+/** A balancer.yml has some kilobytes; a larger file was named by mistake. */
 const LARGEST_FILE_BYTES = 4 << 20;
 /** A balancer.yml has some seven levels; hundreds exhaust the stack of a parser, which V8 does not always survive. */
 const DEEPEST_LEVEL = 50;
 
-/** Reads and validates a balancer.yml: a frozen Config, or everything that is wrong with it. Never throws. */
+/**
+ * Reads and validates the balancer.yml named `file`, and the files that it names: a frozen Config, or everything that
+ * is wrong with the file. Never throws.
+ */
 export function loadConfig(file: string): Loaded {
   const fault = (message: string, line = 1, column = 1): Loaded => ({
     kind: 'problems',
@@ -35,7 +39,7 @@ export function loadConfig(file: string): Loaded {
   const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, logLevel: 'error' });
   const locate = new Locator(file, document, lines);
   const faults = document.errors.map((error) => locate.yamlError(error));
-  // A name that stands twice leaves a tree that can be judged further; other faults do not.
+  // A tree in which a name stands twice can be judged further; after any other fault there is no whole tree.
   if (document.errors.some(({ code }) => code !== 'DUPLICATE_KEY')) return { kind: 'problems', problems: faults };
   const strayAliases = locate.strayAliases();
   if (strayAliases.length > 0) return { kind: 'problems', problems: strayAliases };
@@ -64,7 +68,10 @@ function validate(raw: unknown, folder: string, locate: Locator, faults: readonl
   return { kind: 'problems', problems };
 }
 
-/** Files that the configuration names are read here, once, so that a wrong name is a problem of the file, not of a check. */
+/**
+ * Reads the files that the configuration names, once and here, so that a wrong name is reported with its line, and not
+ * by a health check that fails later.
+ */
 function* readNamedFiles(config: Config, folder: string): Generator<Finding> {
   for (const [name, { healthCheck: check }] of Object.entries(config.backends)) {
     if (check === false) continue;
@@ -102,7 +109,7 @@ function certificates(text: string): string {
   }
 }
 
-/** An empty file must not leave the door open. */
+/** The first line, which must be long enough: a token from an empty file would let everybody in. */
 function secret(text: string): string {
   const line = firstLine(text).trim();
   if (line.length < LEAST_SECRET) throw new Error(`its first line has less than ${LEAST_SECRET} characters`);
@@ -113,7 +120,10 @@ function firstLine(text: string): string {
   return text.split(/\r?\n/, 1)[0] ?? '';
 }
 
-/** The `admin` key, even of a file that is wrong elsewhere; undefined where that cannot be told. */
+/**
+ * The value of `admin` (or its default), even where the rest of the file is wrong; undefined where the value cannot be
+ * read. Never throws.
+ */
 export function loadAdmin(file: string): AdminConfig | undefined {
   try {
     const { admin = STANDARD_ADMIN } = adminSchema.parse(parseDocument(readText(file)).toJS({ maxAliasCount: 100 }));
@@ -125,19 +135,19 @@ export function loadAdmin(file: string): AdminConfig | undefined {
   }
 }
 
-/** Walks the tokens, which are made without recursion, before what is made of them with it. */
+/** Walks the tokens: the parser makes tokens without recursion, but recurses to make a document of the tokens. */
 function nestedTooDeeply(text: string): boolean {
   type Part = { items?: Part[]; key?: Part | null; value?: Part };
   let level: Part[] = [...new Parser().parse(text)] as Part[];
   for (let depth = 0; level.length > 0; depth++) {
-    // A collection and its items take turns.
+    // Every second level of tokens is a collection, and every other its items.
     if (depth > 2 * DEEPEST_LEVEL) return true;
     level = level.flatMap(({ items, key, value }) => items ?? [key ?? [], value ?? []].flat());
   }
   return false;
 }
 
-/** Throws with a `code` where the file cannot be read, and a plain Error where it is too large or no UTF-8. */
+/** Throws an Error with a `code` where the file cannot be read, and without where it is too large or is not UTF-8. */
 function readText(file: string): string {
   const { size } = statSync(file);
   if (size > LARGEST_FILE_BYTES) throw new Error(`it is larger than ${LARGEST_FILE_BYTES >> 20} MiB`);

@@ -1,7 +1,7 @@
 import { isAlias, isMap, isNode, isPair, isScalar, isSeq, visit, type Document, type LineCounter } from 'yaml';
 import { SECRET_KEYS, type Finding, type Path } from './rules.ts';
 
-/** One thing that is wrong with a configuration file. Line and column count from 1. */
+/** A fault of a configuration file. `line` and `column` count from 1; `path` is dotted, empty for the whole file. */
 export type Problem = {
   readonly file: string;
   readonly line: number;
@@ -15,10 +15,10 @@ export function formatProblem({ file, line, column, path, message }: Problem): s
   return `${file}:${line}:${column}: ${path === '' ? '' : `${path}: `}${message}`;
 }
 
-/** What a problem repeats of the file is cut at this. */
+/** A longer text of a problem is cut: it may repeat a value of any length. */
 const LONGEST_TEXT = 400;
 
-/** One line that is safe to print, whatever `text` holds. */
+/** `text` as one line of bounded length, with control characters as JSON escapes, so that no terminal obeys them. */
 export function printable(text: string): string {
   const line = text.replace(/[\p{Cc}\p{Zl}\p{Zp}]/gu, (c) => {
     const escape = JSON.stringify(c).slice(1, -1);
@@ -27,7 +27,7 @@ export function printable(text: string): string {
   return line.length > LONGEST_TEXT ? `${line.slice(0, LONGEST_TEXT - 1)}…` : line;
 }
 
-/** Knows where in the file a path stands. */
+/** Turns findings about the values of a document into problems with a line and a column. */
 export class Locator {
   readonly #file: string;
   readonly #document: Document;
@@ -48,18 +48,18 @@ export class Locator {
     if (code === 'MULTIPLE_DOCS')
       return this.#problem(pos[0], '', 'a second YAML document starts here; there can be one');
     const text = message.split('\n', 1)[0] ?? '';
-    // What looks like a key to a parser that is lost may be a secret.
+    // No path: what the parser takes for a key after such an error may be a secret.
     return this.#problem(pos[0], '', `not valid YAML: ${text.charAt(0).toLowerCase()}${text.slice(1)}`);
   }
 
-  /** HAProxy's `bind *:443` is an alias in YAML, and one that nothing stands behind. */
+  /** Aliases without an anchor: YAML reads an unquoted `*:443`, which HAProxy's users write, as an alias. */
   strayAliases(): Problem[] {
     const problems: Problem[] = [];
     visit(this.#document, {
       Alias: (_, alias, ancestors) => {
         if (alias.resolve(this.#document)) return;
         const secret = ancestors.some(
-          (one) => isPair(one) && isScalar(one.key) && SECRET_KEYS.has(String(one.key.value)),
+          (node) => isPair(node) && isScalar(node.key) && SECRET_KEYS.has(String(node.key.value)),
         );
         const text = secret ? '*…' : `*${alias.source}`;
         const message = `${text} is a YAML alias of nothing; text that starts with * needs quotes: "${text}"`;
@@ -75,7 +75,10 @@ export class Locator {
     return { file: this.#file, line: Math.max(line, 1), column: Math.max(col, 1), path: where, message: what };
   }
 
-  /** Where the value at `path` starts, or its key; a collection or an empty value: its key; a missing one: the key of what lacks it. */
+  /**
+   * Where to point for `path`: at its value where the value is a scalar, else (or with `ofKey`) at its key. For a path
+   * that the document lacks: at the key of the innermost map or list that it has.
+   */
   #offset(path: Path, ofKey: boolean): number {
     let node: unknown = this.#document.contents;
     let offset = 0;
@@ -102,8 +105,8 @@ export class Locator {
     visit(this.#document, {
       Pair: (_, pair, ancestors) => {
         if (!isScalar(pair.key) || pair.key.range?.[0] !== offset) return undefined;
-        const keys = [...ancestors, pair].flatMap((one) =>
-          isPair(one) && isScalar(one.key) ? [String(one.key.value)] : [],
+        const keys = [...ancestors, pair].flatMap((node) =>
+          isPair(node) && isScalar(node.key) ? [String(node.key.value)] : [],
         );
         found = keys.join('.');
         return visit.BREAK;

@@ -2,11 +2,12 @@ import { isIPv4 } from 'node:net';
 import { bindsCollide, NAME_RULE, parseBind, type Bind } from './values.ts';
 import { didYouMean } from './suggest.ts';
 
+/** The keys and list indexes that lead to a value of the file. */
 export type Path = readonly (string | number)[];
-/** What is wrong with the value at `path`, or with the `key` itself that ends it. */
+/** What is wrong with the value at `path`, or, with `at: 'key'`, with the last key of `path`. */
 export type Finding = { readonly path: Path; readonly message: string; readonly at?: 'key' };
 
-/** Keys whose values are never repeated in a message. */
+/** Keys whose values are secrets: no message repeats them. `shared` may hold a password in its URL. */
 export const SECRET_KEYS: ReadonlySet<string> = new Set(['token', 'shared', 'password']);
 
 type Tree = Readonly<Record<string, unknown>>;
@@ -17,8 +18,9 @@ const at = (value: unknown, key: string | number): unknown =>
 const entries = (value: unknown): [string, unknown][] => (isTree(value) ? Object.entries(value) : []);
 
 /**
- * What the schema cannot say: rules between keys. They judge the raw file, so that they are reported together with
- * what the schema finds; a value whose shape the schema complains of is passed over here.
+ * The rules that the schema cannot express, because they are about several keys. They judge the raw file, so that
+ * their findings are reported together with those of the schema; they pass over values of a wrong shape, which the
+ * schema reports.
  */
 export function crossCheck(root: unknown): Finding[] {
   return [
@@ -31,7 +33,7 @@ export function crossCheck(root: unknown): Finding[] {
   ];
 }
 
-/** A name that zod's records pass over in silence. */
+/** The name `__proto__`, which a record of zod drops without an issue. */
 function* checkNames(root: unknown): Generator<Finding> {
   const groups: Path[] = [['frontends'], ['backends']];
   for (const [name] of entries(at(root, 'frontends'))) groups.push(['frontends', name, 'sni']);
@@ -59,7 +61,7 @@ function* checkBackendNames(root: unknown): Generator<Finding> {
   }
 }
 
-/** Case does not count in them, but does for YAML. */
+/** Names that are equal as TLS server names, where case does not count, and differ as keys of YAML. */
 function* checkServerNames(root: unknown): Generator<Finding> {
   for (const [name, frontend] of entries(at(root, 'frontends'))) {
     const seen = new Map<string, string>();
@@ -85,14 +87,15 @@ function* checkBinds(root: unknown): Generator<Finding> {
 
 function* allBinds(root: unknown): Generator<{ path: Path; owner: string; value: unknown }> {
   const metrics = at(at(root, 'metrics'), 'bind');
-  // The address that is used where the file names none collides like any other; the frontend is the one to blame then.
+  // The default address of metrics collides too. It comes first, so that the finding is about the frontend, which the
+  // file has, and not about metrics, which the file does not mention.
   if (metrics === undefined) yield { path: ['metrics', 'bind'], owner: 'metrics, by default', value: '*:9180' };
   for (const [name, frontend] of entries(at(root, 'frontends'))) {
     const path = ['frontends', name, 'bind'];
     const value = at(frontend, 'bind');
     const owner = `frontend ${name}`;
     if (!Array.isArray(value)) yield { path, owner, value };
-    else for (const [i, one] of value.entries()) yield { path: [...path, i], owner, value: one };
+    else for (const [i, item] of value.entries()) yield { path: [...path, i], owner, value: item };
   }
   const admin = at(at(root, 'admin'), 'bind');
   if (admin !== undefined) yield { path: ['admin', 'bind'], owner: 'admin', value: admin };

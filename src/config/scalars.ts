@@ -1,17 +1,24 @@
-/** The kinds of values that balancer.yml has: durations, whole numbers, names, networks, each with what is expected of it. */
+/** The kinds of scalars that balancer.yml has (durations, whole numbers, names, networks), each with its error text. */
 import { isDeepStrictEqual } from 'node:util';
 import { z } from 'zod';
 import { isCidr, NAME_RULE, parseBind, parseDuration } from './values.ts';
 
-/** A timer longer than this fires at once in Node (a signed 32-bit count of milliseconds), so nothing longer is taken. */
+/**
+ * Node keeps a timer in 31 bits of milliseconds, and fires a longer timer at once. 24 days is the last whole day
+ * below.
+ */
 export const LONGEST_TIMER = '24d';
+/** Bindings expire without a timer, so a binding may last longer. */
 export const LONGEST_EXPIRY = '365d';
-/** A Map holds 2^24 entries. */
+/** A Map of V8 holds at most 2^24 entries. */
 export const LARGEST_TABLE = '16m';
 /** Characters of a token; a shorter one can be guessed. */
 export const LEAST_SECRET = 16;
 
-/** A scalar with a spelling of its own: `parse` gives undefined where the text is none, and `expected` says what would be. */
+/**
+ * A scalar that `parse` reads, which returns undefined for a text that it does not accept; `expected` completes the
+ * error.
+ */
 export function spelled<T>(expected: string, parse: (text: string) => T | undefined) {
   return z.string({ error: `expected ${expected}` }).transform((text, context): T => {
     const value = parse(text);
@@ -39,13 +46,16 @@ export const whole = (min: number, max: number) => {
 };
 export const yesNo = () => z.boolean({ error: 'expected true or false' });
 export const text = () => z.string({ error: 'expected text' });
-/** A file that the configuration names, relative to its own folder; load.ts reads the content. */
+/** A file that the configuration names, relative to the folder of balancer.yml; load.ts fills in the content. */
 export const namedFile = () => text().transform((file) => ({ file, content: '' }));
 export const oneOf = <const T extends readonly string[]>(...values: T) =>
   z.enum(values, { error: `expected ${values.length > 1 ? 'one of ' : ''}${values.join(', ')}` });
 export const falseOr = <T extends z.ZodType>(schema: T) => z.union([z.literal(false), schema]);
 
-/** In the schema so that files can be written for it, and refused while this version does not do it: never ignored. */
+/**
+ * A key for which this version has no code: the schema knows the key, and refuses every value but `standard`, so that
+ * no file relies on what does not happen.
+ */
 export function notYet<T extends z.ZodType>(schema: T, standard: z.output<T>) {
   return schema.refine((value) => isDeepStrictEqual(value, standard), { error: 'is not available in this version' });
 }
@@ -55,7 +65,7 @@ export const cidr = () =>
   spelled('an address or a network such as 10.0.0.0/8', (value) => (isCidr(value) ? value : undefined));
 export const backendName = () => z.string({ error: 'expected the name of a backend' });
 
-/** HAProxy's characters for names; they stand in metric labels, URLs and Redis keys. */
+/** The characters that HAProxy allows in names; names stand in metric labels, URLs and Redis keys. */
 export const name = () =>
   z.string().regex(/^[A-Za-z0-9][A-Za-z0-9_.:-]{0,127}$/, {
     error: NAME_RULE,

@@ -179,7 +179,8 @@ const server = z.union([
   serverAddress().transform((address) => ({ ...standardOptions, address })),
   serverOptions.extend({
     address: serverAddress().describe(
-      'HOST:PORT, resolved again and again; dns:NAME:PORT or srv:NAME, a server for each address; SRV weight and priority are unused',
+      'HOST:PORT, resolved again and again; dns:NAME:PORT or srv:NAME, a server for each address; ' +
+        'SRV weight and priority are unused',
     ),
   }),
 ]);
@@ -188,7 +189,8 @@ const backend = z.strictObject({
   balance: oneOf('roundrobin', 'leastconn', 'random', 'source')
     .prefault('roundrobin')
     .describe(
-      'How a client without a binding is given a server: in turn, fewest connections, best of two drawn, or by a hash of its address',
+      'How a client without a binding is given a server: in turn, fewest connections, best of two drawn, ' +
+        'or by a hash of its address',
     ),
   stickTable: falseOr(stickTable).prefault({}).describe('Which server a client keeps; false = no stickiness'),
   healthCheck: falseOr(healthCheck).prefault({}).describe('How servers are checked; false = not at all'),
@@ -223,7 +225,7 @@ const admin = z.strictObject({
   tokenFile: namedFile().optional().describe('File that holds it'),
 });
 
-/** What the admin address is where the file does not say: taken by another process, it is done without. */
+/** The admin address of a file without the key `admin`. Where another process has the address, Berth runs without. */
 export const STANDARD_ADMIN = admin.parse({});
 
 /** The `admin` key alone, which commands read even from a file that is wrong elsewhere. */
@@ -269,10 +271,10 @@ export type Config = z.output<typeof schema>;
 export type FrontendConfig = Config['frontends'][string];
 export type BackendConfig = Config['backends'][string];
 export type ServerConfig = BackendConfig['servers'][string];
-/** Of a server whose address is known, if only by name. */
+/** The configuration of a server that the file, or an answer of DNS, has given an address or a host name. */
 export type StaticServerConfig = Omit<ServerConfig, 'address'> & {
   readonly address: Endpoint;
-  /** The name that DNS gave this address for: a certificate is for that. */
+  /** The name for which DNS gave this address; the server's certificate must be for this name. */
   readonly foundAs?: string;
 };
 export type StickTableConfig = Exclude<BackendConfig['stickTable'], false>;

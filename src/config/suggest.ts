@@ -1,4 +1,4 @@
-/** The nearest of `candidates` to what was written, where it is near enough to be a slip of the pen. */
+/** The candidate nearest to what was written; undefined where even the nearest is too far for a slip of the pen. */
 export function nearest(written: string, candidates: readonly string[]): string | undefined {
   let best: string | undefined;
   let bestDistance = Math.max(1, Math.floor(written.length / 3)) + 1;
@@ -9,13 +9,13 @@ export function nearest(written: string, candidates: readonly string[]): string 
   return best;
 }
 
-/** ` Did you mean "x"?`, or nothing. */
+/** ` Did you mean "x"?`, with the space before it; empty where no candidate is near. */
 export function didYouMean(written: string, candidates: readonly string[]): string {
   const candidate = nearest(written.slice(0, 64), candidates);
   return candidate === undefined ? '' : ` Did you mean "${candidate}"?`;
 }
 
-/** Levenshtein's distance, with two neighbours exchanged counted as one step, as slips go. */
+/** Levenshtein's distance, in which an exchange of two neighbours, a common slip, is one step instead of two. */
 function editDistance(a: string, b: string): number {
   let beforeLast: number[] = [];
   let last = Array.from({ length: b.length + 1 }, (_, j) => j);

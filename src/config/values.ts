@@ -1,11 +1,14 @@
 import { isIP, SocketAddress } from 'node:net';
 
-/** Where a listener binds: a TCP address (`*` is dual stack, IPv6 in its shortest spelling) or a unix socket. `text` is as the operator wrote it. */
+/**
+ * Where a listener binds: a TCP address (`host` `*` is dual stack; an IPv6 address has its shortest spelling), or a
+ * unix socket. `text` is what the operator wrote.
+ */
 export type Bind =
   | { readonly kind: 'tcp'; readonly host: string; readonly port: number; readonly text: string }
   | { readonly kind: 'unix'; readonly path: string; readonly text: string };
 
-/** Where a server is: an IP literal or a name that is resolved while Berth runs. */
+/** Where a server is. `host` is an IP literal, without brackets, or a name that is resolved while Berth runs. */
 export type Endpoint = { readonly host: string; readonly port: number };
 
 /** Servers that DNS names: every address behind a name, or behind the targets of a service (RFC 2782). */
@@ -13,11 +16,12 @@ export type Discovered =
   | { readonly discover: 'dns'; readonly name: string; readonly port: number }
   | { readonly discover: 'srv'; readonly name: string };
 
+/** The error text for the names of frontends, backends and servers. */
 export const NAME_RULE = 'a name starts with a letter or digit and goes on with letters, digits and _ . : -';
 
 const UNIT_MS = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
 
-/** `500ms`, `2s`, `30m`, `1h`, `7d` in milliseconds; undefined where it is not a duration. */
+/** `500ms`, `2s`, `30m`, `1h`, `7d` in milliseconds; undefined for a text that is no duration. */
 export function parseDuration(text: string): number | undefined {
   const [, amount, unit] = /^(\d{1,9}(?:\.\d{1,3})?)(ms|s|m|h|d)$/.exec(text) ?? [];
   if (amount === undefined || unit === undefined) return undefined;
@@ -31,14 +35,14 @@ export function formatDuration(ms: number): string {
   return `${ms / size}${unit}`;
 }
 
-/** `1000`, `200k` = 200 000, `1m` = 1 000 000 (decimal, where HAProxy's k is 1024). */
+/** `1000`, `200k` = 200 000, `1m` = 1 000 000 (HAProxy's k is 1024); undefined for a value that is no size. */
 export function parseSize(value: string | number): number | undefined {
   const [, amount, unit] = /^(\d{1,9})([km]?)$/.exec(String(value)) ?? [];
   if (amount === undefined) return undefined;
   return Number(amount) * { '': 1, k: 1_000, m: 1_000_000 }[unit as '' | 'k' | 'm'];
 }
 
-/** `20/10s`: 20 at once, and then as many in each ten seconds. */
+/** `20/10s`: 20 at once, and then as many in each ten seconds; undefined for a text that is no rate. */
 export function parseRate(text: string): { count: number; windowMs: number } | undefined {
   const [, count, window] = /^(\d{1,9})\/(\w+)$/.exec(text) ?? [];
   const windowMs = parseDuration(window ?? '');
@@ -61,14 +65,14 @@ function splitHostPort(text: string): Endpoint | undefined {
   return { host: plain ?? '', port };
 }
 
-/** True for `10.0.0.1` and for names, false for `10.0.0.256`, which is meant as an address and is none. */
+/** Whether `host` is an IP address or a host name; `10.0.0.256` is neither. */
 export function isHost(host: string): boolean {
   return isIP(host) !== 0 || (HOST_NAME.test(host) && !/^[\d.]+$/.test(host));
 }
 
-/** `*:443`, `:443`, `10.0.0.1:443`, `[::]:443`, `localhost:443`, `unix:/run/berth.sock`. */
+/** `*:443`, `:443`, `10.0.0.1:443`, `[::]:443`, `localhost:443`, `unix:/run/berth.sock`; undefined for another text. */
 export function parseBind(text: string): Bind | undefined {
-  // A unix socket's path must fit sun_path: 108 bytes with the closing zero.
+  // The path must fit sun_path: 108 bytes with the closing zero (unix(7)).
   const path = /^unix:(\/.*)$/s.exec(text)?.[1];
   if (path !== undefined) return Buffer.byteLength(path) < 108 ? { kind: 'unix', path, text } : undefined;
   const split = splitHostPort(text);
@@ -77,12 +81,12 @@ export function parseBind(text: string): Bind | undefined {
   return host === '*' || isHost(host) ? { kind: 'tcp', host: canonicalHost(host), port: split.port, text } : undefined;
 }
 
-/** The same for each spelling of one bind, and itself a spelling of it. */
+/** The text that all spellings of a bind have in common; parseBind reads it as the same bind. */
 export function bindKey(bind: Bind): string {
   return bind.kind === 'unix' ? `unix:${bind.path}` : formatEndpoint(bind);
 }
 
-/** One spelling for each address: IPv6 has many, and one of IPv4. */
+/** One spelling for each host: lower case, IPv6 at its shortest, IPv4-mapped IPv6 as IPv4. */
 function canonicalHost(host: string): string {
   if (isIP(host) !== 6) return host.toLowerCase();
   const [literal = '', zone] = host.split('%');
@@ -90,7 +94,7 @@ function canonicalHost(host: string): string {
   return (zone === undefined ? address : `${address}%${zone}`).replace(/^::ffff:(?=[\d.]+$)/, '');
 }
 
-/** `registry1:5000`, `10.0.0.1:5000`, `[2001:db8::1]:5000`. */
+/** `registry1:5000`, `10.0.0.1:5000`, `[2001:db8::1]:5000`; undefined for another text. */
 export function parseEndpoint(text: string): Endpoint | undefined {
   const split = splitHostPort(text);
   return split && split.port > 0 && isHost(split.host) ? split : undefined;
@@ -99,7 +103,7 @@ export function parseEndpoint(text: string): Endpoint | undefined {
 /** What `parseEndpoint` takes, `dns:registry.internal:5000`, or `srv:_registry._tcp.example.com`. */
 export function parseServerAddress(text: string): Endpoint | Discovered | undefined {
   const [, discover, rest = ''] = /^(dns|srv):(.*)$/.exec(text) ?? [];
-  // A host may be called dns: that has a port and nothing else behind it.
+  // A host may be called dns or srv: then a port, and nothing else, follows the colon.
   if (discover === undefined || /^\d+$/.test(rest)) return parseEndpoint(text);
   if (discover === 'srv') return HOST_NAME.test(rest) ? { discover, name: rest } : undefined;
   const endpoint = parseEndpoint(rest);
@@ -113,7 +117,7 @@ export function formatEndpoint({ host, port }: Endpoint): string {
   return isIP(host) === 6 ? `[${host}]:${port}` : `${host}:${port}`;
 }
 
-/** `10.0.0.0/8`, `2001:db8::/32`, or a single address; without a zone, which no network has. */
+/** Whether `text` is a network such as `10.0.0.0/8` or `2001:db8::/32`, or an address; neither may have a zone. */
 export function isCidr(text: string): boolean {
   const [address = '', prefix, more] = text.split('/');
   const family = isIP(address);
@@ -122,8 +126,9 @@ export function isCidr(text: string): boolean {
 }
 
 /**
- * Whether two listeners cannot stand side by side: one unix path, or one port on the same address or on an address
- * that covers the other. Port 0 never collides. `*` covers both families, `0.0.0.0` and `::` their own.
+ * Whether the kernel would refuse the second of two listeners: both have one unix path, or one port on the same
+ * address or on addresses of which one covers the other. `*` covers all addresses, `0.0.0.0` and `::` those of their
+ * own family. Port 0 never collides, because the kernel then chooses a free port.
  */
 export function bindsCollide(a: Bind, b: Bind): boolean {
   if (a.kind === 'unix' || b.kind === 'unix') return a.kind === 'unix' && b.kind === 'unix' && a.path === b.path;
