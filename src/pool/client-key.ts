@@ -1,11 +1,12 @@
 import { isIPv4, isIPv6, SocketAddress } from 'node:net';
 
-/** Bits of an address that make one client. */
+/** How many leading bits of an address make one client. */
 export type Prefix = { readonly ipv4: number; readonly ipv6: number };
 
 /**
- * `::ffff:10.0.0.1` is 10.0.0.1: what a dual-stack socket calls an IPv4 client. Other IPv6 addresses come back in their
- * shortest spelling (the kernel's, not always that of a PROXY header).
+ * One spelling for each address. A dual-stack socket calls an IPv4 client `::ffff:10.0.0.1`, which becomes 10.0.0.1.
+ * Other IPv6 addresses become their shortest spelling, which the kernel uses and a sender of PROXY headers may not.
+ * What is no IP address, or has a zone, stays as it is.
  */
 export function normaliseAddress(address: string): string {
   if (isIPv4(address)) return address;
@@ -16,7 +17,7 @@ export function normaliseAddress(address: string): string {
 }
 
 /**
- * What one client is in a stick table: the normalised address, or its network where the prefix is shorter.
+ * The name of a client in a stick table: its address, or `NETWORK/BITS` where the prefix is shorter than the address.
  * `address` is a normalised IP literal without a zone.
  */
 export function clientKey(address: string, prefix: Prefix): string {
@@ -39,12 +40,13 @@ function maskIPv6(address: string, bits: number): string {
   return kept.length === 8 ? kept.join(':') : `${kept.join(':')}::`;
 }
 
-/** `width` bits of which the first `bits` are set; none where `bits` is negative. */
+/** A number of `width` bits whose first `bits` are set; 0 where `bits` is negative. */
 function mask(bits: number, width: number): number {
   const set = Math.min(Math.max(bits, 0), width);
   return ((1 << width) - 1) & ~((1 << (width - set)) - 1);
 }
 
+/** The eight 16-bit groups of an IPv6 address without a zone. */
 export function ipv6Groups(address: string): number[] {
   const [left = '', right] = address.split('::');
   const parse = (half: string): number[] =>

@@ -1,5 +1,6 @@
-/** Why a connection to a server did not come about: the label of a metric, and words for an operator. */
+/** The values of the label `reason` of berth_server_connect_errors_total. */
 export const CONNECT_FAILURES = ['refused', 'unreachable', 'timeout', 'reset', 'resources', 'other'] as const;
+/** Why a connection to a server did not come about; `text` is in words for an operator. */
 export type ConnectFailure = {
   readonly reason: (typeof CONNECT_FAILURES)[number];
   readonly text: string;
@@ -12,7 +13,7 @@ const KNOWN: Record<string, ConnectFailure> = {
   ENETUNREACH: { reason: 'unreachable', text: 'network unreachable' },
   ETIMEDOUT: { reason: 'timeout', text: 'connect timed out' },
   ECONNRESET: { reason: 'reset', text: 'connection reset' },
-  // These are this machine's want, not the server's fault: they must never count against a server.
+  // This machine lacks what the following need, and the server is not to blame: they must never count against a server.
   EMFILE: { reason: 'resources', text: 'out of file descriptors' },
   ENFILE: { reason: 'resources', text: 'the system is out of file descriptors' },
   ENOBUFS: { reason: 'resources', text: 'out of socket buffers' },
@@ -20,6 +21,7 @@ const KNOWN: Record<string, ConnectFailure> = {
   EADDRNOTAVAIL: { reason: 'resources', text: 'out of local ports' },
 };
 
+/** By the `code` of the error that a socket gave while it was connecting; an unknown code is 'other'. */
 export function connectFailure(error: NodeJS.ErrnoException): ConnectFailure {
   return KNOWN[error.code ?? ''] ?? { reason: 'other', text: error.code ?? error.message };
 }

@@ -5,24 +5,26 @@ export type Health = {
   readonly up: boolean;
   /** Results in a row that contradict `up`. */
   readonly streak: number;
-  /** Nothing has been observed yet: the first failure then weighs as much as `fall` of them. */
+  /** Whether nothing has been observed yet: the first failure then weighs as much as `fall` failures. */
   readonly fresh: boolean;
-  /** Why it is down; empty while it is up. */
+  /** Why the server is down; empty while it is up. */
   readonly reason: string;
-  /** Since when it is up or down, in milliseconds since 1970. */
+  /** Since when the server is up or down, in milliseconds since 1970. */
   readonly since: number;
 };
 
+/** The result of a check, or of a connect that failed; `reason` is in words for an operator. */
 export type Observation = { readonly ok: true } | { readonly ok: false; readonly reason: string };
 
-/** A server at the start of the process: taken for up, until the first check says otherwise. */
+/** A server counts as up until its first check. `now` is in milliseconds since 1970. */
 export function freshHealth(now: number): Health {
   return { up: true, streak: 0, fresh: true, reason: '', since: now };
 }
 
 /**
- * The next state: `fall` failures in a row take a server down, `rise` successes in a row bring it up; one result that agrees
- * with the state clears the opposite streak.
+ * The health after one more observation: `fall` failures in a row take a server down, `rise` successes in a row bring
+ * it up, and a result that agrees with the health clears the streak against it. (HAProxy's `fall` and `rise`,
+ * configuration manual section 5.2.) `now` is in milliseconds since 1970.
  */
 export function observe(
   health: Health,
@@ -38,11 +40,12 @@ export function observe(
   return { up: seen.ok, streak: 0, fresh: false, reason, since: now };
 }
 
+/** In milliseconds: the time between checks while `streak` is 0, and while it is not. */
 export type Schedule = Pick<HealthCheckConfig, 'interval' | 'fastInterval'>;
 
-/** However often it is woken, a server is not checked again sooner than this after its last check. */
+/** However often `wake` is called, a server's next check comes no sooner than this after the end of its last check. */
 const FLOOR_MS = 100;
-/** Checks of many servers must not run in step. */
+/** Each interval is longer or shorter by up to this share, so that the checks of many servers do not run in step. */
 const JITTER = 0.1;
 
 /** Runs a server's checks one after another, never two at once; `wake` brings the next one forward. */
@@ -56,7 +59,7 @@ export class HealthMonitor {
   #lastEndMs = -Infinity;
   #closed = false;
 
-  /** `check` makes one check, to its end, and tells the health after it; it must not reject. */
+  /** `check` makes one check, to its end, and resolves to the health after this check; it must not reject. */
   constructor(schedule: Schedule, check: () => Promise<Health>, random: () => number = Math.random) {
     this.#schedule = schedule;
     this.#check = check;
@@ -67,12 +70,13 @@ export class HealthMonitor {
     this.#after(0);
   }
 
-  /** The next check comes at once, or right after the one that runs. */
+  /** The next check comes FLOOR_MS after the last has ended, or at once where the last ended longer ago. */
   wake(): void {
     if (this.#running) this.#wanted = true;
     else this.#after(Math.max(0, this.#lastEndMs + FLOOR_MS - performance.now()));
   }
 
+  /** Begins no check from now on; a check under way runs to its end. */
   close(): void {
     this.#closed = true;
     clearTimeout(this.#timer);

@@ -1,24 +1,25 @@
 import type { BackendConfig } from '../config/schema.ts';
 
-/** What a policy may look at. */
+/** A server, as far as a policy looks at it. */
 export type Candidate = {
   readonly name: string;
-  /** Its share of new clients; not a whole number while the server starts slowly. */
+  /** The server's share of new clients; not a whole number while the server starts slowly. */
   readonly weight: number;
-  /** Connections that it has or is about to have. */
+  /** Connections that the server has, and those that are being made to it. */
   readonly connections: number;
 };
 
 /**
- * Picks one of `candidates`, none of which has the weight 0; undefined where there is none. `client` is what the client is in a
- * stick table, undefined where nothing identifies it.
+ * Picks one of `candidates`, whose weights are above 0; undefined where `candidates` is empty. `client` is the
+ * client's key in a stick table, undefined where nothing identifies the client.
  */
 export type Policy = <C extends Candidate>(candidates: readonly C[], client: string | undefined) => C | undefined;
 
 /**
- * Smooth weighted round robin, as nginx has it: each pick credits every candidate with its weight, takes the one with the
- * most credit and charges it the sum. Weights 5, 1, 1 give a a b a c a a rather than a a a a a b c; equal weights take
- * turns. The credit outlives changes of the candidates, so that a server that leaves does not restart the turn.
+ * Smooth weighted round robin, as in nginx (ngx_http_upstream_round_robin.c): each pick credits every candidate with
+ * its weight, takes the candidate with the most credit, and charges that candidate the sum of the weights. Weights 5,
+ * 1, 1 give a a b a c a a rather than a a a a a b c; equal weights take turns. Credit outlives a change of the
+ * candidates, so a server that leaves does not make the turns begin again.
  */
 export function roundRobin(): Policy {
   const credit = new WeakMap<Candidate, number>();
@@ -39,7 +40,7 @@ export function roundRobin(): Policy {
 
 const load = ({ connections, weight }: Candidate): number => connections / weight;
 
-/** The fewest connections for its weight; equals take turns. */
+/** The candidate with the fewest connections for its weight; equals take turns. */
 export function leastConnections(): Policy {
   const takeTurns = roundRobin();
   return (candidates, client) => {
@@ -52,8 +53,9 @@ export function leastConnections(): Policy {
 }
 
 /**
- * Two drawn by weight, the less loaded of them taken: close to least connections, without all balancers of a group running to
- * the same server at once (Mitzenmacher, The Power of Two Choices).
+ * Draws two candidates by weight and takes the less loaded of the two: close to least connections, but the balancers
+ * of a group do not all run to the same server at once (Mitzenmacher, The Power of Two Choices in Randomized Load
+ * Balancing).
  */
 export function randomOfTwo(random: () => number = Math.random): Policy {
   return (candidates) => {
@@ -68,8 +70,9 @@ function draw<C extends Candidate>(candidates: readonly C[], random: () => numbe
 }
 
 /**
- * Weighted rendezvous hashing: each client ranks all servers by a hash of both names, so that every balancer agrees without
- * asking, and a server that leaves moves only its own clients (Schindelhauer and Schomaker, Weighted Distributed Hash Tables).
+ * Weighted rendezvous hashing: a hash of the client's and the server's name ranks all servers for this client. So every
+ * balancer agrees without asking, and a server that leaves moves only its own clients (Schindelhauer and Schomaker,
+ * Weighted Distributed Hash Tables).
  */
 export function sourceHash(): Policy {
   const takeTurns = roundRobin();
@@ -85,7 +88,10 @@ export function sourceHash(): Policy {
   };
 }
 
-/** A number between 0 and 1, both excluded: FNV-1a, mixed as MurmurHash3 ends, because FNV's last letters move few bits. */
+/**
+ * A number between 0 and 1, neither of them included. FNV-1a with the finalizer of MurmurHash3, because in FNV-1a
+ * alone the last letters of a text change few bits of the hash.
+ */
 function unitHash(text: string): number {
   let hash = 0x811c9dc5;
   for (let i = 0; i < text.length; i++) hash = Math.imul(hash ^ text.charCodeAt(i), 0x01000193);
@@ -94,6 +100,7 @@ function unitHash(text: string): number {
   return (((hash ^ (hash >>> 16)) >>> 0) + 0.5) / 2 ** 32;
 }
 
+/** The policy of each value of `balance`. */
 export const POLICIES = {
   roundrobin: roundRobin,
   leastconn: leastConnections,

@@ -10,17 +10,18 @@ import { buildProxyHeader } from './proxy-protocol.ts';
 
 /** What a check saw. */
 export type ProbeResult = Observation & {
-  /** In seconds since 1970, where it saw a certificate. */
+  /** Until when the node's certificate is valid, in seconds since 1970; missing where the check saw no certificate. */
   readonly certificateExpiry?: number;
-  /** It could not be made for want of this machine's resources, and says nothing of the node. */
+  /** Whether this machine lacked the resources to make the check, so that the result says nothing of the node. */
   readonly notMade?: boolean;
 };
 
 export type SendProxy = 'none' | 'v1' | 'v2';
 
 /**
- * Checks the node at `endpoint`, which `name` resolved to; a node that awaits a PROXY header is told that the connection is
- * nobody's but ours. Ends within the check's timeout, or with `ended` (what it saw means nothing then), and never rejects.
+ * Checks the node at `endpoint`, to which `name` resolved. With `sendProxy` the check begins with a PROXY header that
+ * names no client (UNKNOWN or LOCAL), because the balancer itself connects. Ends within `check.timeout`, or when `ended`
+ * is aborted (what the check saw means nothing then), and never rejects.
  */
 export type Probe = (
   endpoint: Endpoint,
@@ -30,11 +31,11 @@ export type Probe = (
   ended?: AbortSignal,
 ) => Promise<ProbeResult>;
 
-/** A registry's answer to a tag list that does not exist is some hundred bytes. */
+/** A registry says in some hundred bytes that it does not know a repository. */
 const LARGEST_BODY_BYTES = 64 << 10;
 const LARGEST_HEADER_BYTES = 16 << 10;
 
-/** A failure that the operator reads as the reason for a server's being down. */
+/** The node has failed the check; the operator reads the message as the reason why the server is down. */
 class CheckFailed extends Error {}
 
 export const probe: Probe = async (endpoint, name, check, sendProxy = 'none', ended) => {
@@ -73,7 +74,7 @@ type Node = {
 type Statuses = readonly { readonly from: number; readonly to: number }[];
 type Storage = Exclude<HealthCheckConfig['storage'], false>;
 
-/** Anonymous clients of a registry with users get 401, and that is well. */
+/** A check has no login, and a registry with users replies 401 to requests without a login. */
 const V2_STATUSES: Statuses = [
   { from: 200, to: 200 },
   { from: 401, to: 401 },
@@ -89,7 +90,7 @@ async function expectStatus(node: Node, path: string, expected: Statuses): Promi
     throw new CheckFailed(`GET ${path} answered ${status}`);
 }
 
-/** A repository that does not exist is a good answer: the storage was asked and said so. */
+/** A registry says NAME_UNKNOWN only after it has asked its storage, so that storage works. */
 async function expectStorage(node: Node, path: string, { user, passwordFile }: Storage): Promise<void> {
   const credentials = user === undefined ? undefined : `${user}:${passwordFile?.content ?? ''}`;
   const { status, body } = await get(node, path, credentials);
@@ -102,7 +103,7 @@ async function get(node: Node, path: string, credentials?: string): Promise<{ st
   const socket = await open(node);
   try {
     const call = request({
-      // Without an agent: one, even `false`, would connect by itself.
+      // With any `agent`, even `false`, Node would not call createConnection and would connect by itself.
       createConnection: () => socket,
       path,
       maxHeaderSize: LARGEST_HEADER_BYTES,
@@ -115,8 +116,8 @@ async function get(node: Node, path: string, credentials?: string): Promise<{ st
       },
     });
     call.end();
-    const response = await answer(call);
-    // Only the answer to a storage check is judged by its body.
+    const response = await headersOf(call);
+    // NAME_UNKNOWN in the body of a 404 is all that a check looks for in bodies.
     const body = response.statusCode === 404 ? await readCapped(response) : '';
     return { status: response.statusCode ?? 0, body };
   } catch (error) {
@@ -129,8 +130,8 @@ async function get(node: Node, path: string, credentials?: string): Promise<{ st
   }
 }
 
-/** The status line and headers; those of a 101 come by an event of their own. */
-function answer(call: ClientRequest): Promise<IncomingMessage> {
+/** The status line and headers; Node tells those of a 101 by the event 'upgrade'. */
+function headersOf(call: ClientRequest): Promise<IncomingMessage> {
   return new Promise((resolve, reject) => {
     call.on('response', resolve).on('upgrade', resolve).on('error', reject);
   });
@@ -149,7 +150,7 @@ async function readCapped(response: IncomingMessage): Promise<string> {
 async function open({ endpoint, name, check, sendProxy, signal, seen }: Node): Promise<Socket> {
   const socket = connectTcp({ ...endpoint, autoSelectFamily: false, signal });
   await once(socket, 'connect');
-  // From here on errors reach whoever reads; a late one after that must not be an uncaught one.
+  // Whoever reads the socket gets its errors; an error after the last read must not end the process.
   socket.on('error', () => {});
   if (sendProxy !== 'none') socket.write(buildProxyHeader(sendProxy, undefined, undefined));
   if (check.tls === false) return socket;
@@ -157,14 +158,15 @@ async function open({ endpoint, name, check, sendProxy, signal, seen }: Node): P
   const secure = connectTls({
     socket,
     ALPNProtocols: ['http/1.1'],
-    // Judged below instead: the expiry of a bad certificate is worth knowing too.
+    // judgeCertificate decides instead: the expiry date of a bad certificate is worth knowing too.
     rejectUnauthorized: false,
-    // Judged below too: where the name is an address, Node would look for "localhost".
+    // judgeCertificate decides this too: where the name is an address, Node would look for "localhost".
     checkServerIdentity: () => undefined,
     ...(tls.ca ? { ca: tls.ca.content } : {}),
     ...(isIP(name) === 0 ? { servername: name } : {}),
   });
-  // An abort fails it twice, as its socket and by itself; `once` hears the first, and the second must not be an uncaught one.
+  // An abort makes `secure` fail twice, through its socket and by `stop`: `once` hears the first error, and the second
+  // must not end the process.
   secure.on('error', () => {});
   const stop = (): void => void secure.destroy(new Error('aborted'));
   signal.addEventListener('abort', stop, { once: true });
@@ -184,7 +186,7 @@ function judgeCertificate(secure: TLSSocket, name: string, verify: boolean, seen
   const expiryMs = Date.parse(certificate.valid_to);
   if (!Number.isNaN(expiryMs)) seen.certificateExpiry = expiryMs / 1_000;
   if (!verify) return;
-  // Node types it as an Error; it is the code that OpenSSL gave.
+  // Node's types call `authorizationError` an Error; it holds the code that OpenSSL gave.
   const code = secure.authorizationError as unknown as string | undefined;
   const fault = code ? (CERTIFICATE_FAULTS[code] ?? code) : checkServerIdentity(name, certificate)?.message;
   if (fault === undefined) return;
@@ -192,7 +194,7 @@ function judgeCertificate(secure: TLSSocket, name: string, verify: boolean, seen
   throw new CheckFailed(`TLS: ${fault}`);
 }
 
-/** OpenSSL's own words for its codes, which Node hands out without them. */
+/** The words of OpenSSL for its codes: Node passes on the codes alone. */
 const CERTIFICATE_FAULTS: Record<string, string> = {
   CERT_HAS_EXPIRED: 'certificate has expired',
   CERT_NOT_YET_VALID: 'certificate is not yet valid',

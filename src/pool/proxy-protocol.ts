@@ -1,46 +1,53 @@
 /**
- * The PROXY protocol, versions 1 and 2: who the client of a connection is, told by the proxy in front of us and to the server behind us.
- * "Section N" is https://github.com/haproxy/haproxy/blob/master/doc/proxy-protocol.txt.
+ * The PROXY protocol, versions 1 and 2: the proxy in front of Berth tells who the client of a connection is, and Berth
+ * tells the server behind it. "Section N" is of https://github.com/haproxy/haproxy/blob/master/doc/proxy-protocol.txt.
  */
 import { isIP, isIPv4, isIPv6, SocketAddress } from 'node:net';
 import { ipv6Groups, normaliseAddress } from './client-key.ts';
 
-/** `address` is an IP literal, in a header we parsed spelt as the kernel spells it (so that it compares as text), `port` 0 to 65535. */
+/**
+ * `address` is an IP literal, `port` 0 to 65535. parseProxyHeader spells addresses as the kernel does, so that equal
+ * addresses are equal texts.
+ */
 export type ProxiedEndpoint = { readonly address: string; readonly port: number };
 
 export type ProxyHeader =
   | { readonly kind: 'more' }
   | {
       readonly kind: 'header';
-      /** Bytes of the header: what follows is the client's. */
+      /** Bytes of the header; the bytes that follow are the client's. */
       readonly length: number;
-      /** Both undefined where the header names no TCP client: the connection's own addresses count then. */
+      /** `source` and `destination` are undefined where the header names no TCP client: the connection's own count. */
       readonly source: ProxiedEndpoint | undefined;
       readonly destination: ProxiedEndpoint | undefined;
     }
   | { readonly kind: 'invalid'; readonly reason: string };
 
-/** Section 2.1: the longest line, CRLF included. */
+/** The longest v1 line, with its CRLF (section 2.1). */
 const MOST_LINE_BYTES = 107;
 const V2_FIXED_BYTES = 16;
 /**
- * A v2 header may claim 65551 bytes; one is meant to fit a segment of 536 (section 2). The room beyond is for TLVs such as a
- * client certificate's name, and the cap is what a stranger can make us hold.
+ * A v2 header may claim 65551 bytes, but is meant to fit a segment of 536 bytes (section 2). Beyond, this limit leaves
+ * room for TLVs such as the name of a client certificate. A stranger can make Berth hold as many bytes as this for a
+ * connection.
  */
 export const MOST_HEADER_BYTES = V2_FIXED_BYTES + 4_096;
 
 const V1_START = Buffer.from('PROXY ', 'latin1');
 const V2_START = Buffer.from('\r\n\r\n\0\r\nQUIT\n', 'latin1');
 
-/** Whether `bytes` begin a connection with a PROXY header; 'maybe' while they are too few to tell. */
+/**
+ * Whether a connection that begins with `bytes` begins with a PROXY header; 'maybe' while `bytes` are too few to tell.
+ */
 export function looksLikeProxyHeader(bytes: Buffer): 'yes' | 'no' | 'maybe' {
   const v1 = startsWith(bytes, V1_START);
   return v1 === 'no' ? startsWith(bytes, V2_START) : v1;
 }
 
 /**
- * Reads the header at the front of all the bytes a connection has brought so far. 'more' only while they can still become a
- * valid header, and never beyond MOST_HEADER_BYTES. Reasons name no byte of the sender's, so they may be logged.
+ * Reads the header at the front of `bytes`, which are all that a connection has brought so far. The result is 'more'
+ * only while `bytes` can still become a valid header, and never for MOST_HEADER_BYTES or more. A reason repeats no
+ * byte of the sender, so it may be logged.
  */
 export function parseProxyHeader(bytes: Buffer): ProxyHeader {
   if (startsWith(bytes, V1_START) === 'yes') return parseV1(bytes);
@@ -49,9 +56,10 @@ export function parseProxyHeader(bytes: Buffer): ProxyHeader {
 }
 
 /**
- * What tells a server who its client is. Where one address is IPv4 and the other IPv6, the IPv4 one is mapped, since a header has
- * one family. An endpoint that is unknown (a unix socket) makes it the header that names nobody: v1 UNKNOWN, or v2 LOCAL, which
- * every receiver must accept where it is free to refuse PROXY with AF_UNSPEC (section 2.2).
+ * The header that tells a server who its client is. A header has one family of addresses, so where one endpoint has an
+ * IPv4 and the other an IPv6 address, the IPv4 address is written as an IPv4-mapped IPv6 address. Where an endpoint is
+ * undefined (a unix socket), the header names nobody: v1 UNKNOWN, or v2 LOCAL. Every receiver must accept LOCAL,
+ * whereas it may refuse PROXY with AF_UNSPEC (section 2.2).
  */
 export function buildProxyHeader(
   version: 'v1' | 'v2',
@@ -79,14 +87,15 @@ function startsWith(bytes: Buffer, start: Buffer): 'yes' | 'no' | 'maybe' {
   return shared === start.length ? 'yes' : 'maybe';
 }
 
-/** A field of a v1 line. One of `fillers` completes every text that can still become the field, and no other text. */
+/** A field of a v1 line. A text can still become the field if, and only if, one of `fillers` completes it. */
 type Field = { readonly matches: (text: string) => boolean; readonly fillers: readonly string[] };
 
 const IPV4: Field = {
   matches: isIPv4,
   fillers: ['', '0', '.0', '0.0', '.0.0', '0.0.0', '.0.0.0', '0.0.0.0'],
 };
-// Dotted tails are no "sets of hexadecimal digits", but inet_ntop writes mapped addresses with them, and so does HAProxy.
+// Section 2.1 knows IPv6 addresses as "sets of hexadecimal digits" alone, but inet_ntop, and with it HAProxy, writes
+// mapped addresses with a dotted tail.
 const IPV6: Field = {
   matches: (text) => /^[\da-f:.]+$/i.test(text) && isIPv6(text),
   fillers: ['', '0', ':', '::', '.0', '0.0', '.0.0', '0.0.0', '.0.0.0'],
@@ -100,7 +109,7 @@ const LINES: ReadonlyMap<string, readonly Field[]> = new Map([
   ['TCP6', [IPV6, IPV6, PORT, PORT]],
 ]);
 
-/** Section 2.1. */
+/** The line of section 2.1. */
 function parseV1(bytes: Buffer): ProxyHeader {
   const text = bytes.toString('latin1', 0, MOST_LINE_BYTES);
   const end = text.indexOf('\r\n');
@@ -115,7 +124,7 @@ function parseV1(bytes: Buffer): ProxyHeader {
 function parseLine(line: string): ProxyHeader {
   const length = line.length + 2;
   const [, protocol = '', ...texts] = line.split(' ');
-  // "The receiver must ignore anything presented before the CRLF."
+  // Section 2.1 of UNKNOWN: "the receiver must ignore anything presented before the CRLF is found".
   if (protocol === 'UNKNOWN') return { kind: 'header', length, source: undefined, destination: undefined };
   const fields = LINES.get(protocol);
   if (!fields) return invalid('malformed v1 line');
@@ -144,7 +153,7 @@ function canBecomeLine(start: string): boolean {
   });
 }
 
-/** Section 2.2: the address bytes of each family, of which there are two. UNSPEC has none that we would read. */
+/** The bytes of one address, by family (section 2.2). Of UNSPEC no address is read. */
 const FAMILIES: ReadonlyMap<number, number> = new Map([
   [0x0, 0],
   [0x1, 4],
@@ -153,7 +162,7 @@ const FAMILIES: ReadonlyMap<number, number> = new Map([
 ]);
 const PORT_BYTES = 2;
 
-/** Section 2.2. Each byte is judged as soon as it is here. */
+/** The binary header of section 2.2. Each byte is judged as soon as it has come. */
 function parseV2(bytes: Buffer): ProxyHeader {
   const [version, family] = [bytes[12], bytes[13]];
   if (version === undefined) return { kind: 'more' };
@@ -163,7 +172,7 @@ function parseV2(bytes: Buffer): ProxyHeader {
   if (family === undefined) return { kind: 'more' };
   const addressSize = FAMILIES.get(family >> 4);
   const transport = family & 0xf;
-  // Of a LOCAL header the family is ignored, whatever it is.
+  // Section 2.2: the receiver of a LOCAL header must discard the family, whatever it is.
   if (!isLocal && addressSize === undefined) return invalid('v2 address family that is not specified');
   if (!isLocal && transport > 2) return invalid('v2 transport protocol that is not specified');
 
@@ -174,8 +183,8 @@ function parseV2(bytes: Buffer): ProxyHeader {
     return invalid('v2 header too short for its addresses');
   }
   if (bytes.length < length) return { kind: 'more' };
-  // Of the valid families we use TCP over IPv4 and IPv6; the rest falls back to UNSPEC. What follows the addresses is TLVs,
-  // which a receiver may skip.
+  // Berth uses the addresses of TCP over IPv4 and IPv6, and takes every other valid family for UNSPEC. TLVs follow the
+  // addresses, and a receiver may skip TLVs.
   if (isLocal || (family !== 0x11 && family !== 0x21)) {
     return { kind: 'header', length, source: undefined, destination: undefined };
   }
@@ -204,7 +213,7 @@ function invalid(reason: string): ProxyHeader {
   return { kind: 'invalid', reason };
 }
 
-/** SocketAddress spells addresses as inet_ntop does, thus as `socket.remoteAddress` would: one client has one spelling. */
+/** SocketAddress spells addresses as `socket.remoteAddress` does (inet_ntop), so one client has one spelling. */
 function endpoint(address: string, port: number): ProxiedEndpoint {
   const family = isIPv4(address) ? 'ipv4' : 'ipv6';
   return { address: normaliseAddress(new SocketAddress({ address, family }).address), port };
@@ -220,7 +229,7 @@ function addressBytes(address: string): number[] {
   return ipv6Groups(address).flatMap((group) => [group >> 8, group & 0xff]);
 }
 
-/** A header has no place for the zone of `fe80::1%eth0`, nor for anything but an IP address. */
+/** The endpoint as a header can carry it: without the zone of `fe80::1%eth0`; undefined where it has no IP address. */
 function withoutZone({ address, port }: ProxiedEndpoint): ProxiedEndpoint | undefined {
   const [bare = ''] = normaliseAddress(address).split('%');
   return isIP(bare) === 0 ? undefined : { address: bare, port };

@@ -1,7 +1,10 @@
-/** How a wait for a slot ended: with one, with the word to choose a server anew, or because the waiter gave up. */
+/** How a wait ended: the waiter has a place, must choose another server, or has given up. */
 export type Wait = 'granted' | 'moved' | 'left';
 
-/** A server's places for connections, and the queue for them: first come, first served. */
+/**
+ * A server's places for connections, and the queue for them: first come, first served. `most`, wherever it is a
+ * parameter, is how many places there are now; 0 is no limit.
+ */
 export class Slots {
   #taken = 0;
   readonly #waiting = new Set<(outcome: Wait) => void>();
@@ -15,7 +18,7 @@ export class Slots {
     return this.#waiting.size;
   }
 
-  /** Whether a new connection would not have to wait; `most` 0 is no limit. */
+  /** Whether a new connection would get a place without a wait. */
   free(most: number): boolean {
     return most === 0 || (this.#taken < most && this.#waiting.size === 0);
   }
@@ -24,7 +27,10 @@ export class Slots {
     this.#taken++;
   }
 
-  /** Waits for a place, which is taken when the outcome is 'granted'. `leave` gives up, whenever it comes. */
+  /**
+   * Waits for a place; with 'granted' the place is taken already. `leave` ends the wait with 'left', and does nothing
+   * where the wait has ended.
+   */
   queue(): { readonly outcome: Promise<Wait>; leave(): void } {
     let settle!: (outcome: Wait) => void;
     const outcome = new Promise<Wait>((resolve) => {
@@ -36,13 +42,13 @@ export class Slots {
     return { outcome, leave: () => settle('left') };
   }
 
-  /** A connection has given its place up: the one that has waited longest gets it, unless there are fewer places by now. */
+  /** A connection gives up its place. Whoever has waited longest gets a place, unless there are fewer places by now. */
   release(most: number): void {
     this.#taken--;
     this.grant(most);
   }
 
-  /** Lets in whoever fits: after a release, or after the limit has been raised. */
+  /** Grants all free places, those first that have waited longest: after a release, or after `most` has been raised. */
   grant(most: number): void {
     for (const settle of this.#waiting) {
       if (most > 0 && this.#taken >= most) return;
@@ -51,7 +57,7 @@ export class Slots {
     }
   }
 
-  /** The server takes nobody any more: all who wait choose anew. */
+  /** The server takes no connection any more: every wait ends with 'moved'. */
   move(): void {
     for (const settle of this.#waiting) settle('moved');
   }

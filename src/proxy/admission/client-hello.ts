@@ -1,16 +1,22 @@
 /**
- * The server name in the first message of a TLS connection, read without decrypting: RFC 8446 (TLS 1.3; sections 4.1.2 and 5.1
- * hold for the earlier versions too) and RFC 6066 section 3.
+ * The server name in the first message of a TLS connection, read without decrypting: RFC 8446 (TLS 1.3, whose sections
+ * 4.1.2 and 5.1 hold for the earlier versions too) and RFC 6066 section 3.
  */
 import { isIPv4 } from 'node:net';
 
 export type ClientHello =
   | { readonly kind: 'more' }
-  /** `serverName` in lower case, without a trailing dot; undefined where none, or more than one, or no DNS name is given. */
+  /**
+   * `serverName` is in lower case, without a trailing dot; undefined where the hello has no server name, has more than
+   * one, or has a server name that is no DNS name.
+   */
   | { readonly kind: 'hello'; readonly serverName: string | undefined }
   | { readonly kind: 'not-tls' };
 
-/** A hello with two post-quantum key shares and a session ticket has some 4 KiB; the cap is what a stranger can make us hold. */
+/**
+ * A hello with two post-quantum key shares and a session ticket has some 4 KiB. A stranger can make Berth hold as many
+ * bytes as this for a connection.
+ */
 export const MOST_HELLO_BYTES = 32 << 10;
 
 const HANDSHAKE_RECORD = 22;
@@ -18,18 +24,20 @@ const RECORD_HEADER_BYTES = 5;
 const MOST_RECORD_BYTES = 1 << 14;
 const CLIENT_HELLO = 1;
 const MESSAGE_HEADER_BYTES = 4;
-/** version 2, random 32, session id 1 + 0, one cipher suite 2 + 2, one compression method 1 + 1. */
+/** Version 2, random 32, session id 1 + 0, one cipher suite 2 + 2, one compression method 1 + 1. */
 const LEAST_BODY_BYTES = 41;
 const SERVER_NAME_EXTENSION = 0;
 const HOST_NAME = 0;
 
 /**
- * Reads the ClientHello at the front of all the bytes a connection has brought so far. 'more' only while their framing (record
- * headers, message type, version and length) can still become one within MOST_HELLO_BYTES; the inside is judged once it is whole.
+ * Reads the ClientHello at the front of `bytes`, which are all that a connection has brought so far. The result is
+ * 'more' only while the framing (record headers, message type, version and length) can still become a ClientHello
+ * within MOST_HELLO_BYTES. The inside of the message is judged when the message is whole.
  *
- * Cheap to call again after each segment: until the message is whole only record headers are looked at, and nothing is copied.
- * Any real client sends one or two; the worst is 5,461 (records of one byte, six on the wire), some 30 microseconds, where to
- * receive a segment takes about 10. The inside is copied and walked once, when it is whole.
+ * Calling this again after each segment is cheap: until the message is whole, only record headers are looked at and
+ * nothing is copied. A real client sends one or two records. The worst client sends 5,461 records (of one byte each,
+ * six bytes on the wire), which take some 30 microseconds; to receive a segment takes about 10. The inside is copied
+ * and walked once.
  */
 export function parseClientHello(bytes: Buffer): ClientHello {
   const framed = frameMessage(bytes.subarray(0, MOST_HELLO_BYTES));
@@ -39,8 +47,9 @@ export function parseClientHello(bytes: Buffer): ClientHello {
 }
 
 /**
- * What `names` hold for a server name: the name itself, else the wildcard for its first label (`*.example.com` is a.example.com,
- * neither example.com nor a.b.example.com: RFC 9525 section 6.3). The names are in lower case.
+ * What `names` hold for `serverName`: the entry of this name, else the entry of the wildcard for its first label. The
+ * wildcard `*.example.com` is for a.example.com, but neither for example.com nor for a.b.example.com (RFC 9525 section
+ * 6.3). `names` are in lower case.
  */
 export function sniMatch<T>(names: Pick<ReadonlyMap<string, T>, 'get'>, serverName: string): T | undefined {
   const name = serverName.toLowerCase();
@@ -53,10 +62,10 @@ const NOT_TLS = { kind: 'not-tls' } as const;
 type Framing =
   | { readonly kind: 'more' }
   | { readonly kind: 'not-tls' }
-  /** `length` of the message, its header included. */
+  /** `length` is the message's, with its header. */
   | { readonly kind: 'whole'; readonly length: number };
 
-/** Walks the record headers (RFC 8446 section 5.1) until they have promised the whole message. */
+/** Walks the record headers (RFC 8446 section 5.1) until the records behind them can hold the whole message. */
 function frameMessage(bytes: Buffer): Framing {
   const head = new MessageHead();
   let length = MESSAGE_HEADER_BYTES + LEAST_BODY_BYTES;
@@ -64,7 +73,8 @@ function frameMessage(bytes: Buffer): Framing {
   let at = 0;
   while (promised < length && at + RECORD_HEADER_BYTES <= bytes.length) {
     const size = ((bytes[at + 3] ?? 0) << 8) | (bytes[at + 4] ?? 0);
-    // Of the version, "ignored for all purposes", the first byte is 3 from SSL 3.0 to TLS 1.3. No record is empty.
+    // A record's version "MUST be ignored for all purposes"; its first byte is 3 from SSL 3.0 to TLS 1.3. No handshake
+    // record is empty.
     if (bytes[at] !== HANDSHAKE_RECORD || bytes[at + 1] !== 3 || size === 0 || size > MOST_RECORD_BYTES) return NOT_TLS;
     at += RECORD_HEADER_BYTES;
     if (promised < MessageHead.BYTES) {
@@ -75,24 +85,27 @@ function frameMessage(bytes: Buffer): Framing {
     promised += size;
     at += size;
   }
-  // At the least, where a further record must come.
+  // Where the message needs a further record, `end` is the least that the whole can have.
   const end = at + length - promised + (promised < length ? RECORD_HEADER_BYTES : 0);
   if (end > MOST_HELLO_BYTES || (promised < length && !canBecomeRecord(bytes, at))) return NOT_TLS;
   return promised >= length && end <= bytes.length ? { kind: 'whole', length } : { kind: 'more' };
 }
 
-/** Whether what is here of the record header at `at`, which is not all of it, can become one. */
+/** Whether the first bytes of a record header, which `bytes` have from `at` on, can become a record of a handshake. */
 function canBecomeRecord(bytes: Buffer, at: number): boolean {
   const [type = HANDSHAKE_RECORD, major = 3, , high = 0] = bytes.subarray(at);
   return type === HANDSHAKE_RECORD && major === 3 && high << 8 <= MOST_RECORD_BYTES;
 }
 
-/** The first bytes of the message, which may come in as many records: type, length, and the first of the version. */
+/**
+ * The first bytes of the message: its type, its length, and the first byte of its version. Each byte may come in a
+ * record of its own.
+ */
 class MessageHead {
   static readonly BYTES = MESSAGE_HEADER_BYTES + 1;
   readonly #bytes: number[] = [];
 
-  /** The message's length, its header included. */
+  /** The length of the message with its header; undefined while it has not come. */
   get length(): number | undefined {
     const [, high, middle, low] = this.#bytes;
     if (high === undefined || middle === undefined || low === undefined) return undefined;
@@ -103,7 +116,7 @@ class MessageHead {
     this.#bytes.push(...payload.subarray(0, MessageHead.BYTES - this.#bytes.length));
   }
 
-  /** True once no ClientHello begins like this. */
+  /** Whether no ClientHello begins with these bytes. */
   isForeign(): boolean {
     const [type = CLIENT_HELLO, high = 0, middle = 0, , major = 3] = this.#bytes;
     if (type !== CLIENT_HELLO || major !== 3 || ((high << 16) | (middle << 8)) > MOST_HELLO_BYTES) return true;
@@ -111,7 +124,7 @@ class MessageHead {
   }
 }
 
-/** The first `length` bytes that the records carry, which are known to be there. */
+/** The first `length` bytes that the records carry. The caller knows that `bytes` has them all. */
 function messageBytes(bytes: Buffer, length: number): Buffer {
   const message = Buffer.allocUnsafe(length);
   let have = 0;
@@ -124,7 +137,7 @@ function messageBytes(bytes: Buffer, length: number): Buffer {
   return message;
 }
 
-/** Takes bytes and vectors (RFC 8446 section 3.4) off the front; undefined where they are cut short. */
+/** Takes numbers and vectors (RFC 8446 section 3.4) off the front of `bytes`; undefined where they are cut short. */
 class Reader {
   readonly #bytes: Buffer;
   #at = 0;
@@ -147,7 +160,7 @@ class Reader {
     return this.#bytes.readUIntBE(this.#at - width, width);
   }
 
-  /** Of `least` to `most` bytes, after their length in `width` bytes. */
+  /** A vector of `least` to `most` bytes, whose length stands before it in `width` bytes. */
   vector(width: 1 | 2, least: number, most = 0xffff): Buffer | undefined {
     const length = this.uint(width);
     if (length === undefined || length < least || length > most || length > this.left) return undefined;
@@ -163,7 +176,7 @@ function readBody(body: Reader): ClientHello | undefined {
   const cipherSuites = body.vector(2, 2, 0xfffe);
   const compressionMethods = body.vector(1, 1);
   if (!sessionId || !cipherSuites || cipherSuites.length % 2 !== 0 || !compressionMethods) return undefined;
-  // Before TLS 1.3 a hello may end here.
+  // A hello of TLS 1.2 or earlier may have no extensions at all (RFC 5246 section 7.4.1.2).
   if (body.left === 0) return { kind: 'hello', serverName: undefined };
   const extensions = body.vector(2, 0);
   if (!extensions || body.left > 0) return undefined;
@@ -178,7 +191,8 @@ function readBody(body: Reader): ClientHello | undefined {
     if (!found) return undefined;
     names.push(...found);
   }
-  // "MUST NOT contain more than one name of the same name_type": servers differ in which they take, so we take none.
+  // RFC 6066 section 3: "MUST NOT contain more than one name of the same name_type". Servers differ in which of several
+  // names they take, so Berth takes none of them.
   const [name] = names;
   return { kind: 'hello', serverName: name !== undefined && names.length === 1 ? dnsName(name) : undefined };
 }
@@ -190,7 +204,7 @@ function hostNames(data: Reader): string[] | undefined {
   const names: string[] = [];
   for (const reader = new Reader(list); reader.left > 0;) {
     const type = reader.uint(1);
-    // Names of types yet to come begin with a 16-bit length too.
+    // RFC 6066 section 3: names of future types must begin with a 16-bit length too, so they can be skipped.
     const name = reader.vector(2, 1);
     if (!name) return undefined;
     if (type === HOST_NAME) names.push(name.toString('latin1'));
@@ -198,10 +212,10 @@ function hostNames(data: Reader): string[] | undefined {
   return names;
 }
 
-/** Labels as in RFC 1123 section 2.1, with the underscore that container names bring. */
+/** Labels as in RFC 1123 section 2.1, and the underscore, which names of containers have. */
 const DNS_NAME = /^(?=.{1,253}$)(?!-)[a-z\d_-]{1,63}(?<!-)(?:\.(?!-)[a-z\d_-]{1,63}(?<!-))*$/;
 
-/** RFC 6066 section 3 wants neither a trailing dot, which some clients send, nor an address. */
+/** RFC 6066 section 3 allows neither a trailing dot, which some clients send all the same, nor an IP address. */
 function dnsName(text: string): string | undefined {
   const name = (text.endsWith('.') ? text.slice(0, -1) : text).toLowerCase();
   return DNS_NAME.test(name) && !isIPv4(name) ? name : undefined;
