@@ -126,7 +126,11 @@ function firstLine(text: string): string {
  */
 export function loadAdmin(file: string): AdminConfig | undefined {
   try {
-    const { admin = STANDARD_ADMIN } = adminSchema.parse(parseDocument(readText(file)).toJS({ maxAliasCount: 100 }));
+    const text = readText(file);
+    if (nestedTooDeeply(text)) return undefined;
+    // Without `logLevel` the parser prints its warnings to standard error, and `berth check` is there to tell of them.
+    const document = parseDocument(text, { logLevel: 'error' });
+    const { admin = STANDARD_ADMIN } = adminSchema.parse(document.toJS({ maxAliasCount: 100 }));
     const { tokenFile } = admin;
     if (tokenFile) tokenFile.content = secret(readText(resolve(dirname(resolve(file)), tokenFile.file)));
     return admin;
