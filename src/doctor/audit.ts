@@ -59,8 +59,8 @@ export async function audit(
       return nodeSeen;
     }),
   );
-  const findings = [...seen.flatMap((one) => one.findings), ...compare(seen)];
-  const ready = seen.filter((one) => one.ready).map(({ node }) => node);
+  const findings = [...seen.flatMap((nodeSeen) => nodeSeen.findings), ...compare(seen)];
+  const ready = seen.filter((nodeSeen) => nodeSeen.ready).map(({ node }) => node);
   const pairs = await auditPairs(ready, options, progress, signal);
   findings.push(...pairs);
   if (options.write) {

@@ -38,8 +38,8 @@ export async function startUpload(node: Node, repository: string): Promise<Start
 }
 
 /** The session at `location`, of which path and query count; undefined where it leads out of the repository. */
-function sessionAt(node: Node, repository: string, location: string): Session | undefined {
-  const base = `https://${node.audience.authority}`;
+export function sessionAt({ audience }: Node, repository: string, location: string): Session | undefined {
+  const base = `https://${audience.authority}`;
   if (location === '' || !URL.canParse(location, base)) return undefined;
   const { pathname, search } = new URL(location, base);
   return pathname.startsWith(`/v2/${repository}/blobs/uploads/`) ? { repository, path: pathname + search } : undefined;
