@@ -3,12 +3,12 @@ import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, suite, test } from 'node:test';
 import { noControlGroups, noNamespaces } from '../support/able.ts';
-import { eventually } from '../support/clients.ts';
 import { startCluster, type Cluster } from '../support/cluster.ts';
-import { doctor } from '../support/doctor.ts';
 import { startDocker, type Docker } from '../support/docker.ts';
+import { doctor } from '../support/doctor.ts';
 import type { NodeSettings, RegistryNode } from '../support/node.ts';
 import { failed, frontFor, serversOf, type FrontOptions, type RegistryBerth } from '../support/registry-berth.ts';
+import { eventually } from '../support/waiting.ts';
 
 const cannot = noNamespaces('mount') || noControlGroups();
 const ifPossible = { skip: cannot };
@@ -80,9 +80,7 @@ suite('a real docker client', { timeout: 240_000 }, () => {
     const id = await docker.imageId(name);
 
     const push = docker.run('push', name);
-    await eventually('an upload to flow', async () =>
-      (await uploaded(own, repository)) > 4_000_000 ? true : undefined,
-    );
+    await eventually('an upload to flow', async () => (await uploaded(own, repository)) > 4_000_000);
     await own.kill();
     t.after(() => own.running || own.start());
     const said = await push;

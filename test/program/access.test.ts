@@ -1,18 +1,16 @@
 /** Who may connect, and how often: the rules by themselves, on an injected clock, and in the running program. */
 import assert from 'node:assert/strict';
-import { networkInterfaces } from 'node:os';
 import { test } from 'node:test';
 import * as fc from 'fast-check';
 import { Access, accessRules } from '../../src/proxy/admission/access.ts';
 import { buildProxyHeader } from '../../src/pool/proxy-protocol.ts';
-import { oneBackend, start } from '../support/berth.ts';
+import { noIpv6 } from '../support/able.ts';
+import { start } from '../support/berth.ts';
 import { Client, visit } from '../support/clients.ts';
 import { reload } from '../support/operator.ts';
 import { refusing, serve } from '../support/servers.ts';
+import { settings, type Given, type Settings } from '../support/settings.ts';
 
-const NO_IPV6 = Object.values(networkInterfaces()).some((all) => all?.some(({ address }) => address === '::1'))
-  ? false
-  : 'this machine has no ::1';
 type Rules = Parameters<typeof accessRules>[0];
 const OPEN: Rules = { allow: [], deny: [], perSource: { connections: 0, rate: { count: 0, windowMs: 10_000 } } };
 const rate = (count: number, windowMs = 10_000): Rules => ({
@@ -21,11 +19,8 @@ const rate = (count: number, windowMs = 10_000): Rules => ({
 });
 const connections = (most: number): Rules => ({ ...OPEN, perSource: { ...OPEN.perSource, connections: most } });
 const refused = (reason: string): string => `berth_frontend_refused_total{frontend="f",reason="${reason}"}`;
-const frontend = (rules: string, address: string, bind = '"127.0.0.1:0"'): string =>
-  oneBackend([address], 'healthCheck: false\nretries: 0', '', bind).replace(
-    'backend: b',
-    `backend: b\n${rules.replaceAll(/^/gm, '    ')}`,
-  );
+const frontend = (rules: object, server: Given): Settings =>
+  settings([server], { healthCheck: false, retries: 0 }, {}, rules);
 
 /** Rules that may change, and who has come in under them. */
 class Gate {
@@ -196,8 +191,8 @@ test('other rules count on from who is there and how often they came', () => {
 
 test('whoever is not to come in is reset before a server is looked for, and counted by the reason', async (t) => {
   const [s1] = await serve(t, ['s1']);
-  const rules = 'allow: [127.30.0.0/15, "::1"]\ndeny: [127.31.7.0/24]';
-  const berth = await start(t, frontend(rules, s1?.address ?? ''));
+  const rules = { allow: ['127.30.0.0/15', '::1'], deny: ['127.31.7.0/24'] };
+  const berth = await start(t, frontend(rules, s1!));
   const port = await berth.port();
   for (const from of ['127.30.0.1', '127.31.8.1']) assert.equal((await visit(berth, { port, from })).answered, 's1');
   for (const from of ['127.31.7.1', '127.31.7.255', '127.32.0.1']) {
@@ -209,22 +204,26 @@ test('whoever is not to come in is reset before a server is looked for, and coun
   assert.equal(await berth.metric('berth_stick_table_entries{backend="b"}'), 2);
 });
 
-test('on a dual-stack bind an IPv4 client is judged as IPv4', { skip: NO_IPV6 }, async (t) => {
+test('on a dual-stack bind an IPv4 client is judged as IPv4', { skip: noIpv6() }, async (t) => {
   const [s1] = await serve(t, ['s1']);
-  const berth = await start(t, frontend('allow: [127.0.0.0/8]', s1?.address ?? '', '"*:0"'));
+  const berth = await start(t, frontend({ bind: '*:0', allow: ['127.0.0.0/8'] }, s1!));
   const port = await berth.port();
   assert.equal((await visit(berth, { port, host: '127.0.0.1' })).answered, 's1');
   assert.equal(await new Client({ port, host: '::1' }).ended, 'reset');
-  await reload(berth, frontend('deny: [127.0.0.1]', s1?.address ?? '', '"*:0"'));
+  await reload(berth, frontend({ bind: '*:0', deny: ['127.0.0.1'] }, s1!));
   assert.equal((await visit(berth, { port, host: '::1' })).answered, 's1');
   assert.equal(await new Client({ port, host: '127.0.0.1' }).ended, 'reset');
 });
 
 test('where PROXY is accepted the rules are for the advertised address, the list of proxies for the peer', async (t) => {
   const [s1] = await serve(t, ['s1']);
-  const rules =
-    'acceptProxy: [127.40.0.0/16]\nallow: [192.0.2.0/24, 127.42.0.0/16]\ndeny: [192.0.2.66]\nperSource: { connections: 1 }';
-  const berth = await start(t, frontend(rules, s1?.address ?? ''));
+  const rules = {
+    acceptProxy: ['127.40.0.0/16'],
+    allow: ['192.0.2.0/24', '127.42.0.0/16'],
+    deny: ['192.0.2.66'],
+    perSource: { connections: 1 },
+  };
+  const berth = await start(t, frontend(rules, s1!));
   const port = await berth.port();
   const advertised = (address: string, from: string): Client => {
     const client = new Client({ port, from });
@@ -246,8 +245,8 @@ test('where PROXY is accepted the rules are for the advertised address, the list
 
 test('a source has as many connections as it may, whatever becomes of them', async (t) => {
   const [s1] = await serve(t, ['s1']);
-  const rules = 'perSource: { connections: 2 }';
-  const berth = await start(t, frontend(rules, s1?.address ?? ''));
+  const rules = { perSource: { connections: 2 } };
+  const berth = await start(t, frontend(rules, s1!));
   const port = await berth.port();
   const from = '127.33.0.1';
   for (let i = 0; i < 20; i++) {
@@ -275,19 +274,19 @@ test('a source has as many connections as it may, whatever becomes of them', asy
 
 test('a source that comes too often is refused, and a reload does not forget it', async (t) => {
   const [s1] = await serve(t, ['s1']);
-  const berth = await start(t, frontend('perSource: { rate: 3/1h }', s1?.address ?? ''));
+  const berth = await start(t, frontend({ perSource: { rate: '3/1h' } }, s1!));
   const port = await berth.port();
   const from = '127.34.0.1';
   for (let i = 0; i < 3; i++) assert.equal((await visit(berth, { port, from })).answered, 's1');
   assert.equal(await new Client({ port, from }).ended, 'reset');
   assert.equal((await visit(berth, { port, from: '127.34.0.2' })).answered, 's1');
-  await reload(berth, frontend('perSource: { rate: 3/2h, connections: 7 }', s1?.address ?? ''));
+  await reload(berth, frontend({ perSource: { rate: '3/2h', connections: 7 } }, s1!));
   assert.equal(await new Client({ port, from }).ended, 'reset');
   assert.equal(await berth.metric(refused('source_rate')), 2);
 });
 
 test('refusals are logged at a limited rate with their number, and all are counted', async (t) => {
-  const berth = await start(t, frontend('deny: [0.0.0.0/0]', await refusing()));
+  const berth = await start(t, frontend({ deny: ['0.0.0.0/0'] }, await refusing()));
   const port = await berth.port();
   const startedMs = performance.now();
   const refusals = () => berth.lines.filter(({ msg }) => msg === 'connection refused');

@@ -7,9 +7,12 @@ import { createServer, type AddressInfo, type Server } from 'node:net';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { CLI, type LogLine } from '../support/berth.ts';
-import { Client, eventually } from '../support/clients.ts';
-import { Crowd, folderOf, settings, whoServes, yaml, type Settings } from '../support/operator.ts';
+import { Client } from '../support/clients.ts';
+import { folderOf } from '../support/files.ts';
+import { Crowd, whoServes } from '../support/people.ts';
 import { serve } from '../support/servers.ts';
+import { settings, yaml, type Settings } from '../support/settings.ts';
+import { eventually } from '../support/waiting.ts';
 
 /** Starts the program anew with each line it reads, and says what becomes of it. The sockets are its own. */
 const KEEPER = `
@@ -121,7 +124,7 @@ test('while its socket is kept the balancer may be started again and again: nobo
     await keeper.start();
   }
   const { calls } = crowd;
-  await eventually('the crowd to go on', () => (crowd.calls > calls + 8 ? true : undefined));
+  await eventually('the crowd to go on', () => crowd.calls > calls + 8);
   await crowd.leave();
   assert.deepEqual(crowd.failures, []);
   t.diagnostic(`${crowd.calls} connections over 6 restarts`);

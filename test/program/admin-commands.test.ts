@@ -3,20 +3,21 @@ import { once } from 'node:events';
 import { rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { networkInterfaces } from 'node:os';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
+import { noIpv6 } from '../support/able.ts';
 import { start, type Berth } from '../support/berth.ts';
-import { command, folderOf, serverStatus, settings, whoServes, yaml, type Settings } from '../support/operator.ts';
+import { folderOf } from '../support/files.ts';
+import { command, serverStatus } from '../support/operator.ts';
+import { whoServes } from '../support/people.ts';
 import { serve } from '../support/servers.ts';
-
-const NO_IPV6 = !Object.values(networkInterfaces()).some((all) => all?.some(({ address }) => address === '::1'));
+import { settings, yaml, type Settings } from '../support/settings.ts';
 
 /** A balancer that commands reach through a socket in a folder of the test's own. */
 async function reachable(t: TestContext, names: readonly string[]): Promise<{ berth: Berth; file: Settings }> {
   const admin = { admin: { bind: `unix:${join(folderOf(t), 'admin.sock')}` } };
   const file = settings(await serve(t, names), { healthCheck: false }, admin);
-  return { berth: await start(t, yaml(file)), file };
+  return { berth: await start(t, file), file };
 }
 
 test('status, in words and as JSON', async (t) => {
@@ -138,7 +139,7 @@ test('the token comes from the file: as it stands there, or from the file that i
     writeFileSync(path, yaml(settings(servers, {}, { admin: { bind: `unix:${socket}`, ...admin } })));
     return path;
   };
-  await start(t, yaml(settings(servers, {}, { admin: { bind: `unix:${socket}`, token: secret } })));
+  await start(t, settings(servers, {}, { admin: { bind: `unix:${socket}`, token: secret } }));
   for (const admin of [{ token: secret }, { tokenFile: 'secret' }, { tokenFile: join(folder, 'secret') }]) {
     const { code, err } = await command('status', '-c', file(admin));
     assert.deepEqual([code, err], [0, ''], JSON.stringify(admin));
@@ -152,7 +153,7 @@ test('the token comes from the file: as it stands there, or from the file that i
 test('a balancer that listens on every address, of one family or of both, is asked on this machine', async (t) => {
   const token = 'correct-horse-battery';
   for (const any of ['*', '0.0.0.0', '[::]']) {
-    if (any === '[::]' && NO_IPV6) continue;
+    if (any === '[::]' && noIpv6()) continue;
     const file = (port: number | string): string =>
       yaml(settings([{ name: 's1', address: '127.0.0.1:1' }], {}, { admin: { bind: `${any}:${port}`, token } }));
     const berth = await start(t, file(0));
@@ -168,7 +169,7 @@ test('a reload that asks where the file says, but nobody is yet, or with a token
   const folder = folderOf(t);
   const socket = join(folder, 'admin.sock');
   const hint = ' (if admin has changed in the file: undo that for the reload, or send it SIGHUP)\n';
-  const berth = await start(t, yaml(settings(servers, {}, { admin: { bind: `unix:${socket}` } })));
+  const berth = await start(t, settings(servers, {}, { admin: { bind: `unix:${socket}` } }));
   for (const bind of ['127.0.9.7:9', `unix:${folder}/new.sock`]) {
     writeFileSync(berth.file, yaml(settings(servers, {}, { admin: { bind } })));
     const { code, err } = await command('reload', '-c', berth.file);

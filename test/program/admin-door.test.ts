@@ -6,22 +6,13 @@ import { connect, createServer } from 'node:net';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { Berth, start } from '../support/berth.ts';
-import { Client, within } from '../support/clients.ts';
-import {
-  api,
-  askAt,
-  command,
-  folderOf,
-  reload,
-  serverStatus,
-  setState,
-  settings,
-  status,
-  whoServes,
-  yaml,
-  type Question,
-} from '../support/operator.ts';
+import { Client } from '../support/clients.ts';
+import { folderOf } from '../support/files.ts';
+import { api, askAt, command, reload, serverStatus, setState, status, type Question } from '../support/operator.ts';
+import { whoServes } from '../support/people.ts';
 import { serve } from '../support/servers.ts';
+import { settings, yaml } from '../support/settings.ts';
+import { within } from '../support/waiting.ts';
 
 const NOT_ROOT = process.getuid?.() === 0 ? false : 'needs root';
 const TOKEN = 'correct-horse-battery';
@@ -32,7 +23,7 @@ const door = (bind: string, more: object = {}): object => ({ admin: { bind, ...m
 const bearer = (token: string): Question => ({ headers: { authorization: `Bearer ${token}` } });
 
 async function running(t: TestContext, admin: object = {}): Promise<Berth> {
-  return start(t, yaml(settings(NOBODY, { healthCheck: false }, admin)));
+  return start(t, settings(NOBODY, { healthCheck: false }, admin));
 }
 
 test('where a token is set, who does not say it learns nothing and changes nothing', async (t) => {
@@ -222,7 +213,7 @@ test('a unix socket answers its owner, and goes with the program', async (t) => 
 
 test('clients that send nothing, or a byte at a time, keep nobody waiting; they are sent away', async (t) => {
   const servers = await serve(t, ['s1']);
-  const berth = await start(t, yaml(settings(servers)));
+  const berth = await start(t, settings(servers));
   const address = String(berth.lines.find(({ msg }) => msg === 'admin listening')?.['address']);
   const [port, service] = [Number(address.split(':').at(-1)), await berth.port()];
   const slow = Array.from({ length: 12 }, (_, i) => {
@@ -246,7 +237,7 @@ test('the standard admin address is done without where another process has it; o
   t.after(() => other.close());
   const servers = await serve(t, ['s1']);
   const { admin: _, ...silent } = settings(servers);
-  const berth = await start(t, yaml(silent));
+  const berth = await start(t, silent);
   const line = await berth.line(({ level }) => level === 'warn');
   assert.equal(line.msg, 'no admin address: 127.0.0.1:9181 is taken. Set admin.bind to have one');
   assert.equal(await whoServes(await berth.port()), 's1');
@@ -254,11 +245,11 @@ test('the standard admin address is done without where another process has it; o
   assert.equal((await reload(berth, settings(servers))).msg, 'reloaded');
   const address = String(berth.lines.find(({ msg }) => msg === 'admin listening')?.['address']);
   assert.equal((await status(berth)).stage, 'running');
-  assert.equal((await reload(berth, yaml(silent))).msg, 'reloaded');
+  assert.equal((await reload(berth, silent)).msg, 'reloaded');
   const left = new Client({ port: Number(address.split(':').at(-1)) });
   assert.equal(await left.ended, 'refused', 'it is not open where nobody asked for it any more');
 
-  const asked = new Berth(yaml(settings(servers, {}, door('127.0.0.1:9181'))));
+  const asked = new Berth(settings(servers, {}, door('127.0.0.1:9181')));
   t.after(() => asked.stop());
   assert.equal(await asked.exitCode(), 1);
   assert.match(

@@ -1,31 +1,28 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { start } from '../support/berth.ts';
-import { Client, eventually } from '../support/clients.ts';
+import { Client } from '../support/clients.ts';
+import { folderOf } from '../support/files.ts';
 import {
-  CHECKS,
-  clients,
   api,
   explain,
   explainAway,
-  folderOf,
   reload,
-  places,
   serverStatus,
   setState,
-  settings,
   status,
   type ServerStatus,
-  whoServes,
-  yaml,
 } from '../support/operator.ts';
+import { clients, places, whoServes } from '../support/people.ts';
 import { refusing, serve } from '../support/servers.ts';
+import { QUICK_CHECKS, settings } from '../support/settings.ts';
+import { eventually } from '../support/waiting.ts';
 import { join } from 'node:path';
 
 test('status tells what runs', async (t) => {
   const servers = await serve(t, ['s1']);
   const list = { s1: servers[0]!.address, six: { address: '[::1]:9', weight: 3, backup: true } };
-  const berth = await start(t, yaml(settings([], { ...CHECKS, servers: list, balance: 'leastconn' })));
+  const berth = await start(t, settings([], { ...QUICK_CHECKS, servers: list, balance: 'leastconn' }));
   const port = await berth.port();
   const client = new Client({ port });
   assert.equal(await client.line(), 's1');
@@ -65,7 +62,7 @@ test('status tells what runs', async (t) => {
 
 test('explain says where a client goes, and why', async (t) => {
   const [s1, s2] = await serve(t, ['s1', 's2']);
-  const berth = await start(t, yaml(settings([s1!, s2!], CHECKS)));
+  const berth = await start(t, settings([s1!, s2!], QUICK_CHECKS));
   const port = await berth.port();
   const why = async (ip = '127.0.7.1'): Promise<string> => (await explain(berth, ip)).why;
   assert.equal(await why(), 'not bound; the next connection is bound where roundrobin sends it');
@@ -102,7 +99,7 @@ test('explain without a stick table, and of a client that a backup serves', asyn
   const [s1, s2] = await serve(t, ['s1', 's2']);
   const spare = { servers: { s1: s1!.address, s2: { address: s2!.address, backup: true } } };
   const backends = { b: spare, loose: { ...spare, stickTable: false } };
-  const berth = await start(t, yaml({ ...settings([]), backends }));
+  const berth = await start(t, { ...settings([]), backends });
   await setState(berth, 's1', 'maint');
   assert.equal(await whoServes(await berth.port(), '127.0.7.1'), 's2');
   assert.equal((await explain(berth, '127.0.7.1')).why, 'bound to s2, which is up and takes its clients');
@@ -118,7 +115,7 @@ test('explain without a stick table, and of a client that a backup serves', asyn
 });
 
 test('drain keeps bound clients and open connections, and takes no new client', async (t) => {
-  const berth = await start(t, yaml(settings(await serve(t, ['s1', 's2']))));
+  const berth = await start(t, settings(await serve(t, ['s1', 's2'])));
   const port = await berth.port();
   assert.deepEqual(await places(port, clients(2)), ['s1', 's2']);
   const open = new Client({ port, from: '127.0.7.1' });
@@ -139,7 +136,7 @@ test('drain keeps bound clients and open connections, and takes no new client', 
 });
 
 test('maint moves its clients and leaves open connections alone; ready takes new ones, and fetches nobody back', async (t) => {
-  const berth = await start(t, yaml(settings(await serve(t, ['s1', 's2']))));
+  const berth = await start(t, settings(await serve(t, ['s1', 's2'])));
   const port = await berth.port();
   assert.deepEqual(await places(port, clients(2)), ['s1', 's2']);
   const open = new Client({ port, from: '127.0.7.1' });
@@ -160,7 +157,7 @@ test('who waits for a server that goes to maint is given another', async (t) => 
     const [s1, s2] = await serve(t, ['s1', 's2']);
     return { s1: { address: s1!.address, maxConnections: 1 }, s2: s2!.address };
   };
-  const berth = await start(t, yaml(settings([], { servers: await list() }, { timeouts: { queue: '1h' } })));
+  const berth = await start(t, settings([], { servers: await list() }, { timeouts: { queue: '1h' } }));
   const port = await berth.port();
   const first = new Client({ port, from: '127.0.7.1' });
   assert.equal(await first.line(), 's1');
@@ -172,7 +169,7 @@ test('who waits for a server that goes to maint is given another', async (t) => 
 });
 
 test('all in maint: nothing is usable, clients are reset, and /readyz says so', async (t) => {
-  const berth = await start(t, yaml(settings(await serve(t, ['s1']))));
+  const berth = await start(t, settings(await serve(t, ['s1'])));
   const port = await berth.port();
   await setState(berth, 's1', 'maint');
   assert.equal(await new Client({ port }).ended, 'reset');
@@ -188,29 +185,29 @@ test('all in maint: nothing is usable, clients are reset, and /readyz says so', 
 test('a state stays over reloads, checks and a restart, and comes back with the name of its server', async (t) => {
   const [s1, s2] = await serve(t, ['s1', 's2']);
   const state = { state: { file: join(folderOf(t), 'state') } };
-  const file = settings([s1!, s2!], CHECKS, state);
-  const first = await start(t, yaml(file));
+  const file = settings([s1!, s2!], QUICK_CHECKS, state);
+  const first = await start(t, file);
   await setState(first, 's1', 'maint');
   await s1!.close();
   await first.line(({ msg, server }) => msg === 'server down' && server === 's1');
   await s1!.open();
   await first.line(({ msg, server }) => msg === 'server up' && server === 's1');
-  await reload(first, settings([s1!, s2!], { ...CHECKS, balance: 'random', retries: 1 }, state));
+  await reload(first, settings([s1!, s2!], { ...QUICK_CHECKS, balance: 'random', retries: 1 }, state));
   assert.equal((await serverStatus(first, 's1'))?.state, 'maint');
   first.signal('SIGTERM');
   assert.equal(await first.exitCode(), 0);
 
-  const second = await start(t, yaml(file));
+  const second = await start(t, file);
   assert.equal((await serverStatus(second, 's1'))?.state, 'maint');
   assert.deepEqual(await places(await second.port(), clients(2)), ['s2', 's2']);
-  await reload(second, settings([s2!], CHECKS, state));
+  await reload(second, settings([s2!], QUICK_CHECKS, state));
   await reload(second, file);
   assert.equal((await serverStatus(second, 's1'))?.state, 'maint');
 });
 
 test('a server that is down and in maint needs both to be mended', async (t) => {
   const [s1] = await serve(t, ['s1']);
-  const berth = await start(t, yaml(settings([s1!, { name: 'dead', address: await refusing() }], CHECKS)));
+  const berth = await start(t, settings([s1!, { name: 'dead', address: await refusing() }], QUICK_CHECKS));
   await berth.line(({ msg, server }) => msg === 'server down' && server === 'dead');
   await setState(berth, 'dead', 'maint');
   await setState(berth, 'dead', 'ready');
@@ -223,12 +220,12 @@ test('a server that is down and in maint needs both to be mended', async (t) => 
   await setState(berth, 's1', 'ready');
   assert.equal((await serverStatus(berth, 's1'))?.usable, false);
   await s1!.open();
-  await eventually('it to be usable', async () => ((await serverStatus(berth, 's1'))?.usable ? true : undefined));
+  await eventually('it to be usable', async () => (await serverStatus(berth, 's1'))?.usable);
 });
 
 test('explain says where a client goes that is to return to its first server', async (t) => {
   const servers = await serve(t, ['s1', 's2']);
-  const berth = await start(t, yaml(settings(servers, { stickTable: { failback: 'return' } })));
+  const berth = await start(t, settings(servers, { stickTable: { failback: 'return' } }));
   const port = await berth.port();
   assert.equal(await whoServes(port, '127.0.7.1'), 's1');
   await setState(berth, 's1', 'maint');

@@ -1,12 +1,12 @@
 /** What Berth replaces: the same scenes with HAProxy and with Berth, and the differences that are meant. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Client, eventually } from '../support/clients.ts';
+import { Client } from '../support/clients.ts';
 import { NO_HAPROXY } from '../support/haproxy.ts';
-import { whoServes } from '../support/operator.ts';
-import { somebody } from '../support/people.ts';
+import { whoServes, somebody } from '../support/people.ts';
 import type { Manner } from '../support/servers.ts';
 import { stageBerth, stageHaproxy, type Setting, type Stage } from '../support/stage.ts';
+import { eventually } from '../support/waiting.ts';
 
 const stages = [stageBerth, stageHaproxy];
 
@@ -234,9 +234,7 @@ test(
       const first = await held.line();
       await visits(stage, ben);
       const least = stage.name === 'Berth' ? 1 : 0;
-      await eventually('the binding of who is away to expire', async () =>
-        (await stage.entries()) <= least ? true : undefined,
-      );
+      await eventually('the binding of who is away to expire', async () => (await stage.entries()) <= least);
       left[stage.name] = await stage.entries();
       if (stage.name === 'Berth') assert.deepEqual(await visits(stage, anna), [first]);
       await held.finish();

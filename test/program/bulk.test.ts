@@ -5,9 +5,10 @@
 import assert from 'node:assert/strict';
 import { connect, type Socket } from 'node:net';
 import { test, type TestContext } from 'node:test';
-import { oneBackend, start } from '../support/berth.ts';
+import { start } from '../support/berth.ts';
 import { Pattern, Peer } from '../support/peer.ts';
 import { serve } from '../support/servers.ts';
+import { settings } from '../support/settings.ts';
 
 const BYTES = 64 << 20;
 const UP = new Pattern(1);
@@ -28,7 +29,7 @@ async function flows(t: TestContext, count: number): Promise<Flow[]> {
       ),
     { allowHalfOpen: true },
   );
-  const berth = await start(t, oneBackend([server?.address ?? '']));
+  const berth = await start(t, settings([server!]));
   const port = await berth.port();
   const opened: Flow[] = [];
   while (opened.length < count) {

@@ -4,9 +4,10 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { CLI } from '../support/berth.ts';
-import { SHORTEST, temporaryFolder } from '../support/config-file.ts';
+import { SHORTEST } from '../support/config-file.ts';
+import { folderOf } from '../support/files.ts';
 
-const folder = temporaryFolder();
+const folder = folderOf();
 const { version } = JSON.parse(readFileSync('package.json', 'utf8')) as { version: string };
 
 function berth(...args: string[]): SpawnSyncReturns<string> {

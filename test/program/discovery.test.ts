@@ -5,13 +5,14 @@ import { describe, test, type TestContext } from 'node:test';
 import { createServer as createTlsServer } from 'node:tls';
 import { Discovery, type DnsAnswer } from '../../src/pool/discovery.ts';
 import { Authority } from '../support/authority.ts';
-import { oneBackend, start, type Berth } from '../support/berth.ts';
+import { start, type Berth } from '../support/berth.ts';
 import { Client } from '../support/clients.ts';
 import { NO_DNS, resolver, type DnsServer } from '../support/dns.ts';
-import { change, servers as status, setState } from '../support/asked.ts';
 import { listen } from '../support/listening.ts';
+import { serversOf, setState } from '../support/operator.ts';
 import { come, hold, leave, somebody } from '../support/people.ts';
 import { echoes, TestServer } from '../support/servers.ts';
+import { QUICK_CHECKS, settings, type Settings } from '../support/settings.ts';
 
 /** Servers of one port, as those behind a name are. */
 async function behindOneName(t: TestContext, names: readonly string[]): Promise<TestServer[]> {
@@ -32,15 +33,12 @@ const hosts = (...servers: readonly (TestServer | undefined)[]): string[] =>
 const named = (...servers: readonly (TestServer | undefined)[]): string[] =>
   servers.map((server) => `r-${server?.address}`).toSorted();
 
-const config = (address: string, more = ''): string =>
-  oneBackend(
-    [address],
-    `resolveInterval: 100ms\nhealthCheck: { interval: 50ms, fastInterval: 50ms, rise: 1, fall: 1 }\n${more}`,
-  ).replace('s1:', 'r:');
+const config = (address: string, resolveInterval = '100ms'): Settings =>
+  settings([{ name: 'r', address }], { resolveInterval, ...QUICK_CHECKS });
 
 /** Resolves when the backend has these servers. */
 async function has(berth: Berth, dns: DnsServer, wanted: readonly string[], question = 'A r.test'): Promise<void> {
-  const names = async (): Promise<string[]> => (await status(berth)).map(({ name }) => name).toSorted();
+  const names = async (): Promise<string[]> => (await serversOf(berth)).map(({ name }) => name).toSorted();
   for (let round = 0; round < 20; round++) {
     if (JSON.stringify(await names()) === JSON.stringify(wanted)) return;
     await dns.askedAgain(question);
@@ -100,7 +98,7 @@ describe('with a DNS server', { skip: NO_DNS }, () => {
       await dns.askedAgain('A r.test');
       await dns.askedAgain('A r.test');
       assert.deepEqual(
-        (await status(berth)).map(({ name, usable }) => [name, usable]),
+        (await serversOf(berth)).map(({ name, usable }) => [name, usable]),
         named(a, b).map((name) => [name, true]),
       );
       assert.deepEqual(await serving(berth, 2), ['a', 'b']);
@@ -114,7 +112,7 @@ describe('with a DNS server', { skip: NO_DNS }, () => {
     const { dns, through } = await resolver(t);
     const [a] = await behindOneName(t, ['a']);
     const berth = await start(t, config(`dns:r.test:${a?.port}`), { through });
-    assert.deepEqual(await status(berth), []);
+    assert.deepEqual(await serversOf(berth), []);
     assert.equal((await berth.get('/readyz')).status, 503);
     assert.equal(await new Client({ port: await berth.port() }).ended, 'reset');
     assert.equal((await berth.connections(1))[0]?.['end'], 'SC');
@@ -132,7 +130,7 @@ describe('with a DNS server', { skip: NO_DNS }, () => {
     const berth = await start(t, config(`dns:r.test:${a?.port}`), { through });
     await has(berth, dns, named(a));
     dns.addresses('r.test', ...hosts(a, b, c));
-    await change(berth, 'server down', `r-${b?.address}`);
+    await berth.change('server down', `r-${b?.address}`);
     await setState(berth, `r-${a?.address}`, 'drain');
     const anna = somebody();
     assert.equal(await come(berth, anna), 'c');
@@ -140,13 +138,13 @@ describe('with a DNS server', { skip: NO_DNS }, () => {
     dns.addresses('r.test', ...hosts(c, b, a));
     await dns.askedAgain('A r.test');
     await dns.askedAgain('A r.test');
-    const all = new Map((await status(berth)).map((one) => [one.name, one]));
+    const all = new Map((await serversOf(berth)).map((one) => [one.name, one]));
     assert.deepEqual([...all.keys()], named(a, b, c), 'whatever the order of the answer');
     assert.equal(all.get(`r-${b?.address}`)?.up, false);
     assert.deepEqual(await serving(berth, 3), ['c'], 'a is still drained');
     assert.ok((all.get(`r-${c?.address}`)?.clients ?? 0) >= 4);
     await b?.open();
-    await change(berth, 'server up', `r-${b?.address}`);
+    await berth.change('server up', `r-${b?.address}`);
     assert.deepEqual(await serving(berth, 2), ['b', 'c']);
     assert.equal(berth.lines.filter(({ msg }) => msg === 'server down').length, 1);
   });
@@ -222,9 +220,9 @@ describe('with a DNS server', { skip: NO_DNS }, () => {
       const port = await listen(t, createTlsServer({ ...authority.sign('DNS:node.test'), SNICallback }));
       dns.addresses('node.test', '127.0.0.1');
       dns.services('_registry._tcp.r.test', { target: 'node.test', port });
-      const check = `healthCheck: { tls: { ca: "${join(authority.folder, 'ca.pem')}" }, interval: 50ms }`;
+      const check = { healthCheck: { tls: { ca: join(authority.folder, 'ca.pem') }, interval: '50ms' } };
       const address = kind === 'dns' ? `dns:node.test:${port}` : 'srv:_registry._tcp.r.test';
-      const berth = await start(t, oneBackend([address], check), { through });
+      const berth = await start(t, settings([address], check), { through });
       const passed = `berth_server_checks_total{backend="b",server="s1-127.0.0.1:${port}",result="passed"}`;
       await berth.metricIs(passed, (count) => count > 0);
       assert.equal(asked[0], 'node.test');
@@ -236,7 +234,7 @@ describe('with a DNS server', { skip: NO_DNS }, () => {
     const [a, b] = await behindOneName(t, ['a', 'b']);
     dns.ttl = 1;
     dns.addresses('r.test', ...hosts(a));
-    const berth = await start(t, config(`dns:r.test:${a?.port}`).replace('100ms', '1h'), { through });
+    const berth = await start(t, config(`dns:r.test:${a?.port}`, '1h'), { through });
     assert.equal(await come(berth), 'a');
     dns.addresses('r.test', ...hosts(b));
     await has(berth, dns, named(b));

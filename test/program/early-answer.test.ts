@@ -3,7 +3,8 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { connect } from 'node:net';
 import { test } from 'node:test';
-import { oneBackend, start } from '../support/berth.ts';
+import { start } from '../support/berth.ts';
+import { settings } from '../support/settings.ts';
 
 /**
  * A server that answers and closes while its client is still sending, which makes its kernel reset the connection. In a process
@@ -27,7 +28,7 @@ test(
     const server = spawn(process.execPath, ['-e', HASTY_SERVER], { stdio: ['ignore', 'pipe', 'inherit'] });
     t.after(() => server.kill());
     const [port] = (await once(server.stdout, 'data')) as [Buffer];
-    const berth = await start(t, oneBackend([Number(port)]));
+    const berth = await start(t, settings([Number(port)]));
     const balanced = await berth.port();
     let answered = 0;
     for (let i = 0; i < TRIES; i++) if ((await sendUntilClosed(balanced)) === 'no') answered++;

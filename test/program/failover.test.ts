@@ -1,23 +1,21 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { test } from 'node:test';
-import { oneBackend, start } from '../support/berth.ts';
+import { start } from '../support/berth.ts';
 import { Client, visit } from '../support/clients.ts';
-import { blackhole, mirrors, refusing, serve, type Manner, type TestServer } from '../support/servers.ts';
+import { blackhole, mirrors, refusing, serve, type Manner } from '../support/servers.ts';
+import { RARE_CHECKS, settings } from '../support/settings.ts';
 
-/** Checks that say nothing after the first one: what a test sees then comes from the connections alone. */
-const RARE_CHECKS = 'healthCheck: { interval: 1h, fastInterval: 1h }';
 const CLIENT = '127.0.20.1';
 
 const server = (what: string, name = 's1', more = ''): string =>
   `berth_server_${what}{backend="b",server="${name}"${more}}`;
 const backend = (what: string, more = ''): string => `berth_backend_${what}{backend="b"${more}}`;
-const addresses = (servers: readonly TestServer[]): string[] => servers.map(({ address }) => address);
 const passed = (name: string): string => server('checks_total', name, ',result="passed"');
 
 test('a client whose server refuses gets the same bytes from another one, and its binding moves', async (t) => {
   const servers = await serve(t, ['s1', 's2'], mirrors);
-  const berth = await start(t, oneBackend(addresses(servers), RARE_CHECKS));
+  const berth = await start(t, settings(servers, RARE_CHECKS));
   await berth.metricIs(passed('s1'), 1);
   await berth.metricIs(passed('s2'), 1);
   const port = await berth.port();
@@ -45,7 +43,7 @@ test('a client whose server refuses gets the same bytes from another one, and it
 
 test('parallel connections of a client whose server refuses agree on the next one', async (t) => {
   const servers = await serve(t, ['s1', 's2', 's3', 's4']);
-  const berth = await start(t, oneBackend(addresses(servers), RARE_CHECKS));
+  const berth = await start(t, settings(servers, RARE_CHECKS));
   await berth.metricIs(passed('s1'), 1);
   const port = await berth.port();
   assert.equal((await visit(berth, { port, from: CLIENT })).answered, 's1');
@@ -60,7 +58,7 @@ test('parallel connections of a client whose server refuses agree on the next on
 
 test('parallel first connections agree even where the server they are given refuses', async (t) => {
   const servers = await serve(t, ['s2', 's3', 's4']);
-  const config = oneBackend([await refusing(), ...addresses(servers)], 'healthCheck: false');
+  const config = settings([await refusing(), ...servers], { healthCheck: false });
   const berth = await start(t, config);
   const port = await berth.port();
   for (let burst = 0; burst < 20; burst++) {
@@ -72,7 +70,7 @@ test('parallel first connections agree even where the server they are given refu
 });
 
 test('where no server is usable the client is reset at once, and that is counted', async (t) => {
-  const berth = await start(t, oneBackend([await refusing(), await refusing()]));
+  const berth = await start(t, settings([await refusing(), await refusing()]));
   await berth.metricIs(server('up', 's1'), 0);
   await berth.metricIs(server('up', 's2'), 0);
   const client = new Client({ port: await berth.port() });
@@ -88,7 +86,7 @@ test('where no server is usable the client is reset at once, and that is counted
 
 test('when every server refuses, the attempts that were made are the retries that are logged', async (t) => {
   const servers = await serve(t, ['s1', 's2']);
-  const berth = await start(t, oneBackend(addresses(servers), 'healthCheck: { interval: 1h, fall: 1 }'));
+  const berth = await start(t, settings(servers, { healthCheck: { interval: '1h', fall: 1 } }));
   await berth.metricIs(passed('s1'), 1);
   await berth.metricIs(passed('s2'), 1);
   for (const each of servers) await each.close();
@@ -102,7 +100,7 @@ test('when every server refuses, the attempts that were made are the retries tha
 
 test('a connection gives up after as many further attempts as `retries` says', async (t) => {
   const nobody = await Promise.all([refusing(), refusing(), refusing()]);
-  const berth = await start(t, oneBackend(nobody, 'retries: 1\nhealthCheck: false'));
+  const berth = await start(t, settings(nobody, { retries: 1, healthCheck: false }));
   const client = new Client({ port: await berth.port() });
   assert.equal(await client.ended, 'reset');
   const [line] = await berth.connections(1);
@@ -114,10 +112,10 @@ test('a connection gives up after as many further attempts as `retries` says', a
 
 test('a server that does not answer is left for the next one after the connect timeout', async (t) => {
   const [second] = await serve(t, ['s2']);
-  const config = oneBackend(
+  const config = settings(
     [await blackhole(t), second?.address ?? ''],
-    'healthCheck: false',
-    'timeouts: { connect: 300ms }\n',
+    { healthCheck: false },
+    { timeouts: { connect: '300ms' } },
   );
   const berth = await start(t, config);
   const line = await visit(berth, { port: await berth.port(), from: CLIENT });
@@ -128,7 +126,7 @@ test('a server that does not answer is left for the next one after the connect t
 });
 
 test('a connection that no server answers in time ends as a server-side timeout', async (t) => {
-  const config = oneBackend([await blackhole(t)], 'healthCheck: false\nretries: 0', 'timeouts: { connect: 100ms }\n');
+  const config = settings([await blackhole(t)], { healthCheck: false, retries: 0 }, { timeouts: { connect: '100ms' } });
   const berth = await start(t, config);
   const client = new Client({ port: await berth.port() });
   assert.equal(await client.ended, 'reset');
@@ -138,10 +136,10 @@ test('a connection that no server answers in time ends as a server-side timeout'
 
 test('bytes that a client sent early are counted for the server that got them, not for one that never answered', async (t) => {
   const [second] = await serve(t, ['s2']);
-  const config = oneBackend(
+  const config = settings(
     [await blackhole(t), second?.address ?? ''],
-    'healthCheck: false',
-    'timeouts: { connect: 1500ms }\n',
+    { healthCheck: false },
+    { timeouts: { connect: '1500ms' } },
   );
   const berth = await start(t, config);
   const client = new Client({ port: await berth.port() });
@@ -153,7 +151,7 @@ test('bytes that a client sent early are counted for the server that got them, n
 });
 
 test('a client that leaves while its server is dialled ends the attempt', async (t) => {
-  const berth = await start(t, oneBackend([await blackhole(t)], 'healthCheck: false'));
+  const berth = await start(t, settings([await blackhole(t)], { healthCheck: false }));
   const client = new Client({ port: await berth.port() });
   await berth.metricIs('berth_frontend_connections{frontend="f"}', 1);
   client.socket.resetAndDestroy();
@@ -165,7 +163,7 @@ test('a client that leaves while its server is dialled ends the attempt', async 
 test('one failed connect does not keep clients away from a server that answers again', async (t) => {
   const limp: Manner = (socket, { name }) => socket.end(`${name}\n`);
   const servers = await serve(t, ['s1'], limp);
-  const berth = await start(t, oneBackend(addresses(servers), RARE_CHECKS));
+  const berth = await start(t, settings(servers, RARE_CHECKS));
   await berth.metricIs(passed('s1'), 1);
   await servers[0]?.close();
   const refused = new Client({ port: await berth.port() });

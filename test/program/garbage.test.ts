@@ -1,20 +1,21 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { readdirSync } from 'node:fs';
 import { connect } from 'node:net';
 import { test, type TestContext } from 'node:test';
-import { oneBackend, start, type Berth } from '../support/berth.ts';
-import { Client, eventually } from '../support/clients.ts';
+import { start } from '../support/berth.ts';
+import { Client } from '../support/clients.ts';
+import { openFilesOf } from '../support/files.ts';
 import { mirrors, serve, type Manner, type TestServer } from '../support/servers.ts';
+import { settings } from '../support/settings.ts';
+import { eventually } from '../support/waiting.ts';
 
 const OPEN = 'berth_frontend_connections{frontend="f"}';
-const openFiles = (berth: Berth): number => readdirSync(`/proc/${berth.pid}/fd`).length;
 
 /** A balancer, and a client inside that must notice nothing of what the others do. */
 async function withSteadyClient(t: TestContext, manner: Manner = mirrors) {
   const [server] = await serve(t, ['s1'], manner);
-  const berth = await start(t, oneBackend([server?.address ?? ''], 'healthCheck: false'));
+  const berth = await start(t, settings([server!], { healthCheck: false }));
   const port = await berth.port();
   const steady = new Client({ port, from: '127.0.60.1' });
   let sent = 0;
@@ -24,12 +25,12 @@ async function withSteadyClient(t: TestContext, manner: Manner = mirrors) {
     await steady.bytes(++sent);
   };
   await beat();
-  const files = openFiles(berth);
+  const files = openFilesOf(berth.pid);
   const allWell = async (): Promise<void> => {
     await beat();
     await berth.metricIs(OPEN, 1);
     // The connections of scrapes are kept open.
-    await eventually('the descriptors to be closed', () => (openFiles(berth) <= files + 3 ? true : undefined));
+    await eventually('the descriptors to be closed', () => openFilesOf(berth.pid) <= files + 3);
     await beat();
     await steady.finish();
     await berth.metricIs(OPEN, 0);
@@ -120,7 +121,7 @@ test('clients that ask for much and read nothing delay nobody, and fill no memor
     for (let i = 0; i < 10; i++) await beat();
     const still = now > 50 << 10 && now - before <= 10;
     before = now;
-    return still ? true : undefined;
+    return still;
   });
   const resident = (await berth.metric('process_resident_memory_bytes')) ?? Infinity;
   assert.ok(resident < 400 << 20, `${resident >> 20} MiB resident`);

@@ -1,16 +1,16 @@
 import assert from 'node:assert/strict';
 import { createServer, type Server } from 'node:http';
 import { test } from 'node:test';
-import { oneBackend, start, type LogLine } from '../support/berth.ts';
+import { start, type LogLine } from '../support/berth.ts';
 import { Client, visit } from '../support/clients.ts';
-import { refusing, serve, type TestServer } from '../support/servers.ts';
+import { refusing, serve } from '../support/servers.ts';
+import { settings } from '../support/settings.ts';
 
-const FAST = 'interval: 50ms, fastInterval: 20ms, timeout: 5s';
+const FAST = { interval: '50ms', fastInterval: '20ms', timeout: '5s' };
 
 const up = (name: string): string => `berth_server_up{backend="b",server="${name}"}`;
 const checks = (name: string, result: 'passed' | 'failed'): string =>
   `berth_server_checks_total{backend="b",server="${name}",result="${result}"}`;
-const addresses = (servers: readonly TestServer[]): string[] => servers.map(({ address }) => address);
 const says =
   (msg: string, server = 's1') =>
   (line: LogLine) =>
@@ -36,7 +36,7 @@ async function node(
 test('the first failed check of a fresh start marks a server down at once, however many `fall` asks for', async (t) => {
   const berth = await start(
     t,
-    oneBackend([await refusing()], 'healthCheck: { interval: 1h, fastInterval: 1h, fall: 9 }'),
+    settings([await refusing()], { healthCheck: { interval: '1h', fastInterval: '1h', fall: 9 } }),
   );
   const line = await berth.line(says('server down'));
   assert.equal(line['reason'], 'connection refused');
@@ -48,7 +48,7 @@ test('the first failed check of a fresh start marks a server down at once, howev
 
 test('a server goes down after `fall` failed checks, comes back after `rise` good ones, and its clients with it', async (t) => {
   const servers = await serve(t, ['s1', 's2']);
-  const berth = await start(t, oneBackend(addresses(servers), `healthCheck: { ${FAST}, fall: 3, rise: 4 }`));
+  const berth = await start(t, settings(servers, { healthCheck: { ...FAST, fall: 3, rise: 4 } }));
   const port = await berth.port();
   assert.equal((await visit(berth, { port, from: '127.0.30.1' })).answered, 's1');
   await berth.metricIs(checks('s1', 'passed'), (count) => count > 0);
@@ -74,7 +74,7 @@ test('an http check that does not like the answer takes the server down and says
   const { port } = await node(t, statuses);
   const berth = await start(
     t,
-    oneBackend([port], `healthCheck: { type: http, path: /health, expect: [200], ${FAST} }`),
+    settings([port], { healthCheck: { type: 'http', path: '/health', expect: [200], ...FAST } }),
   );
   await berth.metricIs(checks('s1', 'passed'), (count) => count >= 2);
   assert.equal(await berth.metric(up('s1')), 1);
@@ -87,7 +87,7 @@ test('an http check that does not like the answer takes the server down and says
 test('a registry check takes 200 and 401 for up and nothing else', async (t) => {
   const statuses = { '/v2/': 401 };
   const { port } = await node(t, statuses);
-  const berth = await start(t, oneBackend([port], `healthCheck: { type: registry, ${FAST} }`));
+  const berth = await start(t, settings([port], { healthCheck: { type: 'registry', ...FAST } }));
   await berth.metricIs(checks('s1', 'passed'), (count) => count >= 2);
   for (const status of [503, 404, 302]) {
     const seen = berth.lines.length;
@@ -100,17 +100,14 @@ test('a registry check takes 200 and 401 for up and nothing else', async (t) => 
 
 test('a server that takes the connection of a check and says nothing is down after the timeout of the check', async (t) => {
   const servers = await serve(t, ['s1'], (socket) => void socket.resume());
-  const config = oneBackend(addresses(servers), 'healthCheck: { type: http, interval: 50ms, timeout: 200ms }');
+  const config = settings(servers, { healthCheck: { type: 'http', interval: '50ms', timeout: '200ms' } });
   const berth = await start(t, config);
   assert.equal((await berth.line(says('server down')))['reason'], 'no answer within 200ms');
 });
 
 test('a connect that fails brings the next check forward', async (t) => {
   const servers = await serve(t, ['s1', 's2']);
-  const berth = await start(
-    t,
-    oneBackend(addresses(servers), 'healthCheck: { interval: 1h, fastInterval: 1h, fall: 2 }'),
-  );
+  const berth = await start(t, settings(servers, { healthCheck: { interval: '1h', fastInterval: '1h', fall: 2 } }));
   await berth.metricIs(checks('s1', 'passed'), 1);
   await berth.metricIs(checks('s2', 'passed'), 1);
   await servers[0]?.close();
@@ -123,7 +120,7 @@ test('a connect that fails brings the next check forward', async (t) => {
 
 test('a name that does not resolve is a server that is down, and no refusal to start', async (t) => {
   const servers = await serve(t, ['s2']);
-  const berth = await start(t, oneBackend(['nobody.invalid:5000', ...addresses(servers)]));
+  const berth = await start(t, settings(['nobody.invalid:5000', ...servers]));
   const down = await berth.line(says('server down'));
   assert.match(String(down['reason']), /^nobody\.invalid does not resolve \(E\w+\)$/);
   assert.equal(await berth.metric(up('s1')), 0);
@@ -133,7 +130,7 @@ test('a name that does not resolve is a server that is down, and no refusal to s
 });
 
 test('a balancer whose names all fail to resolve starts, is not ready, and resets its clients', async (t) => {
-  const berth = await start(t, oneBackend(['nobody.invalid:5000']));
+  const berth = await start(t, settings(['nobody.invalid:5000']));
   assert.equal((await berth.get('/readyz')).status, 503);
   const client = new Client({ port: await berth.port() });
   assert.equal(await client.ended, 'reset');
@@ -142,7 +139,7 @@ test('a balancer whose names all fail to resolve starts, is not ready, and reset
 
 test('with healthCheck: false nothing is checked, and a server that refused is tried again by the next client', async (t) => {
   const servers = await serve(t, ['s1', 's2']);
-  const berth = await start(t, oneBackend(addresses(servers), 'healthCheck: false'));
+  const berth = await start(t, settings(servers, { healthCheck: false }));
   const port = await berth.port();
   await servers[0]?.close();
   assert.equal((await visit(berth, { port, from: '127.0.31.1' })).answered, 's2');

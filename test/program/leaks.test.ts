@@ -1,13 +1,16 @@
 import assert from 'node:assert/strict';
-import { readdirSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import * as fc from 'fast-check';
 import { eventSockets, onreadSockets, type Sockets } from '../../src/proxy/relay/sockets.ts';
-import { Berth, oneBackend } from '../support/berth.ts';
+import { Berth } from '../support/berth.ts';
+import { openFilesOf } from '../support/files.ts';
 import { Pattern } from '../support/peer.ts';
-import { eventually, RelayStand } from '../support/relay-stand.ts';
+import { RelayStand } from '../support/relay-stand.ts';
+import { settings } from '../support/settings.ts';
+import { eventually } from '../support/waiting.ts';
 
 const BYTES = new Pattern(6);
 
@@ -97,7 +100,7 @@ test('20 000 connections leave nothing behind in the program', { timeout: 180_00
   await new Promise<void>((resolve) => backend.listen({ port: 0, host: '127.0.0.1', backlog: 4_096 }, resolve));
   const { port: server } = backend.address() as AddressInfo;
   // A small heap, so that garbage does not look like a leak; what leaks does not fit into it for long.
-  const berth = new Berth(oneBackend([server], 'healthCheck: false', 'log: { connections: false }\n'), {
+  const berth = new Berth(settings([server], { healthCheck: false }, { log: { connections: false } }), {
     env: { NODE_OPTIONS: '--max-semi-space-size=1 --max-old-space-size=40' },
   });
   try {
@@ -109,7 +112,7 @@ test('20 000 connections leave nothing behind in the program', { timeout: 180_00
     };
     await connectMany(port, 1_000);
     await idle();
-    const files = openFiles(berth.pid);
+    const files = openFilesOf(berth.pid);
     await connectMany(port, 9_000);
     await idle();
     const halfway = residentBytes(berth.pid);
@@ -117,8 +120,8 @@ test('20 000 connections leave nothing behind in the program', { timeout: 180_00
     await idle();
     const grown = residentBytes(berth.pid) - halfway;
     await eventually(
-      () => openFiles(berth.pid) <= files,
-      () => `${openFiles(berth.pid)} descriptors, ${files} after the first thousand`,
+      () => `${files} descriptors, as after the first thousand, not ${openFilesOf(berth.pid)}`,
+      () => openFilesOf(berth.pid) <= files,
     );
     assert.ok(grown < 16 << 20, `it grew by ${grown} bytes`);
     assert.equal(await berth.metric('berth_stick_table_entries{backend="b"}'), CLIENTS);
@@ -153,10 +156,6 @@ function connectOnce(port: number, i: number): Promise<void> {
     });
     socket.resume().once('close', () => resolve());
   });
-}
-
-function openFiles(pid: number): number {
-  return readdirSync(join('/proc', String(pid), 'fd')).length;
 }
 
 function residentBytes(pid: number): number {

@@ -1,18 +1,18 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { test, type TestContext } from 'node:test';
-import { oneBackend, start, type Berth, type LogLine } from '../support/berth.ts';
-import { Client, eventually } from '../support/clients.ts';
-import { hangs, mirrors, serve, type TestServer } from '../support/servers.ts';
-
-const addresses = (servers: readonly TestServer[]): string[] => servers.map(({ address }) => address);
+import { start, type Berth, type LogLine } from '../support/berth.ts';
+import { Client } from '../support/clients.ts';
+import { hangs, mirrors, serve } from '../support/servers.ts';
+import { settings } from '../support/settings.ts';
+import { eventually } from '../support/waiting.ts';
 
 /** Resolves when the balancer's port refuses. */
 async function refuses(port: number): Promise<void> {
   await eventually('the port to refuse', async () => {
     const client = new Client({ port });
     client.socket.once('connect', () => client.socket.destroy());
-    return (await client.ended) === 'refused' ? true : undefined;
+    return (await client.ended) === 'refused';
   });
 }
 
@@ -22,9 +22,9 @@ function ended(berth: Berth, localPort: number | undefined): LogLine | undefined
 }
 
 /** A running balancer in front of one server, and a client that has been answered. */
-async function withClient(t: TestContext, rest = ''): Promise<{ berth: Berth; port: number; client: Client }> {
+async function withClient(t: TestContext, rest = {}): Promise<{ berth: Berth; port: number; client: Client }> {
   const servers = await serve(t, ['s1']);
-  const berth = await start(t, oneBackend(addresses(servers), '', rest));
+  const berth = await start(t, settings(servers, {}, rest));
   const port = await berth.port();
   const client = new Client({ port });
   await client.line();
@@ -52,13 +52,13 @@ for (const signal of ['SIGTERM', 'SIGINT'] as const) {
 }
 
 test('without connections SIGTERM ends the program at once', async (t) => {
-  const berth = await start(t, oneBackend(addresses(await serve(t, ['s1']))));
+  const berth = await start(t, settings(await serve(t, ['s1'])));
   berth.signal('SIGTERM');
   assert.equal(await berth.exitCode(), 0);
 });
 
 test('the drain timeout ends the connections that are left, on behalf of the operator', async (t) => {
-  const { berth, client } = await withClient(t, 'timeouts: { drain: 200ms }\n');
+  const { berth, client } = await withClient(t, { timeouts: { drain: '200ms' } });
   berth.signal('SIGTERM');
   await client.ended;
   assert.equal(await berth.exitCode(), 0);
@@ -67,7 +67,7 @@ test('the drain timeout ends the connections that are left, on behalf of the ope
 });
 
 test('a second signal ends the connections at once', async (t) => {
-  const { berth, port, client } = await withClient(t, 'timeouts: { drain: 1h }\n');
+  const { berth, port, client } = await withClient(t, { timeouts: { drain: '1h' } });
   const { localPort } = client.socket;
   berth.signal('SIGTERM');
   await refuses(port);
@@ -79,8 +79,8 @@ test('a second signal ends the connections at once', async (t) => {
 
 test('neither a check that is under way nor a name that does not resolve holds the end up', async (t) => {
   const servers = await serve(t, ['s1'], hangs);
-  const slow = 'healthCheck: { type: http, timeout: 1h }';
-  const berth = await start(t, oneBackend(addresses(servers), slow));
+  const slow = { healthCheck: { type: 'http', timeout: '1h' } };
+  const berth = await start(t, settings(servers, slow));
   await eventually('the check to be under way', () => servers[0]?.sockets.size === 1 || undefined);
   berth.signal('SIGTERM');
   assert.equal(await berth.exitCode(), 0);
@@ -88,7 +88,7 @@ test('neither a check that is under way nor a name that does not resolve holds t
 
 test('a second signal does not wait for a client that reads nothing', async (t) => {
   const servers = await serve(t, ['s1'], mirrors);
-  const berth = await start(t, oneBackend(addresses(servers), '', 'timeouts: { drain: 1h }\n'));
+  const berth = await start(t, settings(servers, {}, { timeouts: { drain: '1h' } }));
   const port = await berth.port();
   const client = new Client({ port });
   client.socket.pause();
@@ -103,7 +103,7 @@ test('a second signal does not wait for a client that reads nothing', async (t) 
 
 test('connections that wait in the accept backlog at SIGTERM are served, not reset', async (t) => {
   const servers = await serve(t, ['s1']);
-  const berth = await start(t, oneBackend(addresses(servers)));
+  const berth = await start(t, settings(servers));
   const port = await berth.port();
   // While it is stopped the kernel takes connections on its behalf.
   berth.signal('SIGSTOP');
@@ -121,12 +121,12 @@ test('connections that wait in the accept backlog at SIGTERM are served, not res
 });
 
 test('a connection that is being made at SIGTERM is made', async (t) => {
-  const servers = await serve(t, ['s1']);
-  const berth = await start(t, oneBackend(['127.0.0.1:1', ...addresses(servers)], 'healthCheck: false'));
+  const servers = await serve(t, ['s2']);
+  const berth = await start(t, settings(['127.0.0.1:1', ...servers], { healthCheck: false }));
   const client = new Client({ port: await berth.port() });
   await once(client.socket, 'connect');
   berth.signal('SIGTERM');
-  assert.equal(await client.line(), 's1');
+  assert.equal(await client.line(), 's2');
   await client.finish();
   assert.equal(await berth.exitCode(), 0);
 });
@@ -151,7 +151,7 @@ test('service goes on when nobody reads standard output any more, and a drain st
 
 test('service goes on when the reader of standard output has stopped reading', async (t) => {
   const servers = await serve(t, ['s1'], hangs);
-  const berth = await start(t, oneBackend(addresses(servers)));
+  const berth = await start(t, settings(servers));
   const port = await berth.port();
   berth.pauseStandardOutput();
   // More lines than a pipe and its reader's buffer hold.
@@ -165,7 +165,7 @@ test('service goes on when the reader of standard output has stopped reading', a
 });
 
 test('log.connections: false leaves the connection lines out and keeps the rest', async (t) => {
-  const { berth, client } = await withClient(t, 'log: { connections: false }\n');
+  const { berth, client } = await withClient(t, { log: { connections: false } });
   await client.finish();
   await berth.metricIs('berth_backend_connections_ended_total{backend="b",end="--"}', 1);
   berth.signal('SIGTERM');
@@ -178,7 +178,7 @@ test('log.connections: false leaves the connection lines out and keeps the rest'
 test('log.level: error says nothing as long as all is well', async (t) => {
   const servers = await serve(t, ['s1']);
   const path = `/tmp/berth-quiet-${process.pid}.sock`;
-  const config = oneBackend(addresses(servers), '', 'log: { level: error }\n', `"unix:${path}"`);
+  const config = settings(servers, {}, { log: { level: 'error' } }, { bind: `unix:${path}` });
   const berth = await start(t, config, { quiet: true });
   const client = await eventually('it to listen', async () => {
     const one = new Client({ path });

@@ -1,18 +1,18 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
-import { readdirSync } from 'node:fs';
 import { test } from 'node:test';
-import { oneBackend, start, type Berth } from '../support/berth.ts';
-import { Client, eventually, visit } from '../support/clients.ts';
+import { start } from '../support/berth.ts';
+import { Client, visit } from '../support/clients.ts';
+import { openFilesOf } from '../support/files.ts';
 import { reload } from '../support/operator.ts';
-import { echoes, hangs, mirrors, resets, serve, type Manner, type TestServer } from '../support/servers.ts';
+import { echoes, hangs, mirrors, resets, serve, type Manner } from '../support/servers.ts';
+import { settings } from '../support/settings.ts';
+import { eventually } from '../support/waiting.ts';
 
-const addresses = (servers: readonly TestServer[]): string[] => servers.map(({ address }) => address);
 const refused = (reason: string): string => `berth_frontend_refused_total{frontend="f",reason="${reason}"}`;
 const ended = (end: string): string => `berth_backend_connections_ended_total{backend="b",end="${end}"}`;
 const OPEN = 'berth_frontend_connections{frontend="f"}';
-const openFiles = (berth: Berth): number => readdirSync(`/proc/${berth.pid}/fd`).length;
 
 /** Whether the client is served; the balancer accepts before it refuses, so that the connect alone says nothing. */
 async function served(client: Client): Promise<boolean> {
@@ -25,7 +25,7 @@ async function served(client: Client): Promise<boolean> {
 test('with few files to open, clients that do not fit are refused and counted, the others go on, and service resumes', async (t) => {
   const servers = await serve(t, ['s1']);
   const through = ['prlimit', '--nofile=128:128'];
-  const berth = await start(t, oneBackend(addresses(servers), 'healthCheck: false'), { through });
+  const berth = await start(t, settings(servers, { healthCheck: false }), { through });
   const fits = Number((await berth.line(({ msg }) => msg === 'started'))['maxConnections']);
   assert.ok(fits > 10 && fits < 64, `${fits} connections of two descriptors each fit`);
   const port = await berth.port();
@@ -36,7 +36,7 @@ test('with few files to open, clients that do not fit are refused and counted, t
   assert.deepEqual(new Set(await Promise.all(outside.map(served))), new Set([false]));
   assert.equal(await berth.metric(refused('open_files')), 50);
   assert.equal(await berth.metric(OPEN), fits);
-  assert.ok(openFiles(berth) <= 128);
+  assert.ok(openFilesOf(berth.pid) <= 128);
   const line = await berth.line(({ msg }) => msg === 'connection refused');
   assert.deepEqual([line['frontend'], line['reason']], ['f', 'open_files']);
 
@@ -51,7 +51,7 @@ test('with few files to open, clients that do not fit are refused and counted, t
 
 test('a reload while clients wait for their server counts no more room than there is', async (t) => {
   const servers = await serve(t, ['s1']);
-  const config = oneBackend(addresses(servers)).replace('backend: b\n', 'backend: b\n    acceptProxy: [127.0.0.0/8]\n');
+  const config = settings(servers, {}, {}, { acceptProxy: ['127.0.0.0/8'] });
   const berth = await start(t, config, { through: ['prlimit', '--nofile=200'] });
   const port = await berth.port();
   const before = (await berth.line(({ msg }) => msg === 'started'))['maxConnections'];
@@ -69,7 +69,7 @@ test('a reload while clients wait for their server counts no more room than ther
 
 test('when the limit of open files is lowered below what is open, connections go on, and service resumes with it', async (t) => {
   const servers = await serve(t, ['s1']);
-  const berth = await start(t, oneBackend(addresses(servers), 'healthCheck: { interval: 20ms, fastInterval: 20ms }'));
+  const berth = await start(t, settings(servers, { healthCheck: { interval: '20ms', fastInterval: '20ms' } }));
   const port = await berth.port();
   const limit = (files: number): unknown =>
     execFileSync('prlimit', ['--pid', String(berth.pid), `--nofile=${files}:${openFilesLimit}`]);
@@ -89,7 +89,7 @@ test('when the limit of open files is lowered below what is open, connections go
     await inside.bytes('s1\n'.length + ++beats);
   }
   limit(openFilesLimit);
-  await eventually('service to resume', async () => ((await served(new Client({ port }))) ? true : undefined));
+  await eventually('service to resume', async () => await served(new Client({ port })));
   assert.deepEqual(new Set(await Promise.all(outside.map(served))), new Set([true]), 'they had only to wait');
   const down = berth.lines.filter(({ msg }) => msg === 'server down');
   assert.deepEqual(down, [], 'no server is to blame');
@@ -101,7 +101,7 @@ test('when the limit of open files is lowered below what is open, connections go
 
 test('a reload that cannot open a file changes nothing and kills nothing, and the next one works', async (t) => {
   const servers = await serve(t, ['s1']);
-  const berth = await start(t, oneBackend(addresses(servers)));
+  const berth = await start(t, settings(servers));
   const client = new Client({ port: await berth.port() });
   await client.line();
   const limit = (files: string): unknown => execFileSync('prlimit', ['--pid', String(berth.pid), `--nofile=${files}`]);
@@ -116,7 +116,7 @@ test('a reload that cannot open a file changes nothing and kills nothing, and th
 
 test('a frontend takes as many connections as its maxConnections, and the next when one of them ends', async (t) => {
   const servers = await serve(t, ['s1']);
-  const config = oneBackend(addresses(servers)).replace('backend: b\n', 'backend: b\n    maxConnections: 2\n');
+  const config = settings(servers, {}, {}, { maxConnections: 2 });
   const berth = await start(t, config);
   const port = await berth.port();
   const inside = [new Client({ port }), new Client({ port })];
@@ -138,11 +138,11 @@ test('a frontend takes as many connections as its maxConnections, and the next w
 
 test('a storm of clients that reset as soon as they are in costs neither service nor descriptors', async (t) => {
   const servers = await serve(t, ['s1', 's2'], echoes);
-  const berth = await start(t, oneBackend(addresses(servers), 'healthCheck: false'));
+  const berth = await start(t, settings(servers, { healthCheck: false }));
   const port = await berth.port();
   const steady = new Client({ port });
   const name = await steady.line();
-  const before = openFiles(berth);
+  const before = openFilesOf(berth.pid);
   const reset = async (after: 'connect' | 'data'): Promise<void> => {
     const client = new Client({ port });
     await once(client.socket, after);
@@ -158,16 +158,15 @@ test('a storm of clients that reset as soon as they are in costs neither service
   await steady.bytes(name.length + '\nwell'.length);
   await berth.metricIs(OPEN, 1);
   // Scrapes keep a connection of their own open.
-  await eventually('the descriptors to be closed', () => (openFiles(berth) <= before + 3 ? true : undefined));
-  for (const server of servers)
-    await eventually('its connections to close', () => (server.sockets.size <= 1 ? true : undefined));
+  await eventually('the descriptors to be closed', () => openFilesOf(berth.pid) <= before + 3);
+  for (const server of servers) await eventually('its connections to close', () => server.sockets.size <= 1);
   assert.equal(await berth.metric('berth_server_connections{backend="b",server="s1"}'), 1);
   await steady.finish();
 });
 
 test('a client that has been reset in the middle of a transfer is CD, a server that has reset is SD', async (t) => {
   const servers = await serve(t, ['s1'], resets);
-  const berth = await start(t, oneBackend(addresses(servers), 'healthCheck: false'));
+  const berth = await start(t, settings(servers, { healthCheck: false }));
   const port = await berth.port();
   const victim = new Client({ port });
   victim.socket.write('provoke');
@@ -177,7 +176,7 @@ test('a client that has been reset in the middle of a transfer is CD, a server t
   await berth.metricIs('berth_server_connections{backend="b",server="s1"}', 1);
   leaver.socket.resetAndDestroy();
   await berth.metricIs(ended('CD'), 1);
-  await eventually('the reset to reach the server', () => (servers[0]?.sockets.size === 0 ? true : undefined));
+  await eventually('the reset to reach the server', () => servers[0]?.sockets.size === 0);
 });
 
 for (const [what, manner, talk, end] of [
@@ -186,21 +185,21 @@ for (const [what, manner, talk, end] of [
 ] as const satisfies readonly (readonly [string, Manner, string, string])[]) {
   test(`a connection on which nothing moves ends after timeouts.idle, on the account of ${what}`, async (t) => {
     const servers = await serve(t, ['s1'], manner);
-    const config = oneBackend(addresses(servers), 'healthCheck: false', 'timeouts: { idle: 300ms, halfClosed: 1h }\n');
+    const config = settings(servers, { healthCheck: false }, { timeouts: { idle: '300ms', halfClosed: '1h' } });
     const berth = await start(t, config);
     const client = new Client({ port: await berth.port() });
     client.socket.write(talk);
     await client.ended;
     const [line] = await berth.connections(1);
     assert.deepEqual([line?.['end'], line?.['in']], [end, talk.length]);
-    await eventually('the server to hear of it', () => (servers[0]?.sockets.size === 0 ? true : undefined));
+    await eventually('the server to hear of it', () => servers[0]?.sockets.size === 0);
   });
 }
 
 test('a server that does not finish after its client has ends after timeouts.halfClosed as sD', async (t) => {
   const silent: Manner = (socket) => void socket.resume();
   const servers = await serve(t, ['s1'], silent, { allowHalfOpen: true });
-  const config = oneBackend(addresses(servers), 'healthCheck: false', 'timeouts: { idle: 1h, halfClosed: 300ms }\n');
+  const config = settings(servers, { healthCheck: false }, { timeouts: { idle: '1h', halfClosed: '300ms' } });
   const berth = await start(t, config);
   const client = new Client({ port: await berth.port() });
   await client.finish();
@@ -210,7 +209,7 @@ test('a server that does not finish after its client has ends after timeouts.hal
 test('a client that does not finish after its server has ends after timeouts.halfClosed as cL', async (t) => {
   const brief: Manner = (socket) => void socket.end('bye');
   const servers = await serve(t, ['s1'], brief, { allowHalfOpen: true });
-  const config = oneBackend(addresses(servers), 'healthCheck: false', 'timeouts: { idle: 1h, halfClosed: 300ms }\n');
+  const config = settings(servers, { healthCheck: false }, { timeouts: { idle: '1h', halfClosed: '300ms' } });
   const berth = await start(t, config);
   const client = new Client({ port: await berth.port() });
   assert.equal((await client.bytes(3)).toString(), 'bye');
@@ -220,7 +219,7 @@ test('a client that does not finish after its server has ends after timeouts.hal
 
 test('a connection on which something moves does not end, however long it lasts', async (t) => {
   const servers = await serve(t, ['s1'], mirrors);
-  const berth = await start(t, oneBackend(addresses(servers), 'healthCheck: false', 'timeouts: { idle: 2s }\n'));
+  const berth = await start(t, settings(servers, { healthCheck: false }, { timeouts: { idle: '2s' } }));
   const port = await berth.port();
   const [busy, idle] = [new Client({ port }), new Client({ port })];
   idle.socket.write('.');

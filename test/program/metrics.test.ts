@@ -1,18 +1,18 @@
 import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { request } from 'node:http';
 import { createConnection } from 'node:net';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { createServer as createTlsServer } from 'node:tls';
-import { oneBackend, start, type Berth } from '../support/berth.ts';
-import { Client, eventually, visit } from '../support/clients.ts';
-import { mirrors, refusing, serve, type TestServer } from '../support/servers.ts';
-
-const addresses = (servers: readonly TestServer[]): string[] => servers.map(({ address }) => address);
+import { start, type Berth } from '../support/berth.ts';
+import { Client, visit } from '../support/clients.ts';
+import { folderOf } from '../support/files.ts';
+import { mirrors, refusing, serve } from '../support/servers.ts';
+import { settings } from '../support/settings.ts';
+import { eventually } from '../support/waiting.ts';
 
 /** Name, type and labels, as a dashboard relies on them. */
 const METRICS = `
@@ -50,7 +50,7 @@ const METRICS = `
 /** A scrape of a balancer that has done a bit of everything: `name` to the labels of its first sample. */
 async function busy(t: TestContext): Promise<{ berth: Berth; text: string }> {
   const servers = await serve(t, ['s1']);
-  const berth = await start(t, oneBackend([...addresses(servers), await refusing()], 'healthCheck: { interval: 1h }'));
+  const berth = await start(t, settings([...servers, await refusing()], { healthCheck: { interval: '1h' } }));
   await berth.metricIs('berth_server_checks_total{backend="b",server="s1",result="passed"}', 1);
   await berth.metricIs('berth_server_checks_total{backend="b",server="s2",result="failed"}', 1);
   await visit(berth, { port: await berth.port() });
@@ -87,7 +87,7 @@ test('promtool finds nothing to complain about', { skip: NO_PROMTOOL }, async (t
 });
 
 test('the metrics address only answers GET, and only for what it has', async (t) => {
-  const berth = await start(t, oneBackend(addresses(await serve(t, ['s1']))));
+  const berth = await start(t, settings(await serve(t, ['s1'])));
   const { address } = await berth.line(({ msg }) => msg === 'metrics listening');
   const call = async (method: string, path: string): Promise<number | undefined> =>
     new Promise((resolve, reject) => {
@@ -109,7 +109,7 @@ test('the metrics address only answers GET, and only for what it has', async (t)
 
 test('/readyz follows the servers, /healthz does not', async (t) => {
   const servers = await serve(t, ['s1']);
-  const berth = await start(t, oneBackend(addresses(servers), 'healthCheck: { interval: 50ms, fastInterval: 20ms }'));
+  const berth = await start(t, settings(servers, { healthCheck: { interval: '50ms', fastInterval: '20ms' } }));
   assert.deepEqual(await berth.get('/readyz'), { status: 200, text: 'ready\n' });
   await servers[0]?.close();
   await berth.line(({ msg }) => msg === 'server down');
@@ -121,8 +121,7 @@ test('/readyz follows the servers, /healthz does not', async (t) => {
 });
 
 test('a check over TLS tells when the certificate of the server expires', async (t) => {
-  const folder = mkdtempSync(join(tmpdir(), 'berth-tls-'));
-  t.after(() => rmSync(folder, { recursive: true, force: true }));
+  const folder = folderOf(t);
   const [key, cert] = [join(folder, 'key.pem'), join(folder, 'cert.pem')];
   const subject = ['-subj', '/CN=node', '-addext', 'subjectAltName=IP:127.0.0.1'];
   const curve = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1'];
@@ -139,7 +138,7 @@ test('a check over TLS tells when the certificate of the server expires', async 
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   t.after(() => server.close());
   const { port } = server.address() as { port: number };
-  const berth = await start(t, oneBackend([port], `healthCheck: { tls: { ca: ${cert} }, interval: 50ms }`));
+  const berth = await start(t, settings([port], { healthCheck: { tls: { ca: cert }, interval: '50ms' } }));
   await berth.metricIs('berth_server_checks_total{backend="b",server="s1",result="passed"}', (count) => count > 0);
   const expiry = await berth.metric('berth_server_tls_certificate_expiry_timestamp_seconds{backend="b",server="s1"}');
   const text = execFileSync('openssl', ['x509', '-enddate', '-noout', '-in', cert]).toString().trim();
@@ -153,7 +152,7 @@ test('without TLS checks there is no certificate to tell of', async (t) => {
 
 test('the bytes of a connection are counted while it is open', async (t) => {
   const servers = await serve(t, ['s1'], mirrors);
-  const berth = await start(t, oneBackend(addresses(servers)));
+  const berth = await start(t, settings(servers));
   const client = new Client({ port: await berth.port() });
   for (const total of [1_000, 2_000, 500_000]) {
     client.socket.write(Buffer.alloc(total - client.received.length));
@@ -166,7 +165,7 @@ test('the bytes of a connection are counted while it is open', async (t) => {
 
 test('after known traffic every counter is exact', async (t) => {
   const servers = await serve(t, ['s1', 's2']);
-  const berth = await start(t, oneBackend(addresses(servers)));
+  const berth = await start(t, settings(servers));
   const port = await berth.port();
   const [clients, visits, bytes] = [6, 5, 1_234];
   for (let i = 0; i < visits; i++) {
@@ -207,7 +206,7 @@ test('after known traffic every counter is exact', async (t) => {
 
 test('the line of a connection has the fields it should have, and no other', async (t) => {
   const servers = await serve(t, ['s1']);
-  const berth = await start(t, oneBackend(addresses(servers)));
+  const berth = await start(t, settings(servers));
   const client = new Client({ port: await berth.port(), from: '127.0.51.1' });
   await client.line();
   const { localPort } = client.socket;
@@ -235,7 +234,7 @@ test('the line of a connection has the fields it should have, and no other', asy
 });
 
 test('scrapers that never finish their request do not keep others from scraping for long', async (t) => {
-  const berth = await start(t, oneBackend(addresses(await serve(t, ['s1']))));
+  const berth = await start(t, settings(await serve(t, ['s1'])));
   const { address } = await berth.line(({ msg }) => msg === 'metrics listening');
   const port = Number(String(address).split(':')[1]);
   const slow = Array.from({ length: 40 }, () => createConnection(port, '127.0.0.1'));
@@ -245,14 +244,14 @@ test('scrapers that never finish their request do not keep others from scraping 
   }
   await eventually('a scrape to get through', async () =>
     berth.get('/healthz').then(
-      ({ status }) => (status === 200 ? true : undefined),
+      ({ status }) => status === 200,
       () => undefined,
     ),
   );
 });
 
 test('clients that ask again and again and never read an answer do not silence the address', async (t) => {
-  const berth = await start(t, oneBackend([1], 'healthCheck: false'));
+  const berth = await start(t, settings([1], { healthCheck: false }));
   const { address } = await berth.line(({ msg }) => msg === 'metrics listening');
   const port = Number(/\d+$/.exec(String(address))?.[0]);
   const question = 'GET /metrics HTTP/1.1\r\nhost: localhost\r\n\r\n';

@@ -6,12 +6,13 @@ import { after, test } from 'node:test';
 import { probe } from '../../src/pool/probe.ts';
 import { parseProxyHeader } from '../../src/pool/proxy-protocol.ts';
 import { Authority } from '../support/authority.ts';
-import { oneBackend, start } from '../support/berth.ts';
-import { within } from '../support/clients.ts';
+import { start } from '../support/berth.ts';
 import { NO_HAPROXY, startHaproxy } from '../support/haproxy.ts';
 import { listenRaw } from '../support/listening.ts';
-import { change, servers } from '../support/asked.ts';
+import { serversOf } from '../support/operator.ts';
 import { checkConfig } from '../support/pool.ts';
+import { QUICK_CHECKS, settings } from '../support/settings.ts';
+import { within } from '../support/waiting.ts';
 
 const authority = new Authority();
 after(() => authority.remove());
@@ -68,23 +69,20 @@ test(
   async (t) => {
     const plain = 'frontend p\n  mode http\n  bind 127.0.0.1:PORT\n  http-request return status 200';
     const [door = 0, open = 0] = await startHaproxy(t, [awaiting(false), plain]);
-    const check = '{ type: http, interval: 50ms, fastInterval: 50ms, rise: 1, fall: 1 }';
-    const list = [`{ address: "127.0.0.1:${door}" }`, `{ address: "127.0.0.1:${door}", sendProxy: none }`];
-    const berth = await start(t, oneBackend(list, `sendProxy: v2\nhealthCheck: ${check}`));
+    const check = { type: 'http', ...QUICK_CHECKS.healthCheck };
+    const list = [door, { address: `127.0.0.1:${door}`, sendProxy: 'none' }];
+    const berth = await start(t, settings(list, { sendProxy: 'v2', healthCheck: check }));
     // Only with the header can the door be up, and every server's first check counts.
-    await change(berth, 'server down', 's2');
+    await berth.change('server down', 's2');
     await berth.metricIs('berth_server_checks_total{backend="b",server="s1",result="passed"}', (count) => count >= 2);
     assert.deepEqual(
-      (await servers(berth)).map(({ name, up }) => [name, up]),
+      (await serversOf(berth)).map(({ name, up }) => [name, up]),
       [
         ['s1', true],
         ['s2', false],
       ],
     );
-    const other = await start(
-      t,
-      oneBackend([`127.0.0.1:${door}`], `sendProxy: v2\nhealthCheck: ${check.replace('}', `, port: ${open} }`)}`),
-    );
+    const other = await start(t, settings([door], { sendProxy: 'v2', healthCheck: { ...check, port: open } }));
     await other.metricIs('berth_server_checks_total{backend="b",server="s1",result="passed"}', (count) => count >= 2);
     assert.ok(!other.lines.some(({ msg }) => msg === 'server down'));
   },

@@ -2,10 +2,11 @@
 import assert from 'node:assert/strict';
 import { test, type TestContext } from 'node:test';
 import { buildProxyHeader, MOST_HEADER_BYTES } from '../../src/pool/proxy-protocol.ts';
-import { oneBackend, start, type Berth } from '../support/berth.ts';
+import { start, type Berth } from '../support/berth.ts';
 import { explain } from '../support/operator.ts';
 import { send } from '../support/people.ts';
 import { echoes, hangs, serve, type TestServer } from '../support/servers.ts';
+import { settings } from '../support/settings.ts';
 
 /** A proxy that may say who its client is, and somebody who may not. */
 const [PROXY, STRANGER] = ['127.50.0.1', '127.51.0.1'];
@@ -16,12 +17,8 @@ const from = (address: string, port = 50_000): { address: string; port: number }
 const refused = (reason: string): string => `berth_frontend_refused_total{frontend="f",reason="${reason}"}`;
 
 /** A balancer that takes headers from PROXY's network. */
-async function inFront(t: TestContext, servers: readonly TestServer[], backend = '', rules = ''): Promise<Berth> {
-  const config = oneBackend(
-    servers.map(({ address }) => address),
-    `healthCheck: false\n${backend}`,
-  );
-  return start(t, config.replace('backend: b', `backend: b\n    acceptProxy: [127.50.0.0/16]\n${rules}`));
+function inFront(t: TestContext, servers: readonly TestServer[], rules = {}): Promise<Berth> {
+  return start(t, settings(servers, { healthCheck: false }, {}, { acceptProxy: ['127.50.0.0/16'], ...rules }));
 }
 
 for (const version of VERSIONS) {
@@ -164,7 +161,7 @@ test('the values behind the addresses of a v2 header are skipped', async (t) => 
 
 test('a proxy that sends no header in time, another one or a part of one is turned away, and counted by the reason', async (t) => {
   const servers = await serve(t, ['s1']);
-  const berth = await inFront(t, servers, '', '    prefaceTimeout: 500ms');
+  const berth = await inFront(t, servers, { prefaceTimeout: '500ms' });
   const port = await berth.port();
   const v2 = buildProxyHeader('v2', from('192.0.2.1'), DESTINATION);
   const large = Buffer.from(v2);

@@ -1,26 +1,23 @@
 /** PROXY headers that the running program sends to its servers, and HAProxy in front of it and behind it. */
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { networkInterfaces, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { buildProxyHeader, parseProxyHeader } from '../../src/pool/proxy-protocol.ts';
-import { oneBackend, start } from '../support/berth.ts';
-import { Client, eventually } from '../support/clients.ts';
+import { noIpv6 } from '../support/able.ts';
+import { start } from '../support/berth.ts';
+import { Client } from '../support/clients.ts';
+import { folderOf } from '../support/files.ts';
 import { NO_HAPROXY, startHaproxy } from '../support/haproxy.ts';
 import { send } from '../support/people.ts';
 import { serve, type Manner } from '../support/servers.ts';
+import { settings } from '../support/settings.ts';
+import { eventually } from '../support/waiting.ts';
 
-const NO_IPV6 = Object.values(networkInterfaces()).some((all) => all?.some(({ address }) => address === '::1'))
-  ? false
-  : 'this machine has no ::1';
 /** A proxy that may say who its client is, and somebody who may not. */
 const [PROXY, STRANGER] = ['127.50.0.1', '127.51.0.1'];
 const VERSIONS = ['v1', 'v2'] as const;
 
 const from = (address: string, port = 50_000): { address: string; port: number } => ({ address, port });
-const accepting = (config: string, network: string): string =>
-  config.replace('backend: b', `backend: b\n    acceptProxy: [${network}]`);
 
 /** Keeps what each connection brought, read by read. */
 function recorder(): { manner: Manner; reads: Buffer[][] } {
@@ -41,8 +38,8 @@ for (const version of VERSIONS) {
   test(`sendProxy: ${version} tells the server who its client is and where it came in, in one piece with its first bytes`, async (t) => {
     const { manner, reads } = recorder();
     const servers = await serve(t, ['s1'], manner);
-    const config = oneBackend([servers[0]?.address ?? ''], `healthCheck: false\nsendProxy: ${version}`);
-    const berth = await start(t, accepting(config, '127.50.0.0/16'));
+    const backend = { healthCheck: false, sendProxy: version };
+    const berth = await start(t, settings(servers, backend, {}, { acceptProxy: ['127.50.0.0/16'] }));
     const port = await berth.port();
     const source = from('2001:db8::1');
     const destination = { address: '2001:db8::2', port: 443 };
@@ -56,9 +53,7 @@ for (const version of VERSIONS) {
     const direct = await send({ port, from: STRANGER }, 'hello');
     assert.equal(await direct.line(), 'ok');
     const own = buildProxyHeader(version, from(STRANGER, direct.socket.localPort), from('127.0.0.1', port));
-    await eventually('the header and the bytes', () =>
-      Buffer.concat(reads[1] ?? []).length >= own.length + 5 ? true : undefined,
-    );
+    await eventually('the header and the bytes', () => Buffer.concat(reads[1] ?? []).length >= own.length + 5);
     assert.deepEqual(Buffer.concat(reads[1] ?? []), Buffer.concat([own, Buffer.from('hello')]));
     await Promise.all([proxied.finish(), direct.finish()]);
     for (const { in: bytes } of await berth.connections(2)) assert.equal(bytes, 5, 'no header is counted');
@@ -71,13 +66,7 @@ for (const version of VERSIONS) {
       );
     };
     const servers = await serve(t, ['s1'], greets);
-    const berth = await start(
-      t,
-      oneBackend(
-        servers.map(({ address }) => address),
-        `healthCheck: false\nsendProxy: ${version}`,
-      ),
-    );
+    const berth = await start(t, settings(servers, { healthCheck: false, sendProxy: version }));
     const client = new Client({ port: await berth.port() });
     assert.equal(await client.line(), '220 welcome');
     client.socket.write('PROXY TCP4 192.0.2.1 198.51.100.1 1 2\r\n');
@@ -85,10 +74,10 @@ for (const version of VERSIONS) {
     assert.equal((await berth.connections(1))[0]?.['end'], 'PR', 'a header is still not for it to send');
   });
 
-  test(`an IPv6 client and its ${version} header`, { skip: NO_IPV6 }, async (t) => {
+  test(`an IPv6 client and its ${version} header`, { skip: noIpv6() }, async (t) => {
     const { manner, reads } = recorder();
     const [s1] = await serve(t, ['s1'], manner);
-    const berth = await start(t, oneBackend([s1?.address ?? ''], `sendProxy: ${version}`, '', '"*:0"'));
+    const berth = await start(t, settings([s1!], { sendProxy: version }, {}, { bind: '*:0' }));
     const port = await berth.port();
     for (const host of ['::1', '127.0.0.1']) {
       const client = await send({ port, host }, 'hello');
@@ -102,18 +91,16 @@ for (const version of VERSIONS) {
 
   test(`a client of a unix socket and its ${version} header, which names nobody`, async (t) => {
     const { manner, reads } = recorder();
-    const folder = mkdtempSync(join(tmpdir(), 'berth-unix-'));
-    t.after(() => rmSync(folder, { recursive: true }));
     const [s1] = await serve(t, ['s1'], manner);
-    const path = join(folder, 'f.sock');
+    const path = join(folderOf(t), 'f.sock');
     const berth = await start(
       t,
-      oneBackend([s1?.address ?? ''], `healthCheck: false\nsendProxy: ${version}`, '', `"unix:${path}"`),
+      settings([s1!], { healthCheck: false, sendProxy: version }, {}, { bind: `unix:${path}` }),
     );
     const client = await send({ path }, 'hello');
     assert.equal(await client.line(), 'ok');
     const header = buildProxyHeader(version, undefined, undefined);
-    await eventually('all of it', () => (Buffer.concat(reads[0] ?? []).length >= header.length + 5 ? true : undefined));
+    await eventually('all of it', () => Buffer.concat(reads[0] ?? []).length >= header.length + 5);
     assert.deepEqual(Buffer.concat(reads[0] ?? []), Buffer.concat([header, Buffer.from('hello')]));
     await client.finish();
     assert.equal((await berth.connections(1))[0]?.['client'], 'unix');
@@ -123,13 +110,13 @@ for (const version of VERSIONS) {
 test("a server's own sendProxy is used instead of its backend's", async (t) => {
   const { manner, reads } = recorder();
   const servers = await serve(t, ['s1', 's2', 's3'], manner);
-  const [a, b, c] = servers.map(({ address }) => address);
-  const list = [`{ address: "${a}", sendProxy: v2 }`, `{ address: "${b}", sendProxy: none }`, `${c}`];
-  const berth = await start(t, oneBackend(list, 'healthCheck: false\nsendProxy: v1'));
+  const [a, b, c] = servers;
+  const list = [{ address: a!.address, sendProxy: 'v2' }, { address: b!.address, sendProxy: 'none' }, c!];
+  const berth = await start(t, settings(list, { healthCheck: false, sendProxy: 'v1' }));
   const port = await berth.port();
   for (const last of [1, 2, 3]) await (await send({ port, from: `127.51.1.${last}` }, 'hello')).line();
   const starts = () => reads.map((mine) => Buffer.concat(mine));
-  await eventually('three times hello', () => (starts().every((bytes) => bytes.includes('hello')) ? true : undefined));
+  await eventually('three times hello', () => starts().every((bytes) => bytes.includes('hello')));
   assert.deepEqual(
     starts().map((bytes) => bytes.subarray(0, 5).toString()),
     ['\r\n\r\n\0', 'hello', 'PROXY'],
@@ -165,11 +152,8 @@ for (const [version, option] of [
           ({ address }, i) => `listen l${i}\n  bind 127.0.0.1:PORT accept-proxy\n  server s ${address} send-proxy-v2`,
         ),
       );
-      const config = oneBackend(
-        behind.map((port) => `127.0.0.1:${port}`),
-        `sendProxy: ${version}`,
-      );
-      const berth = await start(t, accepting(config, '127.0.0.1'));
+      const config = settings(behind, { sendProxy: version }, {}, { acceptProxy: ['127.0.0.1'] });
+      const berth = await start(t, config);
       const port = await berth.port();
       // Its checks, with a header that names nobody, are no client's connections.
       const [front = 0] = await startHaproxy(t, [

@@ -1,17 +1,20 @@
 /** A server with maxConnections, and who waits for it. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { oneBackend, start, type Berth } from '../support/berth.ts';
-import { Client, eventually } from '../support/clients.ts';
-import { change, reload, servers as status, setState } from '../support/asked.ts';
+import { start, type Berth } from '../support/berth.ts';
+import { Client } from '../support/clients.ts';
+import { reload, serversOf as status, setState } from '../support/operator.ts';
 import { come, hold, leave, somebody } from '../support/people.ts';
 import { blackhole, refusing, serve, type TestServer } from '../support/servers.ts';
+import { QUICK_CHECKS, settings, type Given } from '../support/settings.ts';
+import { eventually } from '../support/waiting.ts';
 
-const NO_CHECKS = 'healthCheck: false';
-const QUICK_CHECKS = 'healthCheck: { interval: 50ms, fastInterval: 50ms, rise: 1, fall: 1 }';
+const NO_CHECKS = { healthCheck: false };
 
-const atMost = (maxConnections: number, server: TestServer | string | undefined): string =>
-  `{ address: "${typeof server === 'string' ? server : server?.address}", maxConnections: ${maxConnections} }`;
+const atMost = (maxConnections: number, server: TestServer | string | undefined): Given => {
+  const address = typeof server === 'string' ? server : server!.address;
+  return { address, maxConnections };
+};
 const queue = (server = 's1'): string => `berth_server_queue{backend="b",server="${server}"}`;
 const ended = (end: string): string => `berth_backend_connections_ended_total{backend="b",end="${end}"}`;
 
@@ -26,13 +29,13 @@ async function wait(berth: Berth, length: number, server = 's1', from = somebody
 async function untilIdle(berth: Berth): Promise<void> {
   await eventually('no connection and no queue', async () => {
     const all = await status(berth);
-    return all.every(({ connections, queue: waiting }) => connections + waiting === 0) ? true : undefined;
+    return all.every(({ connections, queue: waiting }) => connections + waiting === 0);
   });
 }
 
 test('clients for whom there is no place wait, and are served in the order in which they came', async (t) => {
   const [s1] = await serve(t, ['s1']);
-  const berth = await start(t, oneBackend([atMost(1, s1)], NO_CHECKS));
+  const berth = await start(t, settings([atMost(1, s1)], NO_CHECKS));
   const anna = await hold(berth);
   const waiting = [await wait(berth, 1), await wait(berth, 2), await wait(berth, 3)];
   let before: Client = anna;
@@ -55,7 +58,7 @@ test('clients for whom there is no place wait, and are served in the order in wh
 
 test('what a client sends while it waits reaches its server, and so does its end', async (t) => {
   const [s1] = await serve(t, ['s1']);
-  const berth = await start(t, oneBackend([atMost(1, s1)], NO_CHECKS));
+  const berth = await start(t, settings([atMost(1, s1)], NO_CHECKS));
   const anna = await hold(berth);
   const ben = await wait(berth, 1);
   ben.socket.end('said in the queue');
@@ -66,7 +69,7 @@ test('what a client sends while it waits reaches its server, and so does its end
 
 test('a bound client waits for its server, a new one is given a server with room', async (t) => {
   const [s1, s2] = await serve(t, ['s1', 's2']);
-  const berth = await start(t, oneBackend([atMost(1, s1), atMost(2, s2)], NO_CHECKS));
+  const berth = await start(t, settings([atMost(1, s1), atMost(2, s2)], NO_CHECKS));
   const bound = somebody();
   assert.equal(await come(berth, bound), 's1');
   await untilIdle(berth);
@@ -79,7 +82,7 @@ test('a bound client waits for its server, a new one is given a server with room
   const full = new Client({ port: await berth.port(), from: somebody() });
   await eventually('a third who waits', async () => {
     const waiting = [await berth.metric(queue('s1')), await berth.metric(queue('s2'))];
-    return (waiting[0] ?? 0) + (waiting[1] ?? 0) === 2 ? true : undefined;
+    return (waiting[0] ?? 0) + (waiting[1] ?? 0) === 2;
   });
   await holder.finish();
   assert.equal(await back.line(), 's1');
@@ -88,7 +91,7 @@ test('a bound client waits for its server, a new one is given a server with room
 
 test('who waits longer than timeouts.queue is turned away: sQ', async (t) => {
   const [s1] = await serve(t, ['s1']);
-  const berth = await start(t, oneBackend([atMost(1, s1)], NO_CHECKS, 'timeouts: { queue: 300ms }\n'));
+  const berth = await start(t, settings([atMost(1, s1)], NO_CHECKS, { timeouts: { queue: '300ms' } }));
   const anna = await hold(berth);
   const ben = new Client({ port: await berth.port(), from: somebody() });
   assert.equal(await ben.ended, 'reset');
@@ -104,7 +107,7 @@ test('who waits longer than timeouts.queue is turned away: sQ', async (t) => {
 
 test('a client that leaves the queue is CQ, and the next one moves up', async (t) => {
   const [s1] = await serve(t, ['s1']);
-  const berth = await start(t, oneBackend([atMost(1, s1)], NO_CHECKS));
+  const berth = await start(t, settings([atMost(1, s1)], NO_CHECKS));
   const anna = await hold(berth);
   const [ben, carl] = [await wait(berth, 1), await wait(berth, 2)];
   ben.socket.resetAndDestroy();
@@ -121,15 +124,15 @@ test('a client that leaves the queue is CQ, and the next one moves up', async (t
 for (const how of ['goes down', 'is put in maint', 'leaves the configuration'] as const) {
   test(`the clients that wait for a server that ${how} are given another`, async (t) => {
     const [s1, s2] = await serve(t, ['s1', 's2']);
-    const config = [atMost(1, s1), `{ address: "${s2?.address}", weight: 0 }`];
-    const berth = await start(t, oneBackend(config, QUICK_CHECKS));
+    const config = [atMost(1, s1), { address: s2!.address, weight: 0 }];
+    const berth = await start(t, settings(config, QUICK_CHECKS));
     const anna = await hold(berth);
     const waiting = [await wait(berth, 1), await wait(berth, 2)];
-    const open = [atMost(1, s1), `${s2?.address}`];
-    await reload(berth, oneBackend(open, QUICK_CHECKS));
+    const open = [atMost(1, s1), s2!];
+    assert.equal((await reload(berth, settings(open, QUICK_CHECKS))).msg, 'reloaded');
     if (how === 'goes down') s1?.refuse();
     else if (how === 'is put in maint') await setState(berth, 's1', 'maint');
-    else await reload(berth, oneBackend([`${s2?.address}`], QUICK_CHECKS).replace('s1:', 's2:'));
+    else assert.equal((await reload(berth, settings([s2!], QUICK_CHECKS))).msg, 'reloaded');
     for (const client of waiting) assert.equal(await client.line(), 's2');
     anna.socket.write('still there?');
     await anna.bytes('s1\nstill there?'.length);
@@ -140,18 +143,18 @@ for (const how of ['goes down', 'is put in maint', 'leaves the configuration'] a
 
 test('where the only server goes down, those who wait are turned away: SC', async (t) => {
   const [s1] = await serve(t, ['s1']);
-  const berth = await start(t, oneBackend([atMost(1, s1)], QUICK_CHECKS));
+  const berth = await start(t, settings([atMost(1, s1)], QUICK_CHECKS));
   await hold(berth);
   const ben = await wait(berth, 1);
   s1?.refuse();
-  await change(berth, 'server down', 's1');
+  await berth.change('server down', 's1');
   assert.equal(await ben.ended, 'reset');
   assert.equal((await berth.connections(1))[0]?.['end'], 'SC');
 });
 
 test('a drained server goes on with those who wait for it', async (t) => {
   const [s1, s2] = await serve(t, ['s1', 's2']);
-  const berth = await start(t, oneBackend([atMost(1, s1), `${s2?.address}`], NO_CHECKS));
+  const berth = await start(t, settings([atMost(1, s1), s2!], NO_CHECKS));
   const bound = somebody();
   assert.equal(await come(berth, bound), 's1');
   await untilIdle(berth);
@@ -166,13 +169,13 @@ test('a drained server goes on with those who wait for it', async (t) => {
 
 test('a reload that raises maxConnections lets in who waits, one that lowers it ends nobody', async (t) => {
   const [s1] = await serve(t, ['s1']);
-  const berth = await start(t, oneBackend([atMost(1, s1)], NO_CHECKS));
+  const berth = await start(t, settings([atMost(1, s1)], NO_CHECKS));
   const anna = await hold(berth);
   const waiting = [await wait(berth, 1), await wait(berth, 2), await wait(berth, 3)];
-  await reload(berth, oneBackend([atMost(3, s1)], NO_CHECKS));
+  assert.equal((await reload(berth, settings([atMost(3, s1)], NO_CHECKS))).msg, 'reloaded');
   assert.deepEqual(await Promise.all(waiting.slice(0, 2).map((client) => client.line())), ['s1', 's1']);
   await berth.metricIs(queue(), 1);
-  await reload(berth, oneBackend([atMost(1, s1)], NO_CHECKS));
+  assert.equal((await reload(berth, settings([atMost(1, s1)], NO_CHECKS))).msg, 'reloaded');
   await leave(berth, anna);
   assert.equal(await berth.metric(queue()), 1, 'two are still there');
   for (const client of waiting.slice(0, 2)) await leave(berth, client);
@@ -182,8 +185,8 @@ test('a reload that raises maxConnections lets in who waits, one that lowers it 
 test('a place that a failed connect, a reset or a timeout had comes free again, in whatever phase', async (t) => {
   const [s1] = await serve(t, ['s1']);
   const list = [atMost(2, s1), atMost(2, await refusing()), atMost(2, await blackhole(t))];
-  const times = 'timeouts: { connect: 200ms, queue: 300ms }\n';
-  const berth = await start(t, oneBackend(list, `${NO_CHECKS}\nretries: 1`, times));
+  const times = { timeouts: { connect: '200ms', queue: '300ms' } };
+  const berth = await start(t, settings(list, { ...NO_CHECKS, retries: 1 }, times));
   const port = await berth.port();
   const onEnd = (): void => {};
   const all = Array.from({ length: 90 }, (_, i) => {
@@ -196,6 +199,6 @@ test('a place that a failed connect, a reset or a timeout had comes free again, 
   await Promise.all(all.map(({ ended: over }) => over));
   await berth.metricIs('berth_frontend_connections{frontend="f"}', 0);
   await untilIdle(berth);
-  await reload(berth, oneBackend([atMost(1, s1)], NO_CHECKS));
+  assert.equal((await reload(berth, settings([atMost(1, s1)], NO_CHECKS))).msg, 'reloaded');
   assert.equal(await come(berth), 's1');
 });

@@ -5,20 +5,13 @@ import { createServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { start, type Berth } from '../support/berth.ts';
-import { Client, eventually } from '../support/clients.ts';
-import {
-  api,
-  askAt,
-  folderOf,
-  openFilesOf,
-  reload,
-  settings,
-  status,
-  whoServes,
-  yaml,
-  type Settings,
-} from '../support/operator.ts';
+import { Client } from '../support/clients.ts';
+import { folderOf, openFilesOf } from '../support/files.ts';
+import { api, askAt, reload, status } from '../support/operator.ts';
+import { whoServes } from '../support/people.ts';
 import { serve } from '../support/servers.ts';
+import { settings, yaml, type Settings } from '../support/settings.ts';
+import { eventually } from '../support/waiting.ts';
 
 /** Settings with other frontends; each name with its binds. */
 function withDoors(plain: Settings, wanted: Record<string, string[]>): Settings {
@@ -44,7 +37,7 @@ async function takenPort(t: TestContext): Promise<string> {
 
 test('a bind that is added listens, one that is removed refuses, and the one that stays is not touched', async (t) => {
   const plain = settings(await serve(t, ['s1']));
-  const berth = await start(t, yaml(withDoors(plain, { f: ['127.0.0.1:0', '127.0.0.2:0'] })));
+  const berth = await start(t, withDoors(plain, { f: ['127.0.0.1:0', '127.0.0.2:0'] }));
   const [stays = '', goes = ''] = (await doors(berth)) ?? [];
   const inside = new Client({ port: portOf(goes), host: '127.0.0.2' });
   await inside.line();
@@ -60,7 +53,7 @@ test('a bind that is added listens, one that is removed refuses, and the one tha
 
 test('a frontend that is added listens; one that is removed refuses, and is forgotten with its last connection', async (t) => {
   const plain = settings(await serve(t, ['s1']));
-  const berth = await start(t, yaml(withDoors(plain, { f: ['127.0.0.1:0'] })));
+  const berth = await start(t, withDoors(plain, { f: ['127.0.0.1:0'] }));
   const port = portOf((await doors(berth))?.[0]);
   const inside = new Client({ port });
   await inside.line();
@@ -79,7 +72,7 @@ test('a frontend that is added listens; one that is removed refuses, and is forg
 test('a frontend that comes back before its last connection has ended is not forgotten with that', async (t) => {
   const plain = settings(await serve(t, ['s1']), {}, { timeouts: { idle: '1h', drain: '0s' } });
   const [with_, without] = [{ f: ['127.0.0.1:0'], g: ['127.0.0.2:0'] }, { g: ['127.0.0.2:0'] }];
-  const berth = await start(t, yaml(withDoors(plain, with_)));
+  const berth = await start(t, withDoors(plain, with_));
   const inside = new Client({ port: await berth.port() });
   await inside.line();
   await reload(berth, withDoors(plain, without));
@@ -98,7 +91,7 @@ test('a bind that goes from one frontend to another keeps its socket', async (t)
   await once(other, 'listening');
   const bind = `127.0.9.8:${(other.address() as AddressInfo).port}`;
   other.close();
-  const berth = await start(t, yaml(withDoors(plain, { old: [bind, '127.0.0.1:0'] })));
+  const berth = await start(t, withDoors(plain, { old: [bind, '127.0.0.1:0'] }));
   // Never accepted by anybody, were the socket to be closed.
   assert.equal((await reload(berth, withDoors(plain, { new: [bind], old: ['127.0.0.1:0'] }))).msg, 'reloaded');
   assert.deepEqual(await doors(berth, 'new'), [bind]);
@@ -111,7 +104,7 @@ test('a bind that goes from one frontend to another keeps its socket', async (t)
 
 test('the metrics and admin addresses move; a request on the way is answered', async (t) => {
   const servers = await serve(t, ['s1']);
-  const berth = await start(t, yaml(settings(servers)));
+  const berth = await start(t, settings(servers));
   const addressOf = (what: string): string =>
     String(berth.lines.findLast(({ msg }) => msg === `${what} listening`)?.['address']);
   const [metrics, admin] = [addressOf('metrics'), addressOf('admin')];
@@ -130,7 +123,7 @@ test('the metrics and admin addresses move; a request on the way is answered', a
 
 test('a file that is broken changes nothing, and the log says everything that is wrong with it', async (t) => {
   const plain = settings(await serve(t, ['s1']));
-  const berth = await start(t, yaml(plain));
+  const berth = await start(t, plain);
   const before = await status(berth);
   const line = await reload(
     berth,
@@ -161,7 +154,7 @@ for (const what of ['frontend', 'metrics', 'admin', 'state'] as const) {
   test(`where the new file's ${what} cannot be had, nothing changes at all`, async (t) => {
     const [s1, s2] = await serve(t, ['s1', 's2']);
     const folder = folderOf(t);
-    const berth = await start(t, yaml(settings([s1!], {}, { state: { file: join(folder, 'state') } })));
+    const berth = await start(t, settings([s1!], {}, { state: { file: join(folder, 'state') } }));
     const port = await berth.port();
     const inside = new Client({ port });
     await inside.line();
@@ -192,7 +185,7 @@ for (const what of ['frontend', 'metrics', 'admin', 'state'] as const) {
       200,
     );
     assert.deepEqual(await status(berth), before);
-    await eventually('as many descriptors', () => (openFilesOf(berth.pid) <= filesBefore ? true : undefined));
+    await eventually('as many descriptors', () => openFilesOf(berth.pid) <= filesBefore);
     assert.deepEqual(
       berth.lines.slice(seen).map(({ msg }) => msg),
       [line.msg],
@@ -211,7 +204,7 @@ test('a signal to end that comes in the middle of a reload is obeyed', async (t)
   const servers = await serve(t, ['s1']);
   // Whatever step it comes in: each is over within milliseconds.
   for (const afterMs of [0, 1, 2, 4, 6, 8, 12, 16]) {
-    const berth = await start(t, yaml(settings(servers)));
+    const berth = await start(t, settings(servers));
     const more = withDoors(settings(servers, {}, { metrics: { bind: '127.0.0.2:0' } }), {
       f: ['127.0.0.1:0'],
       g: ['127.0.0.1:0', '127.0.0.2:0'],
@@ -231,7 +224,7 @@ test('a bind that is only written in another way is the same', async (t) => {
   await once(free, 'listening');
   const { port } = free.address() as AddressInfo;
   await new Promise((resolve) => free.close(resolve));
-  const berth = await start(t, yaml(withDoors({ ...plain, metrics: { bind: 'LOCALHOST:0' } }, { f: [`*:${port}`] })));
+  const berth = await start(t, withDoors({ ...plain, metrics: { bind: 'LOCALHOST:0' } }, { f: [`*:${port}`] }));
   const before = await doors(berth);
   const seen = berth.lines.length;
   for (const [name, bind] of [
@@ -248,7 +241,7 @@ test('a bind that is only written in another way is the same', async (t) => {
 
 test('where a bind is widened its own socket is in the way, and the problem says so', async (t) => {
   const plain = settings(await serve(t, ['s1']));
-  const berth = await start(t, yaml(withDoors(plain, { f: ['127.0.0.1:0'] })));
+  const berth = await start(t, withDoors(plain, { f: ['127.0.0.1:0'] }));
   const [narrow = ''] = (await doors(berth)) ?? [];
   const own = (address: string): string => `this balancer itself listens on ${address}; restart it to change that`;
   for (const wide of ['*', '0.0.0.0', 'localhost']) {

@@ -4,9 +4,13 @@ import { writeFileSync } from 'node:fs';
 import { createServer, type AddressInfo } from 'node:net';
 import { test } from 'node:test';
 import { start, type Berth } from '../support/berth.ts';
-import { Client, eventually } from '../support/clients.ts';
-import { api, Crowd, openFilesOf, settings, yaml } from '../support/operator.ts';
+import { Client } from '../support/clients.ts';
+import { openFilesOf } from '../support/files.ts';
+import { api } from '../support/operator.ts';
+import { Crowd } from '../support/people.ts';
 import { serve } from '../support/servers.ts';
+import { settings, yaml } from '../support/settings.ts';
+import { eventually } from '../support/waiting.ts';
 
 /** Lets a test ask for a collection of garbage: SIGUSR2. */
 const COLLECTS = [
@@ -50,7 +54,7 @@ test('200 reloads under load: not one connection fails, memory and descriptors s
   const more = { ...two.frontends, g: { bind: ['127.0.0.1:0', '127.0.0.2:0'], backend: 'b' } };
   const files = [yaml({ ...two, frontends: more }), yaml(one)];
 
-  const berth = await start(t, yaml(one), { env: WITH_GC });
+  const berth = await start(t, one, { env: WITH_GC });
   const port = await berth.port();
   const long = ['127.3.0.1', '127.3.0.2', '127.3.0.3'].map((from) => new Client({ port, from }));
   const names = await Promise.all(long.map((client) => client.line()));
@@ -75,7 +79,7 @@ test('200 reloads under load: not one connection fails, memory and descriptors s
   for (const [i, client] of long.entries()) assert.equal(client.received.toString(), `${names[i]}\n${said}`);
   // What a reload leaves behind would be there 100 times over between these two.
   assert.ok(marks[3]! - marks[1]! < 100 * 10 * 1024, `heap grows: ${marks.join(', ')}`);
-  await eventually('the descriptors of before', () => (openFilesOf(berth.pid) === idle ? true : undefined));
+  await eventually('the descriptors of before', () => openFilesOf(berth.pid) === idle);
   await Promise.all(long.map((client) => client.finish()));
   const ended = await berth.get('/metrics');
   const ends = [...ended.text.matchAll(/^berth_backend_connections_ended_total\{.*end="(.*)"\} (\d+)$/gm)];

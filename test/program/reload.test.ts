@@ -1,26 +1,16 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { start } from '../support/berth.ts';
-import { Client, eventually, visit } from '../support/clients.ts';
-import {
-  CHECKS,
-  clients,
-  explain,
-  explainAway,
-  reload,
-  places,
-  serverStatus,
-  setState,
-  settings,
-  status,
-  whoServes,
-  yaml,
-} from '../support/operator.ts';
+import { Client, visit } from '../support/clients.ts';
+import { explain, explainAway, reload, serverStatus, setState, status } from '../support/operator.ts';
+import { clients, places, whoServes } from '../support/people.ts';
 import { hangs, refusing, serve } from '../support/servers.ts';
+import { QUICK_CHECKS, settings } from '../support/settings.ts';
+import { eventually } from '../support/waiting.ts';
 
 test('a reload of the same file changes nothing: sockets, bindings, health, counters and operator’s states stay', async (t) => {
   const servers = [...(await serve(t, ['s1', 's2', 's3'])), { name: 'dead', address: await refusing() }];
-  const berth = await start(t, yaml(settings(servers, CHECKS)));
+  const berth = await start(t, settings(servers, QUICK_CHECKS));
   const port = await berth.port();
   await berth.line(({ msg, server }) => msg === 'server down' && server === 'dead');
   const bound = await places(port, clients(5));
@@ -49,7 +39,7 @@ test('a reload of the same file changes nothing: sockets, bindings, health, coun
 
 test('a server that is added takes new clients, and nobody moves for it', async (t) => {
   const [s1, s2] = await serve(t, ['s1', 's2']);
-  const berth = await start(t, yaml(settings([s1!])));
+  const berth = await start(t, settings([s1!]));
   const port = await berth.port();
   assert.deepEqual(await places(port, clients(3)), ['s1', 's1', 's1']);
   assert.equal((await reload(berth, settings([s1!, s2!]))).msg, 'reloaded');
@@ -58,7 +48,7 @@ test('a server that is added takes new clients, and nobody moves for it', async 
 
 test('a server that is removed keeps its open connections, and its clients are given another', async (t) => {
   const [s1, s2] = await serve(t, ['s1', 's2']);
-  const berth = await start(t, yaml(settings([s1!, s2!])));
+  const berth = await start(t, settings([s1!, s2!]));
   const port = await berth.port();
   assert.deepEqual(await places(port, clients(2)), ['s1', 's2']);
   const open = new Client({ port, from: '127.0.7.2' });
@@ -78,7 +68,7 @@ test('a server that is removed keeps its open connections, and its clients are g
 
 test('a changed weight counts from the next new client on', async (t) => {
   const [s1, s2] = await serve(t, ['s1', 's2']);
-  const berth = await start(t, yaml(settings([s1!, s2!])));
+  const berth = await start(t, settings([s1!, s2!]));
   const port = await berth.port();
   assert.deepEqual(await places(port, clients(2)), ['s1', 's2']);
   const weights = { servers: { s1: { address: s1!.address, weight: 0 }, s2: { address: s2!.address, weight: 2 } } };
@@ -89,7 +79,7 @@ test('a changed weight counts from the next new client on', async (t) => {
 test('a server that moves to another address keeps its clients and what the operator wants of it; open connections go on', async (t) => {
   const [before, after, s2] = await serve(t, ['before', 'after', 's2']);
   const at = (s1: { address: string }): object => ({ servers: { s1: s1.address, s2: s2!.address } });
-  const berth = await start(t, yaml(settings([], at(before!))));
+  const berth = await start(t, settings([], at(before!)));
   const port = await berth.port();
   assert.deepEqual(await places(port, clients(2)), ['before', 's2']);
   const open = new Client({ port, from: '127.0.7.1' });
@@ -106,7 +96,7 @@ test('a server that moves to another address keeps its clients and what the oper
 
 test('another resolveInterval moves nobody, and ends no maintenance', async (t) => {
   const [s1, s2] = await serve(t, ['s1', 's2']);
-  const berth = await start(t, yaml(settings([s1!, s2!])));
+  const berth = await start(t, settings([s1!, s2!]));
   const port = await berth.port();
   assert.deepEqual(await places(port, clients(2)), ['s1', 's2']);
   await setState(berth, 's1', 'drain');
@@ -118,7 +108,7 @@ test('another resolveInterval moves nobody, and ends no maintenance', async (t) 
 
 test('a table that shrinks lets those go that were away longest; one that grows keeps all', async (t) => {
   const servers = await serve(t, ['s1', 's2']);
-  const berth = await start(t, yaml(settings(servers, { stickTable: { size: 10 } })));
+  const berth = await start(t, settings(servers, { stickTable: { size: 10 } }));
   const port = await berth.port();
   const open = new Client({ port, from: '127.0.7.1' });
   await open.line();
@@ -142,7 +132,7 @@ test('a table that shrinks lets those go that were away longest; one that grows 
 test('another expire counts for the bindings that stand, from when they were matched last', async (t) => {
   const servers = await serve(t, ['s1']);
   const lasting = (expire: string) => settings(servers, { stickTable: { expire } });
-  const berth = await start(t, yaml(lasting('1h')));
+  const berth = await start(t, lasting('1h'));
   await places(await berth.port(), clients(2));
   const left = async (): Promise<number> => (await explainAway(berth, '127.0.7.1')).expiresMs ?? NaN;
   const before = await left();
@@ -160,7 +150,7 @@ test('another expire counts for the bindings that stand, from when they were mat
 
 test('stickiness that is switched off and on again begins anew', async (t) => {
   const servers = await serve(t, ['s1', 's2']);
-  const berth = await start(t, yaml(settings(servers)));
+  const berth = await start(t, settings(servers));
   const port = await berth.port();
   const [client = ''] = clients(1);
   assert.deepEqual(await places(port, [client, client]), ['s1', 's1']);
@@ -177,11 +167,11 @@ test('stickiness that is switched off and on again begins anew', async (t) => {
 
 test('clients that were moved to a backup find back to their first server, though the backup came with a reload', async (t) => {
   const [s1, s2, spare] = await serve(t, ['s1', 's2', 'spare']);
-  const berth = await start(t, yaml(settings([s1!, s2!], CHECKS)));
+  const berth = await start(t, settings([s1!, s2!], QUICK_CHECKS));
   const port = await berth.port();
   const bound = await places(port, clients(4));
   const list = { s1: s1!.address, s2: s2!.address, spare: { address: spare!.address, backup: true } };
-  await reload(berth, settings([], { ...CHECKS, servers: list }));
+  await reload(berth, settings([], { ...QUICK_CHECKS, servers: list }));
   for (const name of ['s1', 's2']) await setState(berth, name, 'maint');
   assert.deepEqual(await places(port, clients(4)), ['spare', 'spare', 'spare', 'spare']);
   for (const name of ['s2', 's1']) await setState(berth, name, 'ready');
@@ -192,7 +182,7 @@ test('another health check takes the place of the old one; none at all brings up
   // It accepts and says nothing: up for TCP, down for HTTP.
   const servers = await serve(t, ['s1'], hangs);
   const checked = (check: object | false) => settings(servers, { healthCheck: check });
-  const berth = await start(t, yaml(checked({ interval: '50ms' })));
+  const berth = await start(t, checked({ interval: '50ms' }));
   const since = (await serverStatus(berth, 's1'))?.since;
   await reload(berth, checked({ type: 'http', interval: '50ms', fastInterval: '50ms', timeout: '50ms', fall: 2 }));
   await berth.line(({ msg, server }) => msg === 'server down' && server === 's1');
@@ -205,7 +195,7 @@ test('another health check takes the place of the old one; none at all brings up
 
 test('other timeouts count for connections that come after the reload', async (t) => {
   const servers = await serve(t, ['s1']);
-  const berth = await start(t, yaml(settings(servers, {}, { timeouts: { idle: '1h' } })));
+  const berth = await start(t, settings(servers, {}, { timeouts: { idle: '1h' } }));
   const port = await berth.port();
   const old = new Client({ port });
   await old.line();
@@ -228,7 +218,7 @@ async function visitUntilIdle(port: number): Promise<string> {
 
 test('log.connections and log.level are applied', async (t) => {
   const servers = await serve(t, ['s1']);
-  const berth = await start(t, yaml(settings(servers)));
+  const berth = await start(t, settings(servers));
   const port = await berth.port();
   await visit(berth, { port });
   await reload(berth, settings(servers, {}, { log: { connections: false } }));

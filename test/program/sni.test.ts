@@ -11,11 +11,13 @@ import { connect as connectTls, type ConnectionOptions, type TLSSocket } from 'n
 import { parseClientHello } from '../../src/proxy/admission/client-hello.ts';
 import { buildProxyHeader } from '../../src/pool/proxy-protocol.ts';
 import { start, type Berth } from '../support/berth.ts';
-import { within, type Client } from '../support/clients.ts';
+import type { Client } from '../support/clients.ts';
 import { extension, firstBytes, helloMessage, records, serverName, vector } from '../support/hellos.ts';
 import { send } from '../support/people.ts';
 import { openWorkspace } from '../support/processes.ts';
 import { echoes, serve, type Manner } from '../support/servers.ts';
+import { settings } from '../support/settings.ts';
+import { within } from '../support/waiting.ts';
 
 const NAMES = ['registry', 'mirror', 'fallback'] as const;
 const refused = (reason: string): string => `berth_frontend_refused_total{frontend="f",reason="${reason}"}`;
@@ -23,18 +25,16 @@ const refused = (reason: string): string => `berth_frontend_refused_total{fronte
 /** A balancer that routes to the backends `registry` and `mirror` by name, with `rules` for the frontend. */
 function balancer(
   t: TestContext,
-  addresses: readonly (string | undefined)[],
-  rules = 'backend: fallback',
+  addresses: readonly string[],
+  rules: object = { backend: 'fallback' },
 ): Promise<Berth> {
-  const backends = NAMES.map(
-    (name, i) => `  ${name}: { healthCheck: false, servers: { s: "${addresses[i]}" } }\n`,
-  ).join('');
-  const sni = 'sni: { registry.example.com: registry, "*.mirror.example.com": mirror, localhost: registry }';
-  return start(
-    t,
-    `frontends:\n  f:\n    bind: "127.0.0.1:0"\n    ${sni}\n${rules.replaceAll(/^/gm, '    ')}\nbackends:\n${backends}` +
-      'metrics: { bind: "127.0.0.1:0" }\nadmin: { bind: "127.0.0.1:0" }\n',
-  );
+  const sni = { 'registry.example.com': 'registry', '*.mirror.example.com': 'mirror', localhost: 'registry' };
+  const backends = NAMES.map((name, i) => [name, { healthCheck: false, servers: { s: addresses[i] } }] as const);
+  return start(t, {
+    ...settings([]),
+    frontends: { f: { bind: '127.0.0.1:0', sni, ...rules } },
+    backends: Object.fromEntries(backends),
+  });
 }
 
 const plain = async (t: TestContext, manner: Manner = echoes): Promise<string[]> =>
@@ -75,7 +75,7 @@ test('a client goes where its name is routed', async (t) => {
 });
 
 test('a client that is not TLS, ends early or stalls goes to the default backend, with what it has sent', async (t) => {
-  const berth = await balancer(t, await plain(t), 'backend: fallback\nprefaceTimeout: 300ms');
+  const berth = await balancer(t, await plain(t), { backend: 'fallback', prefaceTimeout: '300ms' });
   const port = await berth.port();
   const begun = hello('registry.example.com').subarray(0, 40);
   for (const [bytes, end] of [
@@ -98,7 +98,7 @@ test('a client that is not TLS, ends early or stalls goes to the default backend
 
 test('where there is no default backend whoever names none of the others is reset and counted', async (t) => {
   const addresses = await plain(t);
-  const berth = await balancer(t, addresses, 'prefaceTimeout: 300ms\nperSource: { connections: 1 }');
+  const berth = await balancer(t, addresses, { prefaceTimeout: '300ms', perSource: { connections: 1 } });
   const port = await berth.port();
   for (const bytes of [hello('other.test'), hello(), Buffer.from('GET / HTTP/1.1\r\n\r\n'), Buffer.alloc(0)]) {
     assert.equal(await (await send({ port }, bytes)).ended, 'reset');
@@ -123,7 +123,7 @@ test('a client that resets before it has named its server is bound to none', asy
 
 test('a hello may come in any pieces, in any records, after a PROXY header, and with bytes behind it', async (t) => {
   const addresses = await plain(t);
-  const berth = await balancer(t, addresses, 'backend: fallback\nacceptProxy: [127.60.0.0/16]');
+  const berth = await balancer(t, addresses, { backend: 'fallback', acceptProxy: ['127.60.0.0/16'] });
   const port = await berth.port();
   const message = helloMessage({ extensions: [serverName('registry.example.com')] });
   const trip = async (from: string, bytes: Buffer, ...parts: readonly Buffer[]): Promise<void> => {

@@ -1,22 +1,23 @@
 import assert from 'node:assert/strict';
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
-import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:net';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { spawn } from 'node:child_process';
-import { Berth, oneBackend, start, type BerthOptions } from '../support/berth.ts';
+import { Berth, start, type BerthOptions } from '../support/berth.ts';
 import { visit } from '../support/clients.ts';
+import { folderOf } from '../support/files.ts';
 import { serve } from '../support/servers.ts';
+import { settings, yaml, type Settings } from '../support/settings.ts';
 
 const NOT_ROOT = process.getuid?.() === 0 ? false : 'needs root';
 
-function folder(t: TestContext): string {
-  const path = mkdtempSync(join(tmpdir(), 'berth-start-'));
+/** One that a program without our rights may look into. */
+function openFolder(t: TestContext): string {
+  const path = folderOf(t);
   chmodSync(path, 0o755);
-  t.after(() => rmSync(path, { recursive: true, force: true }));
   return path;
 }
 
@@ -29,7 +30,7 @@ async function listening(t: TestContext, where: { path: string } | { port: numbe
 }
 
 /** What it says on standard error when it cannot start: one line, exit 1. */
-async function refusal(t: TestContext, config: string, options?: BerthOptions): Promise<string> {
+async function refusal(t: TestContext, config: Settings, options?: BerthOptions): Promise<string> {
   const berth = new Berth(config, options);
   t.after(() => berth.stop());
   assert.equal(await berth.exitCode(), 1);
@@ -45,24 +46,24 @@ async function refusal(t: TestContext, config: string, options?: BerthOptions): 
 
 test('a port that another process holds is named, with what to do', async (t) => {
   const { port } = (await listening(t, { port: 0, host: '127.0.0.1' })).address() as { port: number };
-  const said = await refusal(t, oneBackend([1], '', '', `"127.0.0.1:${port}"`));
+  const said = await refusal(t, settings([1], {}, {}, { bind: `127.0.0.1:${port}` }));
   const what = 'another process listens there. Stop it, or bind another address';
   assert.equal(said, `berth: cannot listen on 127.0.0.1:${port} (frontend f): ${what}`);
 });
 
 test('a metrics port that another process holds is named as such', async (t) => {
   const { port } = (await listening(t, { port: 0, host: '127.0.0.1' })).address() as { port: number };
-  const config = oneBackend([1]).replace('metrics: { bind: "127.0.0.1:0" }', `metrics: { bind: "127.0.0.1:${port}" }`);
+  const config = settings([1], {}, { metrics: { bind: `127.0.0.1:${port}` } });
   assert.match(await refusal(t, config), /^berth: cannot listen on 127\.0\.0\.1:\d+ \(metrics\): another process/);
 });
 
 test('when the second of two binds fails the first is let go of', async (t) => {
   const { port } = (await listening(t, { port: 0, host: '127.0.0.1' })).address() as { port: number };
-  await refusal(t, oneBackend([1], '', '', `["127.0.0.1:0", "127.0.0.1:${port}"]`));
+  await refusal(t, settings([1], {}, {}, { bind: ['127.0.0.1:0', `127.0.0.1:${port}`] }));
 });
 
 test('an address of another machine is refused', async (t) => {
-  const said = await refusal(t, oneBackend([1], '', '', '"192.0.2.1:5000"'));
+  const said = await refusal(t, settings([1], {}, {}, { bind: '192.0.2.1:5000' }));
   assert.equal(said, 'berth: cannot listen on 192.0.2.1:5000 (frontend f): this machine does not have that address');
 });
 
@@ -77,9 +78,9 @@ test('without the right to a low port it says which right that is', { skip: NOT_
     '--clear-groups',
     '--inh-caps=-all',
   ];
-  const readable = join(folder(t), 'balancer.yml');
-  const config = oneBackend([1], '', '', '"0.0.0.0:443"').replace('127.0.0.1:0', '0.0.0.0:0');
-  writeFileSync(readable, config, { mode: 0o644 });
+  const readable = join(openFolder(t), 'balancer.yml');
+  const config = settings([1], {}, { metrics: { bind: '0.0.0.0:0' } }, { bind: '0.0.0.0:443' });
+  writeFileSync(readable, yaml(config), { mode: 0o644 });
   const said = await refusal(t, config, { through, file: readable });
   assert.match(
     said,
@@ -88,12 +89,12 @@ test('without the right to a low port it says which right that is', { skip: NOT_
 });
 
 test('a unix socket that a killed process left behind is taken over', async (t) => {
-  const path = join(folder(t), 'stale.sock');
+  const path = join(folderOf(t), 'stale.sock');
   const script = `require('node:net').createServer().listen(${JSON.stringify(path)}, () => process.kill(process.pid, 'SIGKILL'))`;
   await once(spawn(process.execPath, ['-e', script]), 'exit');
   assert.equal(existsSync(path), true);
   const [server] = await serve(t, ['s1']);
-  const berth = await start(t, oneBackend([server?.address ?? ''], '', '', `"unix:${path}"`));
+  const berth = await start(t, settings([server!], {}, {}, { bind: `unix:${path}` }));
   assert.equal((await visit(berth, { path })).answered, 's1');
   berth.signal('SIGTERM');
   assert.equal(await berth.exitCode(), 0);
@@ -101,24 +102,24 @@ test('a unix socket that a killed process left behind is taken over', async (t) 
 });
 
 test('a unix socket that somebody answers at is refused, and goes on answering', async (t) => {
-  const path = join(folder(t), 'live.sock');
+  const path = join(folderOf(t), 'live.sock');
   const server = await listening(t, { path });
-  const said = await refusal(t, oneBackend([1], '', '', `"unix:${path}"`));
+  const said = await refusal(t, settings([1], {}, {}, { bind: `unix:${path}` }));
   assert.match(said, /^berth: cannot listen on unix:\/\S+ \(frontend f\): another process listens there/);
   assert.equal(existsSync(path), true);
   assert.equal(server.listening, true);
 });
 
 test('a file that stands where a unix socket is wanted is left alone', async (t) => {
-  const path = join(folder(t), 'precious');
+  const path = join(folderOf(t), 'precious');
   writeFileSync(path, 'years of work');
-  const said = await refusal(t, oneBackend([1], '', '', `"unix:${path}"`));
+  const said = await refusal(t, settings([1], {}, {}, { bind: `unix:${path}` }));
   assert.match(said, /^berth: cannot listen on unix:\/\S+ \(frontend f\): .*no socket/);
   assert.equal(readFileSync(path, 'utf8'), 'years of work');
 });
 
 test('a unix socket in a folder that is not there is refused for that reason', async (t) => {
-  const said = await refusal(t, oneBackend([1], '', '', `"unix:${folder(t)}/missing/berth.sock"`));
+  const said = await refusal(t, settings([1], {}, {}, { bind: `unix:${folderOf(t)}/missing/berth.sock` }));
   assert.match(said, /\(frontend f\): the folder of the socket does not exist$/);
 });
 
@@ -128,11 +129,11 @@ test('SIGTERM while names are still being looked up ends the program', { skip: N
   const address = `127.${128 + ((process.pid >> 8) & 63)}.${process.pid & 255}.251`;
   await new Promise<void>((resolve) => silent.bind(53, address, resolve));
   t.after(() => silent.close());
-  const resolver = join(folder(t), 'resolv.conf');
+  const resolver = join(folderOf(t), 'resolv.conf');
   writeFileSync(resolver, `nameserver ${address}\noptions timeout:3 attempts:2\n`);
   const mount = 'mount --bind "$0" /etc/resolv.conf && exec "$@"';
   const asked = once(silent, 'message');
-  const berth = new Berth(oneBackend(['registry.example.com:5000']), {
+  const berth = new Berth(settings(['registry.example.com:5000']), {
     through: ['unshare', '--mount', 'sh', '-c', mount, resolver],
   });
   t.after(() => berth.stop());

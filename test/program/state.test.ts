@@ -18,20 +18,12 @@ import {
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { Berth, start, type LogLine } from '../support/berth.ts';
-import { eventually } from '../support/clients.ts';
-import {
-  Crowd,
-  explain,
-  explainAway,
-  folderOf,
-  serverStatus,
-  setState,
-  settings,
-  status,
-  whoServes,
-  yaml,
-} from '../support/operator.ts';
+import { folderOf } from '../support/files.ts';
+import { explain, explainAway, serverStatus, setState, status } from '../support/operator.ts';
+import { Crowd, whoServes } from '../support/people.ts';
 import { serve, type TestServer } from '../support/servers.ts';
+import { settings } from '../support/settings.ts';
+import { eventually } from '../support/waiting.ts';
 
 type Kept = { readonly file: string; readonly berth: Berth; readonly port: number };
 
@@ -43,7 +35,7 @@ async function keeping(
   backend: object = {},
   interval = '1h',
 ): Promise<Kept> {
-  const berth = await start(t, yaml(settings(servers, backend, { state: { file, interval } })));
+  const berth = await start(t, settings(servers, backend, { state: { file, interval } }));
   return { file, berth, port: await berth.port() };
 }
 
@@ -127,7 +119,7 @@ test('a binding whose expire has passed while the balancer was down is gone', as
   await whoServes(port, '127.0.7.1');
   await end(berth);
   const savedAt = Number(/"savedAt":(\d+)/.exec(readFileSync(file, 'utf8'))?.[1]);
-  await eventually('its time to be over', () => (Date.now() > savedAt + 300 ? true : undefined));
+  await eventually('its time to be over', () => Date.now() > savedAt + 300);
   const after = await keeping(t, servers, file, stick);
   assert.equal((await explain(after.berth, '127.0.7.1')).server, null);
 });
@@ -183,7 +175,7 @@ test('a place where no state can be written is one clear line, and exit 1', asyn
   };
   for (const [where, why] of Object.entries(cases)) {
     const file = join(folder, where);
-    const berth = new Berth(yaml(settings([{ name: 's1', address: '127.0.0.1:1' }], {}, { state: { file } })));
+    const berth = new Berth(settings([{ name: 's1', address: '127.0.0.1:1' }], {}, { state: { file } }));
     t.after(() => berth.stop());
     assert.equal(await berth.exitCode(), 1);
     assert.equal(berth.stderr, `berth: cannot write the state file ${file}: ${why}\n`);
@@ -196,7 +188,7 @@ test('a folder that goes away while it runs costs a line in the log, no connecti
   const folder = join(folderOf(t), 'inner');
   mkdirSync(folder);
   const { berth, port } = await keeping(t, servers, join(folder, 'state'), {}, '20ms');
-  await eventually('a first save', () => (existsSync(join(folder, 'state')) ? true : undefined));
+  await eventually('a first save', () => existsSync(join(folder, 'state')));
   renameSync(folder, `${folder}-gone`);
   await berth.line(({ msg }) => msg === 'state not saved');
   assert.equal(await whoServes(port), 's1');
@@ -231,7 +223,7 @@ test('saves that take longer than their interval do not queue up: the end is not
   writeFileSync(file, stateFile(many));
   const { berth } = await keeping(t, servers, file, {}, '1ms');
   const { ino } = statSync(file);
-  await eventually('a save', () => (existsSync(file) && statSync(file).ino !== ino ? true : undefined));
+  await eventually('a save', () => existsSync(file) && statSync(file).ino !== ino);
   // Long enough for hundreds to wait, were they to.
   await new Promise((resolve) => setTimeout(resolve, 500));
   const seen = statSync(file).ino;
@@ -254,7 +246,7 @@ test('a signal that ends the start leaves the state alone', async (t) => {
   const file = join(folderOf(t), 'state');
   // The start waits for what this file says.
   execFileSync('mkfifo', [file]);
-  const berth = await start(t, yaml(settings(servers, {}, { state: { file } })), { quiet: true });
+  const berth = await start(t, settings(servers, {}, { state: { file } }), { quiet: true });
   const pen = await eventually('the balancer to read its state', () => {
     try {
       return openSync(file, constants.O_WRONLY | constants.O_NONBLOCK);
@@ -277,7 +269,7 @@ test('what could not be read is not written over, and the log says until when', 
   symlinkSync(file, file);
   const state = { file, interval: '50ms' };
   const servers = await serve(t, ['s1']);
-  const berth = await start(t, yaml(settings(servers, {}, { state })));
+  const berth = await start(t, settings(servers, {}, { state }));
   const line = await berth.line(({ level }) => level === 'warn');
   assert.equal(line.msg, 'state not read; the file stays as it is, and nothing is saved to it until a restart');
   assert.match(String(line['reason']), /ELOOP/);

@@ -1,15 +1,13 @@
 import assert from 'node:assert/strict';
-import { networkInterfaces } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { oneBackend, start, type Berth } from '../support/berth.ts';
+import { noIpv6 } from '../support/able.ts';
+import { start, type Berth } from '../support/berth.ts';
 import { Client, visit } from '../support/clients.ts';
 import { serve } from '../support/servers.ts';
+import { settings } from '../support/settings.ts';
 
 const NAMES = ['s1', 's2', 's3', 's4'];
-const NO_IPV6 = Object.values(networkInterfaces()).some((all) => all?.some(({ address }) => address === '::1'))
-  ? false
-  : 'this machine has no ::1';
 
 const table = (what: string): string => `berth_stick_table_${what}{backend="b"}`;
 const portOf = (address: string): number => Number(/\d+$/.exec(address)?.[0]);
@@ -21,7 +19,7 @@ async function from(berth: Berth, address: string) {
 
 test('four clients are given four servers, in turn', async (t) => {
   const servers = await serve(t, NAMES);
-  const berth = await start(t, oneBackend(servers.map(({ address }) => address)));
+  const berth = await start(t, settings(servers));
   const lines = [];
   for (const last of [1, 2, 3, 4, 5]) lines.push(await from(berth, `127.0.1.${last}`));
   assert.deepEqual(
@@ -36,7 +34,7 @@ test('four clients are given four servers, in turn', async (t) => {
 
 test('a client that returns is given its server again, whoever came between', async (t) => {
   const servers = await serve(t, NAMES);
-  const berth = await start(t, oneBackend(servers.map(({ address }) => address)));
+  const berth = await start(t, settings(servers));
   const first = await from(berth, '127.0.2.1');
   for (let round = 2; round < 7; round++) {
     await from(berth, `127.0.2.${round}`);
@@ -52,7 +50,7 @@ test('a client that returns is given its server again, whoever came between', as
 
 test('parallel first connections of one client all go to one server, in 100 of 100 bursts', async (t) => {
   const servers = await serve(t, NAMES);
-  const berth = await start(t, oneBackend(servers.map(({ address }) => address)));
+  const berth = await start(t, settings(servers));
   const port = await berth.port();
   const chosen: string[] = [];
   let split = 0;
@@ -70,14 +68,9 @@ test('parallel first connections of one client all go to one server, in 100 of 1
   assert.equal(lines.filter(({ via }) => via === 'stuck').length, 700);
 });
 
-test('an IPv4 client of a dual-stack bind is the same client as on an IPv4 bind', { skip: NO_IPV6 }, async (t) => {
+test('an IPv4 client of a dual-stack bind is the same client as on an IPv4 bind', { skip: noIpv6() }, async (t) => {
   const servers = await serve(t, NAMES);
-  const config = oneBackend(
-    servers.map(({ address }) => address),
-    '',
-    '',
-    '["*:0", "127.0.0.1:0"]',
-  );
+  const config = settings(servers, {}, {}, { bind: ['*:0', '127.0.0.1:0'] });
   const berth = await start(t, config);
   const [dual = '', plain = ''] = await berth.addresses();
   assert.match(dual, /^\[::\]:\d+$/);
@@ -94,10 +87,7 @@ test('an IPv4 client of a dual-stack bind is the same client as on an IPv4 bind'
 
 test('a prefix makes the addresses of one network one client', async (t) => {
   const servers = await serve(t, NAMES);
-  const config = oneBackend(
-    servers.map(({ address }) => address),
-    'stickTable: { prefix: { ipv4: 24 } }',
-  );
+  const config = settings(servers, { stickTable: { prefix: { ipv4: 24 } } });
   const berth = await start(t, config);
   const first = await from(berth, '127.0.5.1');
   const neighbour = await from(berth, '127.0.5.2');
@@ -109,10 +99,7 @@ test('a prefix makes the addresses of one network one client', async (t) => {
 
 test('a full table evicts the client that was away longest', async (t) => {
   const servers = await serve(t, NAMES);
-  const config = oneBackend(
-    servers.map(({ address }) => address),
-    'stickTable: { size: 2 }',
-  );
+  const config = settings(servers, { stickTable: { size: 2 } });
   const berth = await start(t, config);
   for (const last of [1, 2, 1, 3]) await from(berth, `127.0.7.${last}`);
   assert.equal(await berth.metric(table('size')), 2);
@@ -124,10 +111,7 @@ test('a full table evicts the client that was away longest', async (t) => {
 
 test('a full table never evicts a client that has a connection open', async (t) => {
   const servers = await serve(t, NAMES);
-  const config = oneBackend(
-    servers.map(({ address }) => address),
-    'stickTable: { size: 2 }',
-  );
+  const config = settings(servers, { stickTable: { size: 2 } });
   const berth = await start(t, config);
   const held = new Client({ port: await berth.port(), from: '127.0.8.1' });
   const server = await held.line();
@@ -141,10 +125,7 @@ test('a full table never evicts a client that has a connection open', async (t) 
 
 test('a binding expires when its client has been away for long enough', async (t) => {
   const servers = await serve(t, NAMES);
-  const config = oneBackend(
-    servers.map(({ address }) => address),
-    'stickTable: { expire: 200ms }',
-  );
+  const config = settings(servers, { stickTable: { expire: '200ms' } });
   const berth = await start(t, config);
   await from(berth, '127.0.9.1');
   await berth.metricIs(table('expirations_total'), 1);
@@ -157,10 +138,7 @@ test('a binding expires when its client has been away for long enough', async (t
 
 test('a binding does not expire while its client has a connection open', async (t) => {
   const servers = await serve(t, NAMES);
-  const config = oneBackend(
-    servers.map(({ address }) => address),
-    'stickTable: { expire: 200ms }',
-  );
+  const config = settings(servers, { stickTable: { expire: '200ms' } });
   const berth = await start(t, config);
   const held = new Client({ port: await berth.port(), from: '127.0.10.1' });
   const server = await held.line();
@@ -176,10 +154,7 @@ test('a binding does not expire while its client has a connection open', async (
 test('each match starts the time of a binding anew', async (t) => {
   const servers = await serve(t, NAMES);
   const expireMs = 3_000;
-  const config = oneBackend(
-    servers.map(({ address }) => address),
-    `stickTable: { expire: ${expireMs}ms }`,
-  );
+  const config = settings(servers, { stickTable: { expire: `${expireMs}ms` } });
   const berth = await start(t, config);
   const expired = async (): Promise<number> => (await berth.metric(table('expirations_total'))) ?? 0;
   // On a machine that stalls for longer than `expire` the client was away, and the round says nothing.
@@ -207,10 +182,7 @@ test('each match starts the time of a binding anew', async (t) => {
 
 test('without a stick table the connections of one client go to the servers in turn', async (t) => {
   const servers = await serve(t, NAMES);
-  const config = oneBackend(
-    servers.map(({ address }) => address),
-    'stickTable: false',
-  );
+  const config = settings(servers, { stickTable: false });
   const berth = await start(t, config);
   const answers = [];
   for (let i = 0; i < 8; i++) answers.push((await from(berth, '127.0.13.1')).answered);
@@ -222,12 +194,7 @@ test('without a stick table the connections of one client go to the servers in t
 test('clients of a unix socket are served in turn, and none of them is known', async (t) => {
   const servers = await serve(t, NAMES);
   const path = join('/tmp', `berth-sticky-${process.pid}.sock`);
-  const config = oneBackend(
-    servers.map(({ address }) => address),
-    '',
-    '',
-    `"unix:${path}"`,
-  );
+  const config = settings(servers, {}, {}, { bind: `unix:${path}` });
   const berth = await start(t, config);
   assert.deepEqual(await berth.addresses(), [`unix:${path}`]);
   for (const name of NAMES) {
@@ -241,15 +208,10 @@ test('clients of a unix socket are served in turn, and none of them is known', a
 
 test(
   'a frontend with several binds serves at each of them, and knows its clients at all',
-  { skip: NO_IPV6 },
+  { skip: noIpv6() },
   async (t) => {
     const servers = await serve(t, NAMES);
-    const config = oneBackend(
-      servers.map(({ address }) => address),
-      '',
-      '',
-      '["127.0.0.1:0", "127.0.0.2:0", "[::1]:0"]',
-    );
+    const config = settings(servers, {}, {}, { bind: ['127.0.0.1:0', '127.0.0.2:0', '[::1]:0'] });
     const berth = await start(t, config);
     const [one = '', two = '', six = ''] = await berth.addresses();
     assert.match(two, /^127\.0\.0\.2:\d+$/);

@@ -4,6 +4,7 @@
  */
 import { spawnSync } from 'node:child_process';
 import { closeSync, existsSync, openSync } from 'node:fs';
+import { networkInterfaces } from 'node:os';
 
 /** Namespaces of its own need root, and a container that allows them. */
 export function noNamespaces(...kinds: readonly ('mount' | 'net')[]): string | false {
@@ -29,4 +30,9 @@ export function noControlGroups(): string | false {
   return either.some((path) => existsSync(path))
     ? false
     : `not run: it needs control groups, and there is no ${either.join(' and no ')}`;
+}
+
+export function noIpv6(): string | false {
+  const addresses = Object.values(networkInterfaces()).flatMap((all) => all ?? []);
+  return addresses.some(({ address }) => address === '::1') ? false : 'not run: this machine has no ::1';
 }

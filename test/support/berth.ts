@@ -5,6 +5,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { yaml, type Settings } from './settings.ts';
+import { Changes, eventually, within } from './waiting.ts';
 
 /** This file runs from .build/test/support/. */
 export const CLI = fileURLToPath(new URL('../../../dist/cli.js', import.meta.url));
@@ -25,9 +27,6 @@ export type BerthOptions = {
   readonly logFile?: string;
 };
 
-/** No test waits longer than this for something that should happen. */
-const PATIENCE_MS = 30_000;
-
 /** A running `berth start`. Its log is kept whole; what is waited for may be in it already. */
 export class Berth {
   readonly lines: LogLine[] = [];
@@ -37,13 +36,14 @@ export class Berth {
   readonly folder: string;
   readonly file: string;
   readonly #child: ChildProcess;
-  readonly #waiting = new Set<() => void>();
+  readonly #log = new Changes();
   #ended = false;
 
-  constructor(config: string, { through = [], env = {}, within = tmpdir(), logFile, file }: BerthOptions = {}) {
-    this.folder = mkdtempSync(join(within, 'berth-test-'));
+  constructor(config: Settings | string, options: BerthOptions = {}) {
+    const { through = [], env = {}, logFile, file } = options;
+    this.folder = mkdtempSync(join(options.within ?? tmpdir(), 'berth-test-'));
     this.file = file ?? join(this.folder, 'balancer.yml');
-    writeFileSync(this.file, config);
+    writeFileSync(this.file, yaml(config));
     const [command, ...args] = [...through, process.execPath, CLI, 'start', '-c', this.file];
     this.#child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...env } });
     if (logFile !== undefined) this.#child.stdout?.pipe(createWriteStream(logFile));
@@ -52,7 +52,7 @@ export class Berth {
       const lines = (rest + text).split('\n');
       rest = lines.pop() ?? '';
       for (const line of lines) this.lines.push(JSON.parse(line) as LogLine);
-      this.#wake();
+      this.#log.tell();
     });
     this.#child.stderr?.setEncoding('utf8').on('data', (text: string) => (this.stderr += text));
     this.exited = new Promise((resolve, reject) => {
@@ -60,7 +60,7 @@ export class Berth {
       this.#child.once('close', (code, signal) => {
         this.#ended = true;
         rmSync(this.folder, { recursive: true, force: true });
-        this.#wake();
+        this.#log.tell();
         resolve(code ?? signal ?? 'SIGKILL');
       });
     });
@@ -89,6 +89,11 @@ export class Berth {
     return this.until(() => this.lines.slice(from).find(wanted));
   }
 
+  /** The first line about a server's going down or up, or its being given another state; `from` as above. */
+  change(msg: 'server down' | 'server up' | 'server state', server: string, from = 0): Promise<LogLine> {
+    return this.line((line) => line.msg === msg && line['server'] === server, from);
+  }
+
   /** The `count` first connection lines, as soon as there are as many. */
   async connections(count: number): Promise<LogLine[]> {
     return this.until(() => {
@@ -98,26 +103,14 @@ export class Berth {
   }
 
   /** Looks again with each new line of the log until there is something to see. */
-  async until<T>(look: () => T | undefined): Promise<T> {
-    const deadline = Date.now() + PATIENCE_MS;
-    for (;;) {
-      const found = look();
-      if (found !== undefined) return found;
-      if (this.#ended || Date.now() > deadline) {
-        const log = this.lines.slice(-20).map((line) => JSON.stringify(line));
-        throw new Error(`waited in vain; standard error: ${this.stderr}\nlog:\n${log.join('\n')}`);
-      }
-      await new Promise<void>((resolve) => {
-        const timer = setTimeout(done, 1_000);
-        const waiting = this.#waiting;
-        waiting.add(done);
-        function done(): void {
-          clearTimeout(timer);
-          waiting.delete(done);
-          resolve();
-        }
-      });
-    }
+  async until<T>(look: () => T): Promise<Exclude<T, undefined | false>> {
+    const log = (): string =>
+      this.lines
+        .slice(-20)
+        .map((line) => JSON.stringify(line))
+        .join('\n');
+    const what = (): string => `a line of the log; standard error: ${this.stderr}\nlog:\n${log()}`;
+    return this.#log.until(what, look, () => this.#ended);
   }
 
   /** GET on the metrics address. */
@@ -137,22 +130,19 @@ export class Berth {
   /** Scrapes again and again until the sample has the value; resolves at once where it has it already. */
   async metricIs(sample: string, wanted: number | ((value: number) => boolean)): Promise<number> {
     const good = typeof wanted === 'function' ? wanted : (value: number) => value === wanted;
-    const deadline = Date.now() + PATIENCE_MS;
-    for (;;) {
-      const value = await this.metric(sample);
-      if (value !== undefined && good(value)) return value;
-      if (Date.now() > deadline) throw new Error(`waited in vain: ${sample} is ${value}, not ${String(wanted)}`);
-      await new Promise((resolve) => setTimeout(resolve, 20));
-    }
+    let value: number | undefined;
+    return eventually(
+      () => `${sample} to be ${String(wanted)}; it is ${value}`,
+      async () => {
+        value = await this.metric(sample);
+        return value !== undefined && good(value) ? value : undefined;
+      },
+    );
   }
 
   /** How it ended; rejects where it does not end by itself. */
   async exitCode(): Promise<number | NodeJS.Signals> {
-    let timer: NodeJS.Timeout | undefined;
-    const late = new Promise<never>((_, reject) => {
-      timer = setTimeout(() => reject(new Error(`it does not end; standard error: ${this.stderr}`)), PATIENCE_MS);
-    });
-    return Promise.race([this.exited, late]).finally(() => clearTimeout(timer));
+    return within(this.exited, () => `it to end; standard error: ${this.stderr}`);
   }
 
   signal(signal: NodeJS.Signals): void {
@@ -178,35 +168,12 @@ export class Berth {
     this.#child.kill('SIGKILL');
     await this.exited.catch(() => {});
   }
-
-  #wake(): void {
-    for (const wake of this.#waiting) wake();
-  }
 }
 
 /** A running `berth start` that listens, ended with the test. */
-export async function start(t: TestContext, config: string, options?: BerthOptions): Promise<Berth> {
+export async function start(t: TestContext, config: Settings | string, options?: BerthOptions): Promise<Berth> {
   const berth = new Berth(config, options);
   t.after(() => berth.stop());
   if (options?.quiet !== true) await berth.line(({ msg }) => msg === 'started');
   return berth;
-}
-
-/**
- * A balancer in front of `servers` (an address, or a port of 127.0.0.1), one frontend `f` and one backend `b`, on free ports of
- * 127.0.0.1. `backend` is YAML for the backend, `rest` for the top level, `bind` for the frontend.
- */
-export function oneBackend(
-  servers: readonly (number | string)[],
-  backend = '',
-  rest = '',
-  bind = '"127.0.0.1:0"',
-): string {
-  const address = (server: number | string): string => (typeof server === 'string' ? server : `127.0.0.1:${server}`);
-  const list = servers.map((server, i) => `      s${i + 1}: ${address(server)}\n`).join('');
-  return (
-    `frontends:\n  f:\n    bind: ${bind}\n    backend: b\n` +
-    `backends:\n  b:\n    servers:\n${list}${backend.replaceAll(/^/gm, '    ')}\n` +
-    `metrics: { bind: "127.0.0.1:0" }\nadmin: { bind: "127.0.0.1:0" }\n${rest}`
-  );
 }

@@ -1,9 +1,7 @@
 /** Clients as a load balancer sees them: each from the source address that the test wants. */
 import { connect, type Socket, type TcpNetConnectOpts } from 'node:net';
 import type { Berth, LogLine } from './berth.ts';
-
-/** No test waits longer than this for something that should happen. */
-const PATIENCE_MS = 30_000;
+import { Changes, within } from './waiting.ts';
 
 /** How a connection ended, as the client saw it: a FIN, a reset, or it was refused. */
 export type Ended = 'end' | 'reset' | 'refused';
@@ -17,7 +15,7 @@ export class Client {
   readonly ended: Promise<Ended>;
   readonly #chunks: Buffer[] = [];
   #bytes = 0;
-  #changed: (() => void) | undefined;
+  readonly #changes = new Changes();
 
   constructor(where: Where) {
     this.socket = connect({ allowHalfOpen: true, ...options(where) });
@@ -34,9 +32,9 @@ export class Client {
     this.socket.on('data', (chunk: Buffer) => {
       this.#chunks.push(chunk);
       this.#bytes += chunk.length;
-      this.#changed?.();
+      this.#changes.tell();
     });
-    this.socket.on('close', () => this.#changed?.());
+    this.socket.on('close', () => this.#changes.tell());
   }
 
   get received(): Buffer {
@@ -62,17 +60,11 @@ export class Client {
   }
 
   async #until(done: () => boolean, what: string): Promise<void> {
-    const deadline = Date.now() + PATIENCE_MS;
-    while (!done()) {
-      if (this.socket.closed || Date.now() > deadline) throw new Error(`no ${what}; got ${this.#bytes} bytes`);
-      await new Promise<void>((resolve) => {
-        const timer = setTimeout(resolve, 1_000);
-        this.#changed = () => {
-          clearTimeout(timer);
-          resolve();
-        };
-      });
-    }
+    await this.#changes.until(
+      () => `${what}; ${this.#bytes} bytes have come`,
+      done,
+      () => this.socket.closed,
+    );
   }
 }
 
@@ -93,28 +85,4 @@ export async function visit(berth: Berth, where: Where): Promise<LogLine & { ans
   const ours = 'path' in where ? 'unix' : `:${localPort}`;
   const line = await berth.line(({ msg, client: of }) => msg === 'connection' && String(of).endsWith(ours), seen);
   return { ...line, answered };
-}
-
-/** `promise`, or a failure that says what was waited for. */
-export async function within<T>(promise: Promise<T>, what: string, ms = PATIENCE_MS): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`waited ${ms} ms in vain for ${what}`)), ms);
-  });
-  try {
-    return await Promise.race([promise, late]);
-  } finally {
-    clearTimeout(timer);
-  }
-}
-
-/** Looks every few milliseconds until there is something to see: for what nobody announces. */
-export async function eventually<T>(what: string, look: () => Promise<T | undefined> | T | undefined): Promise<T> {
-  const deadline = Date.now() + PATIENCE_MS;
-  for (;;) {
-    const found = await look();
-    if (found !== undefined) return found;
-    if (Date.now() > deadline) throw new Error(`waited in vain for ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
 }

@@ -1,12 +1,11 @@
 /** Configuration files in a temporary folder, for tests of what `loadConfig` says of them. */
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { after } from 'node:test';
 import { loadConfig, type Loaded } from '../../src/config/load.ts';
 import { formatProblem } from '../../src/config/locate.ts';
 import type { Config } from '../../src/config/schema.ts';
+import { folderOf } from './files.ts';
 
 /** The shortest useful file, as lines, so that tests can say what is different in theirs. */
 export const SHORTEST = `\
@@ -20,15 +19,8 @@ backends:
       s1: registry1:5000
 `;
 
-/** A folder of one test file's own, removed when its tests are done. */
-export function temporaryFolder(): string {
-  const folder = mkdtempSync(join(tmpdir(), 'berth-config-'));
-  after(() => rmSync(folder, { recursive: true, force: true }));
-  return folder;
-}
-
 export class ConfigFile {
-  readonly folder = temporaryFolder();
+  readonly folder = folderOf();
   readonly path = join(this.folder, 'balancer.yml');
 
   load(content: string | Uint8Array): Loaded {

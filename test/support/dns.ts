@@ -1,13 +1,13 @@
 /** A small DNS server whose answers a test changes, and a way to run Berth with it as its resolver. */
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
-import { accessSync, constants, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { accessSync, constants, writeFileSync } from 'node:fs';
 import { spawnSync } from 'node:child_process';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { decode, encode, type Answer, type StringAnswer } from 'dns-packet';
-import { eventually } from './clients.ts';
+import { folderOf } from './files.ts';
+import { eventually } from './waiting.ts';
 
 const MOUNT = ['unshare', '--mount', 'sh', '-c', 'mount --bind "$0" /etc/resolv.conf && exec "$@"'];
 
@@ -76,7 +76,7 @@ export class DnsServer {
   /** Resolves when it has been asked a whole round more: what it was told before has been heard. */
   async askedAgain(key: string): Promise<void> {
     const before = this.asked.get(key) ?? 0;
-    await eventually(`questions for ${key}`, () => ((this.asked.get(key) ?? 0) >= before + 2 ? true : undefined));
+    await eventually(`questions for ${key}`, () => (this.asked.get(key) ?? 0) >= before + 2);
   }
 }
 
@@ -92,9 +92,7 @@ export async function resolver(t: TestContext): Promise<{ dns: DnsServer; throug
   socket.bind(53, address);
   await once(socket, 'listening');
   t.after(() => socket.close());
-  const folder = mkdtempSync(join(tmpdir(), 'berth-dns-'));
-  t.after(() => rmSync(folder, { recursive: true }));
-  const file = join(folder, 'resolv.conf');
+  const file = join(folderOf(t), 'resolv.conf');
   writeFileSync(file, `nameserver ${address}\n`);
   return { dns, through: [...MOUNT, file] };
 }

@@ -7,6 +7,7 @@ import { randomBytes } from 'node:crypto';
 import type { Finding } from '../../src/doctor/findings.ts';
 import { CLI } from './berth.ts';
 import type { Cluster } from './cluster.ts';
+import { settings, yaml } from './settings.ts';
 
 export type DoctorCall = {
   /** host:port of each server, or a port of 127.0.0.1; default: the cluster's nodes. They are called s1, s2, … */
@@ -33,11 +34,7 @@ export async function doctor(cluster: Cluster, call: DoctorCall = {}): Promise<D
   const { servers = cluster.nodes.map(({ endpoint }) => endpoint), args = [], text = false } = call;
   const { user = cluster.user, password = cluster.password, ca = cluster.ca } = call;
   const file = join(cluster.workspace.dir, `doctor-${randomBytes(4).toString('hex')}.yml`);
-  const list = servers.map((at, i) => `      s${i + 1}: "${typeof at === 'number' ? `127.0.0.1:${at}` : at}"\n`);
-  await writeFile(
-    file,
-    `frontends: { f: { bind: "127.0.0.1:0", backend: b } }\nbackends:\n  b:\n    servers:\n${list.join('')}`,
-  );
+  await writeFile(file, yaml(settings(servers)));
   const flags = [
     ...(args.includes('--name') ? [] : ['--name', cluster.names[0] ?? '']),
     ...(ca === null ? [] : ['--ca', ca]),

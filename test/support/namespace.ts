@@ -3,8 +3,8 @@
  * the last program in it, however that ends. Needs root.
  */
 import { readFileSync } from 'node:fs';
-import type { Program } from './program.ts';
 import type { Workspace } from './processes.ts';
+import type { Program } from './program.ts';
 
 export interface NamespaceOptions {
   /** An address that its loopback carries: then it has a network of its own, and nothing else in that. */

@@ -1,49 +1,16 @@
 /** What an operator does to a running balancer: another file and a reload, a question to the admin address, a command. */
+import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { request, type IncomingHttpHeaders, type IncomingMessage } from 'node:http';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import type { TestContext } from 'node:test';
 import { CLI, type Berth, type LogLine } from './berth.ts';
-import { Client, eventually, within } from './clients.ts';
-import type { TestServer } from './servers.ts';
-
-/** A balancer.yml as an object: JSON is YAML. */
-export type Settings = {
-  readonly frontends: Readonly<Record<string, object>>;
-  readonly backends: Readonly<Record<string, Readonly<Record<string, unknown>>>>;
-  readonly [key: string]: unknown;
-};
-
-export const yaml = (file: object): string => JSON.stringify(file, null, 2);
-
-/** Frontend `f` and backend `b` in front of `servers`, all on free ports of loopback. */
-export function settings(
-  servers: readonly Pick<TestServer, 'name' | 'address'>[],
-  backend: object = {},
-  rest: object = {},
-): Settings {
-  return {
-    frontends: { f: { bind: '127.0.0.1:0', backend: 'b' } },
-    backends: { b: { servers: Object.fromEntries(servers.map(({ name, address }) => [name, address])), ...backend } },
-    metrics: { bind: '127.0.0.1:0' },
-    admin: { bind: '127.0.0.1:0' },
-    ...rest,
-  };
-}
-
-/** Removed with the test. */
-export function folderOf(t: TestContext): string {
-  const folder = mkdtempSync(join(tmpdir(), 'berth-life-'));
-  t.after(() => rmSync(folder, { recursive: true, force: true }));
-  return folder;
-}
+import { yaml, type Settings } from './settings.ts';
+import { eventually, within } from './waiting.ts';
 
 /** Writes the file where one is given, sends SIGHUP, and resolves to the line that says what came of it. */
 export async function reload(berth: Berth, file?: Settings | string): Promise<LogLine> {
-  if (file !== undefined) writeFileSync(berth.file, typeof file === 'string' ? file : yaml(file));
+  if (file !== undefined) writeFileSync(berth.file, yaml(file));
   const seen = berth.lines.length;
   berth.signal('SIGHUP');
   return berth.line(({ msg }) => msg.startsWith('reload'), seen);
@@ -87,6 +54,7 @@ export type ServerStatus = {
   readonly usable: boolean;
   readonly weight: number;
   readonly connections: number;
+  readonly queue: number;
   readonly clients: number;
 };
 export type Status = {
@@ -107,17 +75,21 @@ export type Explanation = {
 };
 
 export async function status(berth: Berth): Promise<Status> {
-  return (await api(berth, 'GET', '/api/v1/status')).body as Status;
+  return (await granted(berth, 'GET', '/api/v1/status')).body as Status;
 }
 
-/** A server of backend `b`. */
+/** The servers of backend `b`, or of the first. */
+export async function serversOf(berth: Berth): Promise<readonly ServerStatus[]> {
+  return (await status(berth)).backends[0]?.servers ?? [];
+}
+
 export async function serverStatus(berth: Berth, name: string): Promise<ServerStatus | undefined> {
-  return (await status(berth)).backends[0]?.servers.find((server) => server.name === name);
+  return (await serversOf(berth)).find((server) => server.name === name);
 }
 
 /** What is said of a client for backend `b`. */
 export async function explain(berth: Berth, ip: string): Promise<Explanation> {
-  const { body } = await api(berth, 'GET', `/api/v1/explain?ip=${encodeURIComponent(ip)}`);
+  const { body } = await granted(berth, 'GET', `/api/v1/explain?ip=${encodeURIComponent(ip)}`);
   return (body as { backends: Explanation[] }).backends[0]!;
 }
 
@@ -125,13 +97,21 @@ export async function explain(berth: Berth, ip: string): Promise<Explanation> {
 export function explainAway(berth: Berth, ip: string): Promise<Explanation> {
   return eventually(`the connections of ${ip} to end`, async () => {
     const said = await explain(berth, ip);
-    return said.connections === 0 ? said : undefined;
+    return said.connections === 0 && said;
   });
 }
 
 /** Of a server of backend `b`. */
 export function setState(berth: Berth, server: string, state: string): Promise<Answer> {
-  return api(berth, 'PUT', `/api/v1/servers/b/${server}`, { body: JSON.stringify({ state }) });
+  const path = `/api/v1/servers/b/${encodeURIComponent(server)}`;
+  return granted(berth, 'PUT', path, { body: JSON.stringify({ state }) });
+}
+
+/** Asks, and is not refused. */
+async function granted(berth: Berth, method: string, path: string, question?: Question): Promise<Answer> {
+  const answer = await api(berth, method, path, question);
+  assert.equal(answer.status, 200, JSON.stringify(answer.body));
+  return answer;
 }
 
 /** Runs `berth ARGS` to its end. */
@@ -142,65 +122,4 @@ export async function command(...args: string[]): Promise<{ code: number; out: s
   child.stderr.on('data', (chunk: Buffer) => (said.err += chunk.toString()));
   const [code] = (await within(once(child, 'close'), `berth ${args.join(' ')}`)) as [number];
   return { code, ...said };
-}
-
-/** Connects, hears who serves, is answered, leaves. Rejects where any of that fails. */
-export async function whoServes(port: number, from = '127.0.0.1', host = '127.0.0.1'): Promise<string> {
-  const client = new Client({ port, from, host });
-  // Both sides' ends are the client's to wait for: one that comes before the answer is a failure, and not to be waited out.
-  const gone = client.ended.then((how): never => {
-    throw new Error(`no answer: ${how}`);
-  });
-  gone.catch(() => {});
-  try {
-    const name = await Promise.race([client.line(), gone]);
-    client.socket.write('ping');
-    await Promise.race([client.bytes(name.length + 1 + 4), gone]);
-    if ((await client.finish()) !== 'end') throw new Error('reset at the end');
-    return name;
-  } finally {
-    client.socket.destroy();
-  }
-}
-
-/** Clients that come again and again, each from an address of its own, until they are sent home. */
-export class Crowd {
-  calls = 0;
-  readonly failures: string[] = [];
-  readonly #loops: Promise<void>[];
-  #home = false;
-
-  constructor(port: number, size: number) {
-    this.#loops = Array.from({ length: size }, async (_, i) => {
-      while (!this.#home) {
-        this.calls++;
-        // A client that comes back, and one that is new each time.
-        const from = i % 2 === 0 ? `127.1.0.${i + 1}` : `127.2.${(this.calls >> 8) & 255}.${1 + (this.calls % 254)}`;
-        await whoServes(port, from).catch((error: Error) => this.failures.push(error.message));
-      }
-    });
-  }
-
-  async leave(): Promise<void> {
-    this.#home = true;
-    await Promise.all(this.#loops);
-  }
-}
-
-/** The files that a process has open, by kind: sockets, pipes, … */
-export function openFilesOf(pid: number): number {
-  return readdirSync(`/proc/${pid}/fd`).length;
-}
-
-/** Health checks that see a change at once. */
-export const CHECKS = { healthCheck: { interval: '50ms', fastInterval: '50ms', fall: 1, rise: 1 } };
-
-/** Clients, each from an address of its own. */
-export const clients = (count: number): string[] => Array.from({ length: count }, (_, i) => `127.0.7.${i + 1}`);
-
-/** Where each client is served now. */
-export async function places(port: number, from: readonly string[]): Promise<string[]> {
-  const names: string[] = [];
-  for (const one of from) names.push(await whoServes(port, one));
-  return names;
 }

@@ -2,9 +2,8 @@
 import { createCipheriv } from 'node:crypto';
 import type { Socket } from 'node:net';
 import { reset } from '../../src/proxy/relay/sockets.ts';
+import { Changes } from './waiting.ts';
 
-/** No test waits longer than this for something that should happen. */
-const PATIENCE_MS = 10_000;
 /** A prime, so that no read or write size falls into step with it. */
 const PERIOD = 262_147;
 const SEND_BYTES = 256 << 10;
@@ -52,7 +51,7 @@ export class Peer {
   expects: Pattern | undefined;
   /** Lets a turn of the loop pass after each chunk. */
   pausesOften = false;
-  readonly #waiting = new Set<() => void>();
+  readonly #changes = new Changes();
 
   constructor(socket: Socket) {
     this.socket = socket;
@@ -61,7 +60,7 @@ export class Peer {
     const settle = (): void => {
       this.ended = finished && this.error === undefined;
       this.closed = socket.closed;
-      this.#wake();
+      this.#changes.tell();
     };
     socket.on('end', () => {
       finished = true;
@@ -70,7 +69,7 @@ export class Peer {
       setImmediate(settle);
     });
     socket.on('close', settle);
-    socket.on('drain', () => this.#wake());
+    socket.on('drain', () => this.#changes.tell());
   }
 
   /** Takes what comes, until `pause`. */
@@ -121,20 +120,15 @@ export class Peer {
 
   /** Looks again with everything that happens to the socket. */
   async until(look: () => boolean, what: string): Promise<void> {
-    const deadline = Date.now() + PATIENCE_MS;
-    while (!look()) {
-      if (this.closed || Date.now() > deadline) {
-        const now = { received: this.received, ended: this.ended, closed: this.closed, error: this.error };
-        throw new Error(`waited in vain for ${what}: ${JSON.stringify(now)}`);
-      }
-      await new Promise<void>((resolve) => {
-        const timer = setTimeout(resolve, PATIENCE_MS);
-        this.#waiting.add(() => {
-          clearTimeout(timer);
-          resolve();
-        });
-      });
-    }
+    const now = (): string => {
+      const { received, ended, closed, error } = this;
+      return JSON.stringify({ received, ended, closed, error });
+    };
+    await this.#changes.until(
+      () => `${what}: ${now()}`,
+      look,
+      () => this.closed,
+    );
   }
 
   #got(chunk: Buffer): void {
@@ -144,11 +138,6 @@ export class Peer {
       this.pause();
       setImmediate(() => this.read());
     }
-    this.#wake();
-  }
-
-  #wake(): void {
-    for (const wake of this.#waiting) wake();
-    this.#waiting.clear();
+    this.#changes.tell();
   }
 }

@@ -36,3 +36,56 @@ export async function send(where: Where, ...parts: readonly (Buffer | string)[])
   }
   return client;
 }
+
+/** Connects, hears who serves, is answered, leaves. Rejects where any of that fails. */
+export async function whoServes(port: number, from = '127.0.0.1', host = '127.0.0.1'): Promise<string> {
+  const client = new Client({ port, from, host });
+  // Both sides' ends are the client's to wait for: one that comes before the answer is a failure, and not to be waited out.
+  const gone = client.ended.then((how): never => {
+    throw new Error(`no answer: ${how}`);
+  });
+  gone.catch(() => {});
+  try {
+    const name = await Promise.race([client.line(), gone]);
+    client.socket.write('ping');
+    await Promise.race([client.bytes(name.length + 1 + 4), gone]);
+    if ((await client.finish()) !== 'end') throw new Error('reset at the end');
+    return name;
+  } finally {
+    client.socket.destroy();
+  }
+}
+
+/** Clients that come again and again, each from an address of its own, until they are sent home. */
+export class Crowd {
+  calls = 0;
+  readonly failures: string[] = [];
+  readonly #loops: Promise<void>[];
+  #home = false;
+
+  constructor(port: number, size: number) {
+    this.#loops = Array.from({ length: size }, async (_, i) => {
+      while (!this.#home) {
+        this.calls++;
+        // A client that comes back, and one that is new each time.
+        const from = i % 2 === 0 ? `127.1.0.${i + 1}` : `127.2.${(this.calls >> 8) & 255}.${1 + (this.calls % 254)}`;
+        await whoServes(port, from).catch((error: Error) => this.failures.push(error.message));
+      }
+    });
+  }
+
+  async leave(): Promise<void> {
+    this.#home = true;
+    await Promise.all(this.#loops);
+  }
+}
+
+/** Clients, each from an address of its own. */
+export const clients = (count: number): string[] => Array.from({ length: count }, (_, i) => `127.0.7.${i + 1}`);
+
+/** Where each client is served now. */
+export async function places(port: number, from: readonly string[]): Promise<string[]> {
+  const names: string[] = [];
+  for (const one of from) names.push(await whoServes(port, one));
+  return names;
+}

@@ -2,6 +2,7 @@
 import type { ChildProcess } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { eventually } from './waiting.ts';
 
 /** A command that ended with another code than 0, or a program that did not come up: `message` carries the end of its output. */
 export class ProgramError extends Error {
@@ -93,27 +94,12 @@ export class Program {
       });
   }
 
-  /**
-   * Polls `check` until it returns something other than undefined or false. Throws NOT_READY, with the end of the log, at the
-   * deadline and as soon as the program has ended.
-   */
-  async waitFor<T>(
-    what: string,
-    check: () => T | Promise<T>,
-    timeoutMs = 15_000,
-  ): Promise<Exclude<T, undefined | null | false>> {
-    const deadline = performance.now() + timeoutMs;
-    for (;;) {
-      const value = await check();
-      if (value !== undefined && value !== null && value !== false)
-        return value as Exclude<T, undefined | null | false>;
-      const late = performance.now() > deadline;
-      if (late || !this.running) {
-        const why = late ? `not within ${timeoutMs / 1000} s` : (this.#ending ?? '');
-        throw new ProgramError('NOT_READY', `${this.name}: ${what}: ${why}\n${this.tail() || '(its log is empty)'}`);
-      }
-      await sleep(25);
-    }
+  /** Looks until it is so. Throws NOT_READY, with the end of the log, at the deadline and as soon as the program has ended. */
+  async waitFor(what: string, look: () => boolean | Promise<boolean>, timeoutMs = 15_000): Promise<void> {
+    const seen = async (): Promise<'so' | 'ended' | false> => ((await look()) ? 'so' : !this.running && 'ended');
+    if ((await eventually(what, seen, timeoutMs).catch(() => 'late')) === 'so') return;
+    const why = this.#ending ?? `not within ${timeoutMs / 1000} s`;
+    throw new ProgramError('NOT_READY', `${this.name}: ${what}: ${why}\n${this.tail() || '(its log is empty)'}`);
   }
 
   #readLog(): Buffer {

@@ -1,17 +1,16 @@
 /** Berth in front of a cluster of registry nodes, known by its log and its metrics. */
 import { existsSync } from 'node:fs';
 import type { TestContext } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
-import { Berth, type LogLine } from './berth.ts';
+import { Berth } from './berth.ts';
 import type { Cluster } from './cluster.ts';
 import type { RegistryNode } from './node.ts';
 import { SETPRIV } from './processes.ts';
+import { settings, type Settings } from './settings.ts';
+import { eventually } from './waiting.ts';
 
+/** As the README calls them: whoever watches the demo sees these names in the metrics. */
 const FRONTEND = 'https_frontend';
 const BACKEND = 'docker_registry';
-
-/** No test waits longer than this for a metric. */
-const PATIENCE_MS = 30_000;
 
 /** One line of Berth's log about one connection. */
 export interface Connection {
@@ -57,16 +56,16 @@ export async function frontFor(t: TestContext, cluster: Cluster, options?: Front
 /** Starts Berth in front of the cluster's nodes; it ends before them. Returns when each node has been checked. */
 export async function startFront(cluster: Cluster, options: FrontOptions = {}): Promise<RegistryBerth> {
   const { nodes = cluster.nodes, healthCheck = {}, backend = {}, logFile } = options;
-  const servers = Object.fromEntries(nodes.map(({ name, endpoint }) => [name, endpoint]));
   const tls = { ca: cluster.ca, serverName: cluster.names[0] };
   const check = { type: 'registry', tls, interval: '1s', fastInterval: '200ms', ...healthCheck };
+  const servers = nodes.map(({ name, endpoint }) => ({ name, address: endpoint }));
+  const plain = settings(servers, { healthCheck: check, ...backend }, { timeouts: { drain: '2s' } });
   const config = {
-    frontends: { [FRONTEND]: { bind: '127.0.0.1:0', backend: BACKEND } },
-    backends: { [BACKEND]: { healthCheck: check, servers, ...backend } },
-    metrics: { bind: '127.0.0.1:0' },
-    timeouts: { drain: '2s' },
+    ...plain,
+    frontends: { [FRONTEND]: { ...plain.frontends['f'], backend: BACKEND } },
+    backends: { [BACKEND]: plain.backends['b'] ?? {} },
   };
-  const berth = new RegistryBerth(JSON.stringify(config, null, 2), cluster.workspace.dir, logFile); // JSON is YAML
+  const berth = new RegistryBerth(config, cluster.workspace.dir, logFile);
   cluster.workspace.onClose(async () => void (await berth.terminate()));
   // The frontend itself is left alone, so that the first connection it sees, and binds, is a test's.
   for (const { name } of nodes) await berth.metricReaches('berth_server_checks_total', (checks) => checks > 0, name);
@@ -76,7 +75,7 @@ export async function startFront(cluster: Cluster, options: FrontOptions = {}): 
 export class RegistryBerth extends Berth {
   #seen = 0;
 
-  constructor(config: string, within: string, logFile?: string) {
+  constructor(config: Settings, within: string, logFile?: string) {
     // The kernel ends it when this process ends in a way that leaves no time for anything, as by SIGKILL.
     const through = existsSync(SETPRIV) ? [SETPRIV, '--pdeathsig', 'KILL'] : [];
     super(config, { within, through, ...(logFile !== undefined && { logFile }) });
@@ -101,13 +100,11 @@ export class RegistryBerth extends Berth {
 
   /** Reads the metric again and again until its sum is good. */
   async metricReaches(name: string, good: (sum: number) => boolean, server?: string): Promise<void> {
-    const deadline = Date.now() + PATIENCE_MS;
-    for (;;) {
-      const sum = await this.sum(name, server);
-      if (good(sum)) return;
-      if (Date.now() > deadline) throw new Error(`waited in vain: ${name} is ${sum}`);
-      await sleep(10);
-    }
+    let sum = NaN;
+    await eventually(
+      () => `${name}, which is ${sum}`,
+      async () => good((sum = await this.sum(name, server))),
+    );
   }
 
   /** The connections that ended since the last call, as soon as the log tells of every one that was accepted. */
@@ -117,11 +114,6 @@ export class RegistryBerth extends Berth {
     const fresh = all.slice(this.#seen);
     this.#seen = all.length;
     return fresh as unknown as Connection[];
-  }
-
-  /** The first line about a server's going down or up, past or to come; `from` skips the first lines of the log. */
-  change(msg: 'server down' | 'server up', server: string, from = 0): Promise<LogLine> {
-    return this.line((line) => line.msg === msg && line['server'] === server, from);
   }
 
   /** SIGTERM, then wait: the exit code, or the signal that ended it. */

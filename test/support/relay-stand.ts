@@ -1,29 +1,15 @@
 /** Relays between real sockets: a client in front, a server behind, and the relay's own two ends to look at. */
 import assert from 'node:assert/strict';
-import { readdirSync } from 'node:fs';
 import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net';
-import { setTimeout as wait } from 'node:timers/promises';
 import { RelayBuffers, type BufferSizes } from '../../src/proxy/relay/buffers.ts';
 import { Client } from '../../src/proxy/client.ts';
 import { dial } from '../../src/proxy/dial.ts';
 import { endOf } from '../../src/proxy/record.ts';
 import { Relay } from '../../src/proxy/relay/relay.ts';
 import type { Sockets, Wire } from '../../src/proxy/relay/sockets.ts';
+import { openFilesOf } from './files.ts';
 import { Peer, type Pattern } from './peer.ts';
-
-const PATIENCE_MS = 20_000;
-
-/** How many descriptors this process has open. */
-export function descriptors(): number {
-  return readdirSync('/proc/self/fd').length;
-}
-
-/** Looks again every few milliseconds, for what no event tells. */
-export async function eventually(look: () => boolean, what: () => string): Promise<void> {
-  for (const deadline = Date.now() + PATIENCE_MS; !look(); await wait(5)) {
-    assert.ok(Date.now() < deadline, `waited in vain: ${what()}`);
-  }
-}
+import { eventually, PATIENCE_MS } from './waiting.ts';
 
 /** Knows how many large buffers are lent. */
 export class CountedBuffers extends RelayBuffers {
@@ -135,7 +121,7 @@ export class RelayStand implements AsyncDisposable {
   readonly #accepted = new Meeting<Client>();
   readonly #served = new Meeting<Peer>();
   readonly #opened: Socket[] = [];
-  readonly #before = descriptors();
+  readonly #before = openFilesOf(process.pid);
 
   private constructor(sockets: Sockets, sizes?: BufferSizes) {
     this.sockets = sockets;
@@ -179,8 +165,9 @@ export class RelayStand implements AsyncDisposable {
     this.#front.close();
     this.#back.close();
     await eventually(
-      () => descriptors() <= this.#before && this.buffers.lent === 0,
-      () => `${descriptors()} descriptors, ${this.#before} before; ${this.buffers.lent} buffers lent`,
+      () =>
+        `${this.#before} descriptors, not ${openFilesOf(process.pid)}, and no buffers lent, not ${this.buffers.lent}`,
+      () => openFilesOf(process.pid) <= this.#before && this.buffers.lent === 0,
     );
   }
 

@@ -1,15 +1,15 @@
 /** One backend behind HAProxy or behind Berth, set and watched in the same words. */
 import { once } from 'node:events';
-import { mkdtempSync, rmSync } from 'node:fs';
 import { connect } from 'node:net';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
-import { servers as status, setState } from './asked.ts';
-import { oneBackend, start } from './berth.ts';
-import { eventually, within } from './clients.ts';
+import { start } from './berth.ts';
+import { folderOf } from './files.ts';
 import { startHaproxy } from './haproxy.ts';
+import { serverStatus, setState } from './operator.ts';
 import { serve, type Manner, type TestServer } from './servers.ts';
+import { QUICK_CHECKS, settings } from './settings.ts';
+import { eventually, within } from './waiting.ts';
 
 export type Setting = {
   readonly weights?: readonly number[];
@@ -36,21 +36,17 @@ const names = (count: number): string[] => Array.from({ length: count }, (_, i) 
 export async function stageBerth(t: TestContext, count: number, setting: Setting): Promise<Stage> {
   const { weights = [], backup, checks = 'quick', expire = '30m', manner } = setting;
   const servers = await serve(t, names(count), manner);
-  const list = servers.map(
-    ({ name, address }, i) => `{ address: "${address}", weight: ${weights[i] ?? 1}, backup: ${name === backup} }`,
-  );
-  const check =
-    checks === 'quick' ? 'interval: 50ms, fastInterval: 50ms, rise: 1, fall: 1' : 'interval: 1h, fall: 1000';
-  const berth = await start(t, oneBackend(list, `stickTable: { expire: ${expire} }\nhealthCheck: { ${check} }`));
+  const list = servers.map(({ name, address }, i) => ({ address, weight: weights[i] ?? 1, backup: name === backup }));
+  const check = checks === 'quick' ? QUICK_CHECKS : { healthCheck: { interval: '1h', fall: 1_000 } };
+  const berth = await start(t, settings(list, { stickTable: { expire }, ...check }));
   return {
     name: 'Berth',
     port: await berth.port(),
     servers,
-    set: (server, state) => setState(berth, server, state),
+    set: async (server, state) => void (await setState(berth, server, state)),
     until: async (server, state) => {
       await eventually(`${server} ${state}`, async () => {
-        const found = (await status(berth)).find(({ name }) => name === server);
-        return found?.up === (state === 'up') ? true : undefined;
+        return (await serverStatus(berth, server))?.up === (state === 'up');
       });
     },
     entries: async () => (await berth.metric('berth_stick_table_entries{backend="b"}')) ?? NaN,
@@ -60,9 +56,7 @@ export async function stageBerth(t: TestContext, count: number, setting: Setting
 export async function stageHaproxy(t: TestContext, count: number, setting: Setting): Promise<Stage> {
   const { weights = [], backup, checks = 'quick', expire = '30m', manner } = setting;
   const servers = await serve(t, names(count), manner);
-  const folder = mkdtempSync(join(tmpdir(), 'berth-haproxy-'));
-  t.after(() => rmSync(folder, { recursive: true }));
-  const control = join(folder, 'control.sock');
+  const control = join(folderOf(t), 'control.sock');
   const check = checks === 'quick' ? 'check inter 50 rise 1 fall 1' : '';
   const list = servers.map(
     ({ name, address }, i) =>
@@ -90,7 +84,7 @@ export async function stageHaproxy(t: TestContext, count: number, setting: Setti
     until: async (server, state) => {
       await eventually(`${server} ${state}`, async () => {
         const line = (await say('show stat')).split('\n').find((one) => one.startsWith(`b,${server},`));
-        return line?.split(',')[17] === state.toUpperCase() ? true : undefined;
+        return line?.split(',')[17] === state.toUpperCase();
       });
     },
     entries: async () => Number(/used:(\d+)/.exec(await say('show table b'))?.[1]),

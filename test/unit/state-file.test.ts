@@ -9,10 +9,11 @@ import type { Log } from '../../src/log.ts';
 import { Backend } from '../../src/pool/backend.ts';
 import { StickTable } from '../../src/pool/stick-table.ts';
 import { readState, saveState, StateKeeper } from '../../src/state.ts';
-import { ConfigFile, temporaryFolder } from '../support/config-file.ts';
+import { ConfigFile } from '../support/config-file.ts';
+import { folderOf } from '../support/files.ts';
 
 const configFile = new ConfigFile();
-const folder = temporaryFolder();
+const folder = folderOf();
 const MANY = 200_000;
 
 /** A backend `b` with servers s1 to s4 that checks nothing. */

@@ -4,9 +4,10 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import * as fc from 'fast-check';
 import { loadAdmin } from '../../../src/config/load.ts';
-import { SHORTEST, temporaryFolder } from '../../support/config-file.ts';
+import { SHORTEST } from '../../support/config-file.ts';
+import { folderOf } from '../../support/files.ts';
 
-const file = join(temporaryFolder(), 'balancer.yml');
+const file = join(folderOf(), 'balancer.yml');
 
 /** The text of the admin bind that commands would ask; undefined where they cannot tell. */
 function adminOf(content: string | Uint8Array): string | undefined {

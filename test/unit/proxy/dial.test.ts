@@ -3,7 +3,8 @@ import { spawn } from 'node:child_process';
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
 import { test } from 'node:test';
 import { dial } from '../../../src/proxy/dial.ts';
-import { descriptors, eventually } from '../../support/relay-stand.ts';
+import { openFilesOf } from '../../support/files.ts';
+import { eventually } from '../../support/waiting.ts';
 
 const NEVER_MS = 60_000;
 
@@ -93,7 +94,7 @@ test('a dial that nobody answers fails when its time is up', async () => {
 
 test('a dial that is abandoned while it waits ends there and then', async () => {
   await using deaf = await DeafPort.open();
-  const [filesBefore, timersBefore] = [descriptors(), timers()];
+  const [filesBefore, timersBefore] = [openFilesOf(process.pid), timers()];
   const sockets = Array.from({ length: 20 }, () => toPort(deaf.port));
   const gone = new AbortController();
   const attempts = sockets.map((socket) => dial(socket, NEVER_MS, gone.signal));
@@ -101,8 +102,8 @@ test('a dial that is abandoned while it waits ends there and then', async () => 
   for (const attempt of attempts) assert.deepEqual(await attempt, { kind: 'abandoned' });
   assert.equal(timers(), timersBefore);
   await eventually(
-    () => descriptors() === filesBefore,
-    () => `${descriptors()} descriptors, ${filesBefore} before`,
+    () => `${openFilesOf(process.pid)} descriptors, ${filesBefore} before`,
+    () => openFilesOf(process.pid) === filesBefore,
   );
 });
 
@@ -127,14 +128,14 @@ test('a dial that is abandoned as it fails is abandoned, and its error is not un
 
 test('many dials leave neither a timer nor a descriptor', async () => {
   const port = await closedPort();
-  const [filesBefore, timersBefore] = [descriptors(), timers()];
+  const [filesBefore, timersBefore] = [openFilesOf(process.pid), timers()];
   for (let round = 0; round < 10; round++) {
     const outcomes = await Promise.all(Array.from({ length: 50 }, () => dial(toPort(port), NEVER_MS)));
     assert.ok(outcomes.every(({ kind }) => kind === 'failed'));
   }
   assert.equal(timers(), timersBefore);
   await eventually(
-    () => descriptors() === filesBefore,
-    () => `${descriptors()} descriptors, ${filesBefore} before`,
+    () => `${openFilesOf(process.pid)} descriptors, ${filesBefore} before`,
+    () => openFilesOf(process.pid) === filesBefore,
   );
 });

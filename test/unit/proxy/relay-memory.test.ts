@@ -4,7 +4,8 @@ import { describe, test } from 'node:test';
 import * as fc from 'fast-check';
 import { eventSockets, onreadSockets, type Sockets } from '../../../src/proxy/relay/sockets.ts';
 import { Pattern, type Peer } from '../../support/peer.ts';
-import { eventually, RelayStand, type Flow } from '../../support/relay-stand.ts';
+import { RelayStand, type Flow } from '../../support/relay-stand.ts';
+import { eventually } from '../../support/waiting.ts';
 
 const KIB = 1 << 10;
 const MIB = 1 << 20;
@@ -181,13 +182,10 @@ test('a flow in bulk transfer has a large buffer, and gives it back after it was
 /** Resolves when a sender has not got rid of anything for a while. */
 async function stops(sender: Peer): Promise<void> {
   let [sent, since] = [0, Date.now()];
-  await eventually(
-    () => {
-      if (sender.sent !== sent) [sent, since] = [sender.sent, Date.now()];
-      return sent > 0 && Date.now() - since > 300;
-    },
-    () => 'the sender goes on',
-  );
+  await eventually('the sender goes on', () => {
+    if (sender.sent !== sent) [sent, since] = [sender.sent, Date.now()];
+    return sent > 0 && Date.now() - since > 300;
+  });
 }
 
 /** Bytes that the relay has read and no kernel has taken. */

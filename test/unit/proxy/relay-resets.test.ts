@@ -3,7 +3,8 @@ import { once } from 'node:events';
 import { describe, test } from 'node:test';
 import { eventSockets, onreadSockets } from '../../../src/proxy/relay/sockets.ts';
 import { Pattern } from '../../support/peer.ts';
-import { eventually, RelayStand, type Flow } from '../../support/relay-stand.ts';
+import { RelayStand, type Flow } from '../../support/relay-stand.ts';
+import { eventually } from '../../support/waiting.ts';
 
 const MIB = 1 << 20;
 const BYTES = new Pattern(3);
@@ -21,8 +22,8 @@ async function jam(flow: Flow, sender: 'client' | 'server', bytes = ENDLESS): Pr
   void flow[sender].send(BYTES, bytes).then(() => flow[sender].end());
   const receiver = flow.inner[sender === 'client' ? 'server' : 'client'];
   await eventually(
-    () => (receiver?.writableLength ?? 0) > 0,
     () => `the relay goes on taking from the ${sender}`,
+    () => (receiver?.writableLength ?? 0) > 0,
   );
 }
 
@@ -127,10 +128,7 @@ for (const sockets of [onreadSockets, eventSockets]) {
         await jam(flow, who, 32 * MIB);
         // Reads on just until the relay has seen the end behind the bytes.
         flow[other].read();
-        await eventually(
-          () => inner?.writableEnded === true,
-          () => 'the relay does not see the end',
-        );
+        await eventually('the relay does not see the end', () => inner?.writableEnded === true);
         flow[other].pause();
         flow[who].reset();
         await flow[other].send(BYTES, 1);
@@ -150,10 +148,7 @@ for (const sockets of [onreadSockets, eventSockets]) {
         flow.client.end();
         await flow.endsAs('CD');
         flow.server.read();
-        await eventually(
-          () => flow.server.ended || flow.server.error === 'ECONNRESET',
-          () => 'the server is not told',
-        );
+        await eventually('the server is not told', () => flow.server.ended || flow.server.error === 'ECONNRESET');
       }
     });
 

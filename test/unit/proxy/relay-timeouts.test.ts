@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { describe, test, type TestContext } from 'node:test';
 import { eventSockets, onreadSockets } from '../../../src/proxy/relay/sockets.ts';
 import { Pattern } from '../../support/peer.ts';
-import { eventually, RelayStand, type Flow } from '../../support/relay-stand.ts';
+import { RelayStand, type Flow } from '../../support/relay-stand.ts';
+import { eventually } from '../../support/waiting.ts';
 
 const BYTES = new Pattern(4);
 const ENDLESS = 1 << 30;
@@ -122,10 +123,7 @@ for (const sockets of [onreadSockets, eventSockets]) {
         flow[receiver].end();
         await flow[sender].getsEnd();
         void flow[sender].send(BYTES, ENDLESS);
-        await eventually(
-          () => waiting(flow, receiver) > 0,
-          () => 'nothing waits',
-        );
+        await eventually('nothing waits', () => waiting(flow, receiver) > 0);
         clock.sweep(flow, 1_999);
         for (let round = 0; round < 5; round++) {
           const before = moved(flow, receiver);
@@ -147,10 +145,7 @@ for (const sockets of [onreadSockets, eventSockets]) {
         if (busy) {
           void flow.client.send(BYTES, ENDLESS);
           void flow.server.send(BYTES, ENDLESS);
-          await eventually(
-            () => waiting(flow, 'client') > 0 && waiting(flow, 'server') > 0,
-            () => 'nothing waits',
-          );
+          await eventually('nothing waits', () => waiting(flow, 'client') > 0 && waiting(flow, 'server') > 0);
         }
         flow.relay.close();
         flow.relay.close();
@@ -164,27 +159,24 @@ for (const sockets of [onreadSockets, eventSockets]) {
 async function gone(flow: Flow, peer: 'client' | 'server'): Promise<void> {
   flow[peer].read();
   await eventually(
-    () => flow[peer].ended || flow[peer].closed,
     () => `the ${peer} is left`,
+    () => flow[peer].ended || flow[peer].closed,
   );
 }
 
 /** Lets a peer read until something is seen. */
 async function readOn(flow: Flow, peer: 'client' | 'server', look: () => boolean): Promise<void> {
   flow[peer].read();
-  await eventually(look, () => 'nothing moves');
+  await eventually('nothing moves', look);
   flow[peer].pause();
 }
 
 /** Waits until what the kernel may still take has been taken. */
 async function standsStill(look: () => number): Promise<void> {
   let [last, since] = [look(), Date.now()];
-  await eventually(
-    () => {
-      const now = look();
-      if (now !== last) [last, since] = [now, Date.now()];
-      return Date.now() - since > 300;
-    },
-    () => 'it goes on moving',
-  );
+  await eventually('it goes on moving', () => {
+    const now = look();
+    if (now !== last) [last, since] = [now, Date.now()];
+    return Date.now() - since > 300;
+  });
 }
