@@ -16,10 +16,11 @@ packages() { # the Debian packages that a group of tests needs
   esac
 }
 
-at_once() { # how many files of a group run side by side
+at_once() { # how many files of a group run side by side: those of test/program mostly wait, those of test/cluster are heavy
   case $1 in
     unit) node -p 'os.availableParallelism()' ;;
-    *) echo 1 ;;
+    program) node -p 'os.availableParallelism() + 1' ;;
+    cluster) echo 2 ;;
   esac
 }
 
@@ -34,7 +35,7 @@ if [ $# -eq 0 ]; then
   set -- test/unit test/program test/cluster
 fi
 
-files=$(find "$@" -name '*.test.ts' | sort)
+files=$(find "$@" -name '*.test.ts' | sed 's!^\./!!' | sort)
 groups=''
 needed=''
 for group in unit program cluster; do
