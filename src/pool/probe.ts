@@ -20,8 +20,8 @@ export type SendProxy = 'none' | 'v1' | 'v2';
 
 /**
  * Checks the node at `endpoint`, to which `name` resolved. With `sendProxy` the check begins with a PROXY header that
- * names no client (UNKNOWN or LOCAL), because the balancer itself connects. Ends within `check.timeout`, or when `ended`
- * is aborted (what the check saw means nothing then), and never rejects.
+ * names no client (UNKNOWN or LOCAL), because the balancer itself connects. Ends within `check.timeout`, or as soon as
+ * `ended` aborts, and its result then says nothing of the node. Never rejects.
  */
 export type Probe = (
   endpoint: Endpoint,
