@@ -23,6 +23,8 @@ export class Scene {
   /** Hosts at which a check fails. */
   readonly dead = new Set<string>();
   readonly backend: Backend;
+  /** Checks that the observer was told of. */
+  checks = 0;
   nowMs = 1;
 
   constructor(t: TestContext, parts: Partial<PoolParts> = {}) {
@@ -36,7 +38,7 @@ export class Scene {
       {
         serverChanged: ({ name, health }) => void this.told.push(`${health.up ? 'up' : 'down'} ${name}`),
         adminChanged: ({ name, admin }) => void this.told.push(`${admin} ${name}`),
-        serverChecked() {},
+        serverChecked: () => void this.checks++,
         serverCame: tell('came'),
         serverLeft: tell('left'),
       },

@@ -115,7 +115,7 @@ test('what a plan has learnt of a server is told with the commit, and nothing of
   const plan = async () => {
     const step = scene.backend.plan(TWO);
     await scene.pass(1);
-    assert.deepEqual([scene.told, scene.names], [[], []]);
+    assert.deepEqual([scene.told, scene.checks, scene.names], [[], 0, []]);
     return step;
   };
   (await plan()).rollback();
@@ -209,6 +209,44 @@ test('the bindings of a backend run out by themselves from its first commit on',
   assert.equal(scene.backend.table?.entries, 1);
   await scene.pass(3_000);
   assert.deepEqual([scene.backend.table?.entries, scene.backend.table?.expirations], [0, 1]);
+  scene.backend.close();
+  await scene.commit(scene.backend.config);
+  scene.visit('10.1.1.1');
+  await scene.pass(12_000);
+  assert.deepEqual([scene.backend.table?.entries, scene.backend.table?.expirations], [0, 2], 'after its return too');
+});
+
+test('with failback a client returns to its first server, as the configuration in force has it', async (t) => {
+  const scene = new Scene(t);
+  await scene.commit(TWO);
+  scene.visit('10.1.1.1');
+  scene.server('s1').setAdmin('maint');
+  await scene.commit({
+    ...TWO,
+    stickTable: backendConfig({ stickTable: { failback: 'return' }, servers: { s: 'h:1' } }).stickTable,
+  });
+  assert.equal(scene.visit('10.1.1.1'), 'balanced s2');
+  scene.server('s1').setAdmin('ready');
+  assert.equal(scene.backend.binding('10.1.1.1')?.next?.name, 's1');
+  assert.equal(scene.visit('10.1.1.1'), 'stuck s1');
+  assert.equal(scene.backend.binding('10.1.1.9'), undefined);
+});
+
+test('another size, another expire and another policy count from the commit on', async (t) => {
+  const scene = new Scene(t);
+  await scene.commit(TWO);
+  for (const last of [1, 2, 3]) scene.visit(`10.1.1.${last}`);
+  const { table } = scene.backend;
+  const small = backendConfig({ stickTable: { size: 2, expire: '5s' }, servers: { s: 'h:1' } }).stickTable;
+  await scene.commit({ ...TWO, stickTable: small, balance: 'leastconn' });
+  assert.deepEqual([scene.backend.table === table, table?.size, table?.entries], [true, 2, 2]);
+  await scene.pass(7_000);
+  assert.equal(table?.entries, 0);
+  scene.server('s1').slots.take();
+  assert.equal(scene.backend.open(undefined).choose(new Set()).kind, 'balanced');
+  assert.deepEqual([scene.visit('10.1.1.4'), scene.visit('10.1.1.5')], ['balanced s2', 'balanced s2']);
+  await scene.commit({ ...TWO, stickTable: false });
+  assert.equal(scene.backend.table, undefined);
 });
 
 test('a check of the former kind that is still under way says nothing of the server', async (t) => {
