@@ -50,8 +50,8 @@ for (const committed of [false, true]) {
     assert.deepEqual([ended.length - own, backend.servers], [2, servers], 'a check and a question began');
     assert.notDeepEqual(resources(), inForce);
     step.rollback();
-    await step.ready;
     assert.deepEqual([backend.servers, resources()], [servers, inForce]);
+    await step.ready;
     assert.deepEqual(
       ended.map((signal) => signal?.aborted),
       [...Array(own).fill(false), true, true],
@@ -61,7 +61,8 @@ for (const committed of [false, true]) {
 
 test('after its close a backend keeps no timer', async () => {
   const before = resources();
-  const backend = new Backend('b', silent, { ask: () => new Promise(() => {}), lookup: () => Promise.resolve([]) });
+  const ask: PoolParts['ask'] = () => Promise.resolve({ endpoints: [], ttlSeconds: 60, unanswered: [] });
+  const backend = new Backend('b', silent, { ask, lookup: () => Promise.resolve([]) });
   backend.plan(EVERY_KIND).commit();
   await settled();
   backend.close();

@@ -15,7 +15,7 @@ type Name = keyof typeof NAMES;
  */
 function answer(text: string): DnsAnswer {
   if (text === '!') throw new Error('SERVFAIL');
-  const letters = [...text.replace('6?', '')] as Name[];
+  const letters = text.replace('6?', '').split('') as Name[];
   const unanswered = text.includes('6?') ? [{ name: 'r.test', port: 5000, family: 6 as const }] : [];
   return { endpoints: letters.map((letter) => NAMES[letter]), ttlSeconds: 3600, unanswered };
 }
@@ -29,8 +29,9 @@ async function heard(answers: readonly string[]): Promise<string[]> {
   const told: string[] = [];
   await discovery.start();
   for (const _ of answers) {
-    const letters = discovery.found.map(({ host }) => Object.entries(NAMES).find(([, one]) => one.host === host)?.[0]);
-    told.push(letters.toSorted().join(''));
+    const there = new Set(discovery.found.map(({ host }) => host));
+    const letters = Object.entries(NAMES).flatMap(([letter, { host }]) => (there.has(host) ? letter : []));
+    told.push(letters.join(''));
     mock.timers.tick(1_000);
     await settled();
   }

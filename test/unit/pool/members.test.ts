@@ -27,6 +27,10 @@ test('a server that leaves with a reload and comes back with another is the same
   assert.deepEqual(scene.told, ['came s1', 'came s2', 'maint s2', 'left s2', 'came s2']);
   s2.setAdmin('ready');
   assert.equal(s2.usable, true);
+  await scene.commit(ONE);
+  scene.told.length = 0;
+  s2.setAdmin('drain');
+  assert.deepEqual(scene.told, [], 'nothing is told of a server that is not in force');
 });
 
 test('so is one that leaves the answers of DNS and comes back to them', async (t) => {
