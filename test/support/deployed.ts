@@ -1,4 +1,4 @@
-/** What deploy/ holds, brought up as the README says: on a host of its own, by the commands of an operator. */
+/** What deploy/ holds, brought up as docs/cluster.md says: on a host of its own, by the commands of an operator. */
 import { execFile, execFileSync } from 'node:child_process';
 import { cpSync, mkdirSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';

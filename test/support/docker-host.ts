@@ -43,7 +43,7 @@ export class DockerHost {
       'mount --bind "$1" /etc/hosts',
       'ip link set lo up',
       'ip address add "$2" dev lo',
-      // What the README asks of a host: Berth has no right to low ports.
+      // What docs/cluster.md asks of a host: Berth has no right to low ports.
       'echo 443 >/proc/sys/net/ipv4/ip_unprivileged_port_start',
       'shift 2; exec dockerd "$@"',
     ].join(' && ');

@@ -1,49 +1,72 @@
-/** The README's configuration reference, made from the schema. */
+/** docs/reference.md, made from the schema. */
+import { format, resolveConfig } from 'prettier';
 import { jsonSchema } from '../../src/config/schema.ts';
+
+export const REFERENCE = 'docs/reference.md';
 
 type Schema = {
   description?: string;
   default?: unknown;
-  type?: string | string[];
-  enum?: string[];
-  const?: unknown;
   required?: string[];
   properties?: Record<string, Schema>;
   additionalProperties?: Schema | boolean;
-  items?: Schema;
   anyOf?: Schema[];
 };
 
-const START = '<!-- reference: written by `npm run reference` from the schema -->';
-const END = '<!-- end of reference -->';
+const HEAD = `<!-- Written by \`npm run reference\` from src/config/schema.ts: change the descriptions there. -->
 
-/** The README with a reference that is up to date. */
-export function withReference(readme: string): string {
-  const [from, to] = [readme.indexOf(START), readme.indexOf(END)];
-  if (from < 0 || to < from) throw new Error('the README has no place for the reference');
-  return `${readme.slice(0, from)}${START}\n\n${table()}\n${readme.slice(to)}`;
+# Every key of balancer.yml
+
+The README has [a short file](../README.md#a-configuration), and the repository's [balancer.yml](../balancer.yml) has every
+key with its default, line by line. \`NAME\` stands for a name of your own. Durations are \`500ms\`, \`2s\`, \`30m\`, \`1h\`,
+\`7d\`. An unknown key is a problem of the file.
+`;
+
+/** The whole page, as prettier leaves it. */
+export async function reference(): Promise<string> {
+  const text = [HEAD, ...section('', jsonSchema())].join('\n');
+  return format(text, { ...(await resolveConfig(REFERENCE)), filepath: REFERENCE });
 }
 
-function table(): string {
-  const rows = [...describe('', jsonSchema())];
-  return `| key | default | meaning |\n| --- | --- | --- |\n${rows.join('')}`;
-}
-
-function* describe(path: string, schema: Schema): Generator<string> {
-  for (const form of forms(schema)) {
-    for (const [key, value] of Object.entries(form.properties ?? {})) {
-      const own = path === '' ? key : `${path}.${key}`;
-      const required = form.required?.includes(key) === true;
-      // A map of further keys is described by them.
-      const leaf = forms(value).every((one) => !one.properties);
-      const standard =
-        leaf && value.default !== undefined ? `\`${JSON.stringify(value.default).replaceAll('"', '')}\`` : '';
-      const fallback = required ? 'required' : standard;
-      yield `| \`${own}\` | ${fallback} | ${(value.description ?? '').replaceAll('|', '\\|')} |\n`;
-      yield* describe(own, value);
-    }
-    if (typeof form.additionalProperties === 'object') yield* describe(`${path}.NAME`, form.additionalProperties);
+/** A list of the keys at `path`, then a section for each of them that has keys itself. */
+function* section(path: string, schema: Schema): Generator<string> {
+  const keys = forms(schema).flatMap((form) =>
+    Object.entries(form.properties ?? {}).map(([key, value]) => ({
+      key,
+      value,
+      required: form.required?.includes(key) === true,
+      below: [...sectionsOf(path === '' ? key : `${path}.${key}`, value)],
+    })),
+  );
+  for (const { key, value, required, below } of keys) {
+    const [first] = below;
+    const notes = [
+      ...(required ? ['required'] : []),
+      ...(first ? [`[keys](#${first.path.toLowerCase().replaceAll('.', '')})`] : []),
+      ...(required || first || value.default === undefined ? [] : [`default \`${spelled(value.default)}\``]),
+    ];
+    const about = notes.length > 0 ? ` (${notes.join('; ')})` : '';
+    yield `- \`${key}\`${about}: ${value.description ?? ''}`;
   }
+  for (const { path: inner, schema: own } of keys.flatMap(({ below }) => below)) {
+    yield `\n${inner.includes('.') && !/^\w+\.NAME$/.test(inner) ? '###' : '##'} ${inner}\n`;
+    yield* section(inner, own);
+  }
+}
+
+/** The maps that a key may hold: of keys that the schema knows, or of names. */
+function* sectionsOf(path: string, schema: Schema): Generator<{ path: string; schema: Schema }> {
+  for (const form of forms(schema)) {
+    if (form.properties) yield { path, schema: form };
+    const named = form.additionalProperties;
+    if (typeof named === 'object' && forms(named).some(({ properties }) => properties)) {
+      yield { path: `${path}.NAME`, schema: named };
+    }
+  }
+}
+
+function spelled(value: unknown): string {
+  return value === '' ? "''" : JSON.stringify(value).replaceAll('"', '');
 }
 
 function forms(schema: Schema): Schema[] {
