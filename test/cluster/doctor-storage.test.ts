@@ -3,11 +3,13 @@ import { constants } from 'node:fs';
 import { chmod, mkdir, open, readdir, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, suite, test } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { startCluster, type Cluster } from '../support/cluster.ts';
-import { doctor, runDoctor } from '../support/doctor.ts';
+import { doctor } from '../support/doctor.ts';
+import { commandWith } from '../support/operator.ts';
+import { settings, yaml } from '../support/settings.ts';
 import type { NodeSettings } from '../support/node.ts';
 import { proxyBefore, type Lie } from '../support/tls-proxy.ts';
+import { eventually } from '../support/waiting.ts';
 
 suite('berth doctor and storage', { timeout: 300_000 }, () => {
   let cluster: Cluster;
@@ -17,11 +19,8 @@ suite('berth doctor and storage', { timeout: 300_000 }, () => {
   after(() => cluster.close());
 
   const good = (): string => cluster.nodes[0]!.endpoint;
-  async function another(
-    t: { after(end: () => Promise<void>): void },
-    settings: Partial<NodeSettings>,
-  ): Promise<string> {
-    const node = await cluster.addNode(settings);
+  async function another(t: { after(end: () => Promise<void>): void }, own: Partial<NodeSettings>): Promise<string> {
+    const node = await cluster.addNode(own);
     t.after(() => node.stop());
     return node.endpoint;
   }
@@ -61,14 +60,8 @@ suite('berth doctor and storage', { timeout: 300_000 }, () => {
       return files.filter((name) => name.endsWith('startedat'));
     };
     const config = join(cluster.workspace.dir, 'interrupted.yml');
-    const list = servers.map((at, i) => `s${i}: "${at}"`).join(', ');
-    await writeFile(
-      config,
-      `frontends: { f: { bind: "127.0.0.1:0", backend: b } }\nbackends: { b: { servers: { ${list} } } }\n`,
-    );
-    const begun = (async () => {
-      while ((await sessions()).length === 0) await sleep(50);
-    })();
+    await writeFile(config, yaml(settings(servers)));
+    const begun = eventually('an upload to begin', async () => (await sessions()).length > 0);
     const flags = [
       '--name',
       'registry.test',
@@ -79,8 +72,11 @@ suite('berth doctor and storage', { timeout: 300_000 }, () => {
       '--password-stdin',
       '--patient',
     ];
-    const { code, stderr, seconds } = await runDoctor(['-c', config, ...flags], cluster.password, begun);
-    assert.deepEqual([code, stderr], [2, 'berth: interrupted\n']);
+    const ctrlC = { input: cluster.password, interrupt: begun };
+    const started = performance.now();
+    const { code, err } = await commandWith(ctrlC, 'doctor', '-c', config, ...flags);
+    assert.deepEqual([code, err], [2, 'berth: interrupted\n']);
+    const seconds = (performance.now() - started) / 1_000;
     assert.ok(seconds < 30, `${seconds} s`);
     assert.deepEqual(await sessions(), []);
   });

@@ -4,7 +4,7 @@ import { after, before, suite, test } from 'node:test';
 import type { CertificateKind } from '../support/certificates.ts';
 import { startCluster, type Cluster } from '../support/cluster.ts';
 import { doctor } from '../support/doctor.ts';
-import { listen } from '../support/tls-proxy.ts';
+import { listenBeside } from '../support/tls-proxy.ts';
 
 const KINDS: [CertificateKind, string | undefined, RegExp][] = [
   ['good', undefined, /^$/],
@@ -72,7 +72,7 @@ suite('berth doctor and TLS', { timeout: 300_000 }, () => {
   });
 
   test('what speaks neither TLS nor HTTP is a handshake that fails', async () => {
-    const port = await listen(
+    const port = await listenBeside(
       cluster,
       createServer((socket) => socket.end('220 mail.example.com ESMTP\r\n')),
     );

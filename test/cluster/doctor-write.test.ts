@@ -6,7 +6,7 @@ import { startCluster, type Cluster } from '../support/cluster.ts';
 import { doctor } from '../support/doctor.ts';
 import type { NodeSettings } from '../support/node.ts';
 import { accepts } from '../support/processes.ts';
-import { listen } from '../support/tls-proxy.ts';
+import { listenBeside } from '../support/tls-proxy.ts';
 
 const BOTH = ['s1 → s2', 's2 → s1'];
 
@@ -124,14 +124,14 @@ suite('berth doctor --write and --debug', { timeout: 300_000 }, () => {
     ];
     for (const [redis, expected, seen = /./] of kinds) {
       const two = await debugged(t, redis);
-      const { lines, findings, stdout } = await doctor(cluster, {
+      const { lines, findings, out } = await doctor(cluster, {
         servers: [one.node, two.node],
         args: ['--debug', `${one.debug},${two.debug}`],
       });
       const named = lines.map((line) => line.replace(one.debug, 'A').replace(two.debug, 'B'));
       assert.deepEqual(named, expected, JSON.stringify(redis));
       if (expected.length > 0) assert.match(findings[0]?.seen ?? '', seen);
-      assert.doesNotMatch(stdout, /hunter2/);
+      assert.doesNotMatch(out, /hunter2/);
     }
   });
 
@@ -141,7 +141,11 @@ suite('berth doctor --write and --debug', { timeout: 300_000 }, () => {
       response.writeHead(503).end('{"storagedriver_filesystem":"stat /var/lib/registry: input/output error"}');
     });
     const hung = createServer(() => {});
-    const ports = [await listen(cluster, sick), await listen(cluster, hung), await cluster.workspace.freePort()];
+    const ports = [
+      await listenBeside(cluster, sick),
+      await listenBeside(cluster, hung),
+      await cluster.workspace.freePort(),
+    ];
     const { code, findings } = await doctor(cluster, {
       servers: [good()],
       args: ['--debug', ports.map((port) => `127.0.0.1:${port}`).join(',')],

@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { readdir } from 'node:fs/promises';
 import { after, before, suite, test } from 'node:test';
 import { startCluster, type Cluster } from '../support/cluster.ts';
-import { doctor, runDoctor } from '../support/doctor.ts';
+import { doctor } from '../support/doctor.ts';
+import { command } from '../support/operator.ts';
 
 const DEBUG_TIMES = { dialtimeout: '100ms', readtimeout: '100ms', writetimeout: '100ms' };
 
@@ -26,29 +27,29 @@ suite('berth doctor on a good cluster', { timeout: 300_000 }, () => {
 
   test('finds nothing, 20 times out of 20, with every probe there is', async () => {
     for (let i = 0; i < 20; i++) {
-      const { code, lines, stdout } = await doctor(cluster, { args: ['--write', '--debug', debug] });
-      assert.deepEqual([code, lines], [0, []], `run ${i + 1}: ${stdout}`);
+      const { code, lines, out } = await doctor(cluster, { args: ['--write', '--debug', debug] });
+      assert.deepEqual([code, lines], [0, []], `run ${i + 1}: ${out}`);
     }
   });
 
   test('says so in one line', async () => {
-    const { code, stdout } = await doctor(cluster, { text: true });
-    assert.deepEqual([code, stdout], [0, 'OK 2 nodes consistent\n']);
+    const { code, out } = await doctor(cluster, { text: true });
+    assert.deepEqual([code, out], [0, 'OK 2 nodes consistent\n']);
   });
 
   test('says in JSON which nodes it looked at', async () => {
-    const { stdout } = await doctor(cluster);
+    const { out } = await doctor(cluster);
     const nodes = cluster.nodes.map(({ name, endpoint }) => ({ name, address: endpoint }));
-    assert.deepEqual(JSON.parse(stdout), { ok: true, nodes, counts: { FAIL: 0, WARN: 0, INFO: 0 }, findings: [] });
+    assert.deepEqual(JSON.parse(out), { ok: true, nodes, counts: { FAIL: 0, WARN: 0, INFO: 0 }, findings: [] });
   });
 
   test('audits a node alone', async () => {
-    const { code, stdout } = await doctor(cluster, {
+    const { code, out } = await doctor(cluster, {
       servers: [cluster.nodes[0]!.endpoint],
       text: true,
       args: ['--write'],
     });
-    assert.deepEqual([code, stdout], [0, 'OK 1 node consistent\n']);
+    assert.deepEqual([code, out], [0, 'OK 1 node consistent\n']);
   });
 
   test('leaves no session, no link to a blob and, without --write, no repository behind', async () => {
@@ -86,8 +87,8 @@ suite('berth doctor on a good cluster', { timeout: 300_000 }, () => {
 
   test('audits every address that a name leads to', async () => {
     const { port } = cluster.nodes[0]!;
-    const { stdout } = await doctor(cluster, { servers: [`localhost:${port}`] });
-    const { nodes } = JSON.parse(stdout) as { nodes: { address: string }[] };
+    const { out } = await doctor(cluster, { servers: [`localhost:${port}`] });
+    const { nodes } = JSON.parse(out) as { nodes: { address: string }[] };
     assert.ok(nodes.some(({ address }) => address === `127.0.0.1:${port}`));
   });
 });
@@ -121,10 +122,10 @@ test('a call that cannot be run is one line on standard error, and exit 2', asyn
     [[...named, 'extra'], /doctor takes no argument "extra"/],
   ];
   for (const [args, expected] of table) {
-    const { code, stdout, stderr } = await runDoctor(args);
-    assert.match(stderr, /^berth: [^\n]+\n$/, args.join(' '));
-    assert.match(stderr, expected);
-    assert.deepEqual([code, stdout], [2, ''], args.join(' '));
+    const { code, out, err } = await command('doctor', ...args);
+    assert.match(err, /^berth: [^\n]+\n$/, args.join(' '));
+    assert.match(err, expected);
+    assert.deepEqual([code, out], [2, ''], args.join(' '));
   }
-  assert.equal((await runDoctor(['-c', '/nowhere.yml', '--name', 'x'])).code, 2);
+  assert.equal((await command('doctor', '-c', '/nowhere.yml', '--name', 'x')).code, 2);
 });

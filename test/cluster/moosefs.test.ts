@@ -52,8 +52,8 @@ suite('registry nodes on MooseFS', { timeout: 180_000 }, () => {
 
     test('the doctor finds nothing, in an empty storage and in one that is in use', ifPossible, async () => {
       for (const args of [[], ['--write']]) {
-        const { code, lines, stdout } = await diagnose(nodes, ...args);
-        assert.deepEqual([code, lines], [0, []], stdout);
+        const { code, lines, out } = await diagnose(nodes, ...args);
+        assert.deepEqual([code, lines], [0, []], out);
       }
     });
 
@@ -90,10 +90,10 @@ suite('registry nodes on MooseFS', { timeout: 180_000 }, () => {
     });
 
     test('the doctor finds that it lags, and nothing else, though nothing was ever pushed', ifPossible, async () => {
-      const { code, lines, findings, stdout } = await diagnose(nodes);
+      const { code, lines, findings, out } = await diagnose(nodes);
       assert.equal(code, 1);
-      assert.deepEqual(new Set(findings.map((finding) => finding.code)), new Set(['STORAGE_LAG']), stdout);
-      for (const pair of ['s1 → s2', 's2 → s1']) assert.ok(lines.includes(`FAIL STORAGE_LAG ${pair}`), stdout);
+      assert.deepEqual(new Set(findings.map((finding) => finding.code)), new Set(['STORAGE_LAG']), out);
+      for (const pair of ['s1 → s2', 's2 → s1']) assert.ok(lines.includes(`FAIL STORAGE_LAG ${pair}`), out);
 
       const options = /\(MooseFS: ([\w=,]+);/.exec(findings[0]!.mend)?.[1];
       assert.ok(options, findings[0]!.mend);

@@ -1,12 +1,11 @@
 /** Runs `berth doctor` as an operator does, against the nodes of a test. */
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { randomBytes } from 'node:crypto';
 import type { Finding } from '../../src/doctor/findings.ts';
-import { CLI } from './berth.ts';
 import type { Cluster } from './cluster.ts';
+import { commandWith } from './operator.ts';
 import { settings, yaml } from './settings.ts';
 
 export type DoctorCall = {
@@ -23,8 +22,7 @@ export type DoctorCall = {
 export type Diagnosis = {
   readonly code: number | null;
   readonly findings: readonly Finding[];
-  readonly stdout: string;
-  readonly stderr: string;
+  readonly out: string;
   readonly seconds: number;
   /** `LEVEL CODE where` of each finding, in the order of the report. */
   readonly lines: readonly string[];
@@ -41,33 +39,16 @@ export async function doctor(cluster: Cluster, call: DoctorCall = {}): Promise<D
     ...(user === null ? [] : ['--user', user, '--password-stdin']),
     ...(text ? [] : ['--json']),
   ];
-  const run = await runDoctor(['-c', file, ...flags, ...args], user === null ? '' : `${password}\n`);
+  const input = user === null ? '' : `${password}\n`;
+  const started = performance.now();
+  const { code, out, err } = await commandWith({ input }, 'doctor', '-c', file, ...flags, ...args);
   const base64 = Buffer.from(`${user}:${password}`).toString('base64');
   for (const secret of user === null ? [] : [password, base64]) {
-    assert.equal(`${run.stdout}${run.stderr}`.includes(secret), false, 'a password in the output');
+    assert.equal(`${out}${err}`.includes(secret), false, 'a password in the output');
   }
-  assert.equal(run.stderr, '');
-  const { findings } = text ? { findings: [] } : (JSON.parse(run.stdout) as { findings: Finding[] });
-  return { ...run, findings, lines: findings.map(({ level, code, where }) => `${level} ${code} ${where}`) };
-}
-
-/** The bare call: exit code and output. It must end by itself. */
-export async function runDoctor(
-  args: readonly string[],
-  input = '',
-  /** Resolves when it should be interrupted, as by Ctrl-C. */
-  interrupt?: Promise<void>,
-): Promise<{ code: number | null; stdout: string; stderr: string; seconds: number }> {
-  const started = performance.now();
-  const child = spawn(process.execPath, [CLI, 'doctor', ...args], { timeout: 120_000 });
-  const output = { stdout: '', stderr: '' };
-  for (const name of ['stdout', 'stderr'] as const) {
-    child[name].setEncoding('utf8').on('data', (chunk: string) => (output[name] += chunk));
-  }
-  child.stdin.on('error', () => {}); // it may end without reading
-  child.stdin.end(input);
-  void interrupt?.then(() => child.kill('SIGINT'));
-  const code = await new Promise<number | null>((resolve) => child.once('close', resolve));
-  assert.equal(output.stderr.includes('    at '), false, output.stderr);
-  return { code, ...output, seconds: (performance.now() - started) / 1_000 };
+  assert.equal(err, '');
+  const { findings } = text ? { findings: [] } : (JSON.parse(out) as { findings: Finding[] });
+  const seconds = (performance.now() - started) / 1_000;
+  const lines = findings.map((finding) => `${finding.level} ${finding.code} ${finding.where}`);
+  return { code, out, seconds, findings, lines };
 }

@@ -1,18 +1,21 @@
-/** Servers on free ports of 127.0.0.1 that a test may leave in any state: all are gone when it ends. */
+/** Servers on free ports of 127.0.0.1 that may be left in any state: all are gone when their owner is. */
 import { createServer, type AddressInfo, type Server, type Socket } from 'node:net';
-import type { TestContext } from 'node:test';
+
+/** A test, or whatever else calls back at its end. */
+export type Owner = { after(close: () => Promise<void>): void };
 
 /** Starts `server` and tells its port. */
-export async function listen(t: TestContext, server: Server): Promise<number> {
+export async function listen(owner: Owner, server: Server): Promise<number> {
   const sockets = new Set<Socket>();
   server.on('connection', (socket: Socket) => {
     sockets.add(socket);
     socket.on('error', () => {});
     socket.on('close', () => sockets.delete(socket));
   });
-  t.after(() => {
+  owner.after(async () => {
+    const closed = new Promise<void>((resolve) => server.close(() => resolve()));
     for (const socket of sockets) socket.destroy();
-    server.close();
+    await closed;
   });
   await new Promise<void>((resolve, reject) => {
     server.on('error', reject);
@@ -22,8 +25,8 @@ export async function listen(t: TestContext, server: Server): Promise<number> {
 }
 
 /** A TCP server that does `answer` with each connection. */
-export function listenRaw(t: TestContext, answer: (socket: Socket) => void): Promise<number> {
-  return listen(t, createServer({ allowHalfOpen: true }, answer));
+export function listenRaw(owner: Owner, answer: (socket: Socket) => void): Promise<number> {
+  return listen(owner, createServer({ allowHalfOpen: true }, answer));
 }
 
 /** A port that nobody listens on. */

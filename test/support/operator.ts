@@ -114,12 +114,30 @@ async function granted(berth: Berth, method: string, path: string, question?: Qu
   return answer;
 }
 
+export type Ran = {
+  readonly code: number | null;
+  readonly out: string;
+  readonly err: string;
+};
+
 /** Runs `berth ARGS` to its end. */
-export async function command(...args: string[]): Promise<{ code: number; out: string; err: string }> {
-  const child = spawn(process.execPath, [CLI, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
+export function command(...args: readonly string[]): Promise<Ran> {
+  return commandWith({}, ...args);
+}
+
+/** The same, with what it reads; when `interrupt` resolves it gets what Ctrl-C sends. */
+export async function commandWith(
+  { input = '', interrupt }: { readonly input?: string; readonly interrupt?: Promise<unknown> },
+  ...args: readonly string[]
+): Promise<Ran> {
+  const child = spawn(process.execPath, [CLI, ...args], { timeout: 120_000, killSignal: 'SIGKILL' });
   const said = { out: '', err: '' };
-  child.stdout.on('data', (chunk: Buffer) => (said.out += chunk.toString()));
-  child.stderr.on('data', (chunk: Buffer) => (said.err += chunk.toString()));
-  const [code] = (await within(once(child, 'close'), `berth ${args.join(' ')}`)) as [number];
+  child.stdout.setEncoding('utf8').on('data', (text: string) => (said.out += text));
+  child.stderr.setEncoding('utf8').on('data', (text: string) => (said.err += text));
+  child.stdin.on('error', () => {}); // it may end without reading
+  child.stdin.end(input);
+  void interrupt?.then(() => child.kill('SIGINT'));
+  const [code] = (await once(child, 'close')) as [number | null];
+  assert.equal(said.err.includes('    at '), false, `a stack trace: ${said.err}`);
   return { code, ...said };
 }

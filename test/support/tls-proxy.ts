@@ -2,9 +2,10 @@
 import { readFileSync } from 'node:fs';
 import type { IncomingHttpHeaders } from 'node:http';
 import { createServer, request as ask } from 'node:https';
-import type { AddressInfo, Server as TcpServer, Socket } from 'node:net';
+import type { Server, Socket } from 'node:net';
 import { createServer as createTlsServer, type TLSSocket } from 'node:tls';
 import type { Cluster } from './cluster.ts';
+import { listen } from './listening.ts';
 
 export type Asked = { readonly method: string; readonly path: string; readonly headers: IncomingHttpHeaders };
 export type Told = { status: number; headers: IncomingHttpHeaders; body: Buffer };
@@ -34,7 +35,7 @@ export async function proxyBefore(cluster: Cluster, port: number, lie: Lie): Pro
       response.end(content);
     })().catch(() => response.destroy());
   });
-  return listen(cluster, server);
+  return listenBeside(cluster, server);
 }
 
 /** Speaks TLS with the cluster's good certificate, and then does as it is told. `raw`: the connection under the TLS. */
@@ -49,23 +50,12 @@ export async function hostileServer(
     speak(socket, raw.get(socket.remotePort));
   });
   server.on('connection', (socket: Socket) => raw.set(socket.remotePort, socket));
-  return listen(cluster, server);
+  return listenBeside(cluster, server);
 }
 
-export async function listen(cluster: Cluster, server: TcpServer): Promise<number> {
-  const open = new Set<Socket>();
-  server.on('connection', (socket: Socket) => {
-    open.add(socket);
-    socket.on('error', () => {});
-    socket.once('close', () => open.delete(socket));
-  });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  cluster.workspace.onClose(async () => {
-    const closed = new Promise<void>((resolve) => server.close(() => resolve()));
-    for (const socket of open) socket.destroy();
-    await closed;
-  });
-  return (server.address() as AddressInfo).port;
+/** A server that lives as long as the cluster. */
+export function listenBeside(cluster: Cluster, server: Server): Promise<number> {
+  return listen({ after: (close) => cluster.workspace.onClose(close) }, server);
 }
 
 async function read(stream: AsyncIterable<unknown>): Promise<Buffer> {
