@@ -22,7 +22,9 @@ import type { Stage, View } from './view.ts';
 /** Idle connections are looked for this often, or more often where a timeout is short. */
 const SWEEP_MS = 1_000;
 
-/** The stages of a balancer's life: start, reload after reload, drain, stop. One generation after another is in force. */
+/**
+ * The stages of a balancer's life: start, reload after reload, drain, stop. One generation after another is in force.
+ */
 export class Balancer implements View {
   readonly #log: Log;
   readonly #load: () => Loaded;
@@ -110,8 +112,8 @@ export class Balancer implements View {
   }
 
   /**
-   * Stops accepting, lets established connections finish within timeouts.drain, and ends. A second call ends at once what
-   * the first one waits for.
+   * Stops accepting, lets established connections finish within timeouts.drain, and ends. A second call ends at once
+   * what the first one waits for.
    */
   stop(reason: string): Promise<void> {
     if (this.#stopping) for (const frontend of this.frontends) frontend.killAll();

@@ -44,8 +44,8 @@ export class BackendCounts {
 }
 
 /**
- * What has happened, counted: plain numbers that live as long as what they are of, and that a scrape reads. So a part that
- * has left is in no scrape, whatever happens to it later, and has its counts again if it comes back.
+ * What has happened, counted: plain numbers that live as long as what they are of, and that a scrape reads. So a part
+ * that has left is in no scrape, whatever happens to it later, and has its counts again if it comes back.
  */
 export class Counts {
   readonly #servers = new WeakMap<Server, ServerCounts>();

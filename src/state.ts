@@ -39,7 +39,9 @@ export type Kept =
 
 type Line = z.output<typeof line>;
 
-/** Writes admin states and bindings beside `file`, then puts that in its place, so that `file` is whole at any moment. */
+/**
+ * Writes admin states and bindings beside `file`, then puts that in its place, so that `file` is whole at any moment.
+ */
 export async function saveState(file: string, backends: readonly Backend[]): Promise<void> {
   const draft = `${file}.new`;
   const handle = await open(draft, 'w', 0o600);
@@ -90,7 +92,9 @@ export class StateKeeper {
   #saved: Promise<void> = Promise.resolve();
   #saving = false;
 
-  /** `backends` are those whose state is saved. A file that cannot be written costs a line of the log, not a connection. */
+  /**
+   * `backends` are those whose state is saved. A file that cannot be written costs a line of the log, not a connection.
+   */
   constructor(backends: () => readonly Backend[], log: Log) {
     this.#backends = backends;
     this.#log = log;
@@ -189,7 +193,9 @@ function* records(backends: readonly Backend[]): Generator<object> {
   }
 }
 
-/** Brings back what a state file says of servers that are in force, and that have no state or binding of their own yet. */
+/**
+ * Brings back what a state file says of servers that are in force, and that have no state or binding of their own yet.
+ */
 export function restoreState(
   lines: readonly Line[],
   backends: readonly Backend[],

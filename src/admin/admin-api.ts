@@ -77,7 +77,8 @@ class AdminApi {
 
   #refusal({ headers }: IncomingMessage): Reply | undefined {
     const forbid = (error: string): Reply => ({ status: 403, body: { error } });
-    // A page of another site that a browser shows sends its own Origin; one that has rebound its name sends that as Host.
+    // A page of another site that a browser shows sends its own Origin; one that has rebound its name sends that as
+    // Host.
     if (headers.origin !== undefined && headers.origin !== `http://${headers.host ?? ''}`)
       return forbid('foreign Origin');
     const { token, tokenFile } = this.#view.config.admin ?? {};

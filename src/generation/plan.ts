@@ -13,9 +13,9 @@ import type { House } from './house.ts';
 export type Plan = Step & Pick<ListenersStep, 'opened' | 'missing'> & { readonly generation: Generation };
 
 /**
- * Opens and prepares, beside what runs, whatever of `wanted` can fail. A start is a plan without an `old` generation. The
- * commit is one moment: it neither waits nor fails. Rejects with a StartError where something cannot be had, and then has
- * left nothing.
+ * Opens and prepares, beside what runs, whatever of `wanted` can fail. A start is a plan without an `old` generation.
+ * The commit is one moment: it neither waits nor fails. Rejects with a StartError where something cannot be had, and
+ * then has left nothing.
  */
 export async function plan(house: House, old: Generation | undefined, wanted: Config): Promise<Plan> {
   const config = old ? share(old.config, wanted) : wanted;
@@ -83,8 +83,8 @@ function byName<T>(of: Readonly<Record<string, unknown>>, part: (name: string) =
 }
 
 /**
- * `next`, with each part that equals its counterpart in `old` taken from there: from here on what has not changed is known
- * by its identity, and nobody else compares two configurations.
+ * `next`, with each part that equals its counterpart in `old` taken from there: from here on what has not changed is
+ * known by its identity, and nobody else compares two configurations.
  */
 export function share<T>(old: unknown, next: T): T {
   if (isDeepStrictEqual(old, next)) return old as T;

@@ -7,13 +7,17 @@ import { StartError } from '../errors.ts';
 /** The kernel cuts it to net.core.somaxconn. */
 const BACKLOG = 4096;
 
+const LOW_PORTS =
+  'Ports below 1024 need CAP_NET_BIND_SERVICE (setcap cap_net_bind_service=+ep on the node binary, or ' +
+  'AmbientCapabilities in a systemd unit) or root';
+
 /** What Node says when it cannot listen; `address` is what a name was looked up as. */
 export type BindError = NodeJS.ErrnoException & { readonly address?: string };
 
 /**
- * Listens on `bind`. `*` is one dual-stack socket, or IPv4 alone where the machine has no IPv6. A unix socket's path that
- * nobody answers at any more is taken over. A descriptor that was inherited takes the place of `bind`. Rejects with a
- * BindError.
+ * Listens on `bind`. `*` is one dual-stack socket, or IPv4 alone where the machine has no IPv6. A unix socket's path
+ * that nobody answers at any more is taken over. A descriptor that was inherited takes the place of `bind`. Rejects
+ * with a BindError.
  */
 export async function listen(server: Server, bind: Bind, inheritedFd?: number): Promise<void> {
   try {
@@ -60,7 +64,9 @@ function nobodyAnswers(path: string): Promise<boolean> {
   });
 }
 
-/** For a unix socket libuv says EACCES where the folder is missing, and EADDRINUSE whatever kind of file stands there. */
+/**
+ * For a unix socket libuv says EACCES where the folder is missing, and EADDRINUSE whatever kind of file stands there.
+ */
 function codeOf({ code = 'UNKNOWN' }: NodeJS.ErrnoException, bind: Bind): string {
   if (bind.kind === 'tcp') return code;
   if (code === 'EACCES' && !existsSync(dirname(bind.path))) return 'ENOENT';
@@ -76,10 +82,7 @@ export function bindFault(error: BindError, bind: Bind, owner: string, own: Bind
     EADDRINUSE: own
       ? `this balancer itself listens on ${own.text}; restart it to change that`
       : 'another process listens there. Stop it, or bind another address',
-    EACCES:
-      port > 0 && port < 1024
-        ? 'permission denied. Ports below 1024 need CAP_NET_BIND_SERVICE (setcap cap_net_bind_service=+ep on the node binary, or AmbientCapabilities in a systemd unit) or root'
-        : 'permission denied',
+    EACCES: port > 0 && port < 1024 ? `permission denied. ${LOW_PORTS}` : 'permission denied',
     EADDRNOTAVAIL: 'this machine does not have that address',
     ENOTSOCK: 'a file that is no socket stands there',
     ENOENT: 'the folder of the socket does not exist',

@@ -18,7 +18,10 @@ export class InheritedSockets {
     }
   }
 
-  /** The descriptor that is called like the frontend, else one that is called like none of `frontends`; each is given once. */
+  /**
+   * The descriptor that is called like the frontend, else one that is called like none of `frontends`; each is given
+   * once.
+   */
   take(frontend: string, frontends: readonly string[]): number | undefined {
     const named = this.#sockets.findIndex(({ name }) => name === frontend);
     const index = named >= 0 ? named : this.#sockets.findIndex(({ name }) => !frontends.includes(name));

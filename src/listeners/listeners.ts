@@ -6,7 +6,9 @@ import type { Step } from '../step.ts';
 import { bindFault, listen, listeningAddress, type BindError } from './bind.ts';
 import { InheritedSockets } from './inherited.ts';
 
-/** Closing a listener resets what is in its backlog; it stays open for clients that keep coming for this long at most. */
+/**
+ * Closing a listener resets what is in its backlog; it stays open for clients that keep coming for this long at most.
+ */
 const LEAVING_MS = 1_000;
 
 export type Owner = { readonly kind: 'frontend' | 'metrics' | 'admin'; readonly name: string };
@@ -44,8 +46,8 @@ export class Listeners {
 
   /**
    * Opens what `places` adds to what is open. What is added accepts, and is parked until the commit, at most `parking`
-   * connections at each place; a rollback closes them. The commit gives each place to its owner, and leaves what `places`
-   * does not name. Rejects with a StartError, and then has opened nothing.
+   * connections at each place; a rollback closes them. The commit gives each place to its owner, and leaves what
+   * `places` does not name. Rejects with a StartError, and then has opened nothing.
    */
   async plan(places: readonly Place[], parking: number): Promise<ListenersStep> {
     // What is being left and wanted again is opened anew: its path or port is free only then.
@@ -173,7 +175,9 @@ class Listener {
     for (const socket of this.#parked.splice(0)) socket.destroy();
   }
 
-  /** Closes the listener when its backlog is empty: one connection is taken a turn of the loop, so turns pass without. */
+  /**
+   * Closes the listener when its backlog is empty: one connection is taken a turn of the loop, so turns pass without.
+   */
   async leave(): Promise<void> {
     const deadlineMs = performance.now() + LEAVING_MS;
     let seen = -1;

@@ -16,8 +16,8 @@ const ONE_HOST = { ipv4: 32, ipv6: 64 };
 const REMEMBERED_MS = 30 * 60_000;
 
 /**
- * A client's stay in a backend, for one connection. It keeps to the table and to what the client is in it as they were at
- * its beginning, so that a reload meanwhile does not mix two tables.
+ * A client's stay in a backend, for one connection. It keeps to the table and to what the client is in it as they were
+ * at its beginning, so that a reload meanwhile does not mix two tables.
  */
 export type Stay = {
   /** @see choose */
@@ -35,8 +35,8 @@ export type StandingBinding = {
 };
 
 /**
- * A group of servers with one balancing policy and one stick table. What is known by name (bindings, the operator's states,
- * counters) outlives a `close`: a backend that is back in the configuration is planned and committed again.
+ * A group of servers with one balancing policy and one stick table. What is known by name (bindings, the operator's
+ * states, counters) outlives a `close`: a backend that is back in the configuration is planned and committed again.
  */
 export class Backend {
   readonly name: string;
@@ -70,9 +70,9 @@ export class Backend {
   }
 
   /**
-   * Makes and starts what `config` adds, beside what runs, so that `commit` leaves no moment without servers. At the commit,
-   * servers of the same name keep health, state and connections, others come, those that are left over leave. Bindings stay
-   * unless what a client is has changed.
+   * Makes and starts what `config` adds, beside what runs, so that `commit` leaves no moment without servers. At the
+   * commit, servers of the same name keep health, state and connections, others come, those that are left over leave.
+   * Bindings stay unless what a client is has changed.
    */
   plan(config: BackendConfig): PoolStep {
     this.#forget();

@@ -13,9 +13,9 @@ export type Pool = {
 };
 
 /**
- * The server that a client is bound to, where that is usable and was not `tried` in vain; else the policy's pick, and the
- * client is bound to it at this moment: connections of one client that choose after each other agree, whether or not the
- * first has connected yet. A server that was tried comes back only where no other is left.
+ * The server that a client is bound to, where that is usable and was not `tried` in vain; else the policy's pick, and
+ * the client is bound to it at this moment: connections of one client that choose after each other agree, whether or
+ * not the first has connected yet. A server that was tried comes back only where no other is left.
  *
  * `client` is undefined where nothing identifies it (a unix socket); it must be open in the table.
  */
@@ -38,8 +38,8 @@ export function choose(pool: Pool, client: string | undefined, tried: ReadonlySe
 }
 
 /**
- * Where a client that is bound goes without being given another server: to its first one, where it is to return there, or to the one
- * it is bound to.
+ * Where a client that is bound goes without being given another server: to its first one, where it is to return there,
+ * or to the one it is bound to.
  */
 export function keptServer(
   { servers, table, failback }: Pool,

@@ -23,13 +23,15 @@ const ANSWER_MS = 5_000;
 /** DNS says that the name does not exist, or has no address of this kind. */
 const NO_ADDRESS: ReadonlySet<string | undefined> = new Set(['ENOTFOUND', 'ENODATA']);
 
-/** What a discovery may be given: who answers instead of DNS, and what an earlier one for the same question had found. */
+/**
+ * What a discovery may be given: who answers instead of DNS, and what an earlier one for the same question had found.
+ */
 export type DiscoveryParts = { readonly ask?: AskDns | undefined; readonly found?: readonly Found[] | undefined };
 
 /**
- * Keeps asking DNS which servers there are. An empty or failed answer keeps what was found before, a failed family keeps
- * that family's part of it. An address that two good answers in a row lack is dropped: a resolver that hands out its
- * addresses a few at a time, or a name server that is a moment behind, costs no server its place.
+ * Keeps asking DNS which servers there are. An empty or failed answer keeps what was found before, a failed family
+ * keeps that family's part of it. An address that two good answers in a row lack is dropped: a resolver that hands out
+ * its addresses a few at a time, or a name server that is a moment behind, costs no server its place.
  */
 export class Discovery {
   readonly #address: Discovered;
@@ -73,7 +75,9 @@ export class Discovery {
     this.#askAgainIn(Math.min(this.#intervalMs, Math.max(answer.ttlSeconds * 1_000, SOONEST_MS)));
   }
 
-  /** Another time between two questions; what was found stays. The next question never comes later than it would have. */
+  /**
+   * Another time between two questions; what was found stays. The next question never comes later than it would have.
+   */
   retime(intervalMs: number): void {
     const sooner = intervalMs < this.#intervalMs;
     this.#intervalMs = intervalMs;

@@ -1,14 +1,16 @@
 import type { Endpoint } from '../config/values.ts';
 import { NameWatch, type Resolution, type Lookup } from './resolve.ts';
 
-/** What an answer means for the server: it can be reached now, at another place than before where `moved`; or it cannot. */
+/**
+ * What an answer means for the server: it can be reached now, at another place than before where `moved`; or it cannot.
+ */
 export type Arrival =
   { readonly kind: 'found'; readonly moved: boolean } | { readonly kind: 'lost'; readonly failure: string };
 
 /**
- * Where a server is: the addresses of its name, and the one among them that is in use. After a change of the name or the
- * port it stays at the former address until the new one is known. Once it is found, the last good answer stays in force: a
- * resolver that is away takes no server down.
+ * Where a server is: the addresses of its name, and the one among them that is in use. After a change of the name or
+ * the port it stays at the former address until the new one is known. Once it is found, the last good answer stays in
+ * force: a resolver that is away takes no server down.
  */
 export class Location {
   readonly #onArrival: (arrival: Arrival) => void;

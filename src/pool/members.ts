@@ -26,9 +26,9 @@ export type PoolStep = Step & {
 };
 
 /**
- * Who the servers of one backend are: what the configuration names, and what DNS finds for it. A server's identity is its
- * name: a server that leaves, by a reload or by an answer of DNS, is kept under its name for a while, and if the name
- * comes back meanwhile it is the same server, with its operator's state, its counters and its clients' bindings.
+ * Who the servers of one backend are: what the configuration names, and what DNS finds for it. A server's identity is
+ * its name: a server that leaves, by a reload or by an answer of DNS, is kept under its name for a while, and if the
+ * name comes back meanwhile it is the same server, with its operator's state, its counters and its clients' bindings.
  */
 export class Members {
   readonly #backend: string;
@@ -98,8 +98,8 @@ export class Members {
   }
 
   /**
-   * Forgets the servers that left `keepMs` ago or earlier, but for those that still have connections or that `isBound` says
-   * clients are bound to.
+   * Forgets the servers that left `keepMs` ago or earlier, but for those that still have connections or that `isBound`
+   * says clients are bound to.
    */
   forget(keepMs: number, isBound: (server: Server) => boolean): void {
     for (const [server, leftMs] of this.#leftMs) {
@@ -159,8 +159,8 @@ export class Members {
   }
 
   /**
-   * The discoveries for `config` by question, and those among them that do not run yet; these call `onAnswer` after each
-   * answer until they are in force. One that ran for a configuration which is back begins with what it had found.
+   * The discoveries for `config` by question, and those among them that do not run yet; these call `onAnswer` after
+   * each answer until they are in force. One that ran for a configuration which is back begins with what it had found.
    */
   #ask(config: BackendConfig, onAnswer: () => void): [Map<string, Discovery>, Set<Discovery>] {
     const fresh = new Set<Discovery>();

@@ -32,8 +32,8 @@ export type ServerParts = {
 };
 
 /**
- * One registry node: where it is, what checks say of it, what the operator wants of it, what it is doing now. A server that
- * is not in force is not usable, and the observer hears nothing of it.
+ * One registry node: where it is, what checks say of it, what the operator wants of it, what it is doing now. A server
+ * that is not in force is not usable, and the observer hears nothing of it.
  */
 export class Server {
   readonly backend: string;
@@ -120,8 +120,8 @@ export class Server {
   }
 
   /**
-   * Begins to resolve and to check, as a server that nothing is known of: up until the first check says otherwise. Resolves
-   * when the first answer to the name is there. A server that was away is planned from here on.
+   * Begins to resolve and to check, as a server that nothing is known of: up until the first check says otherwise.
+   * Resolves when the first answer to the name is there. A server that was away is planned from here on.
    */
   start(config = this.#config): Promise<void> {
     this.close();
@@ -156,8 +156,8 @@ export class Server {
   }
 
   /**
-   * Goes on under another configuration: connections, the operator's state and health stay. Where the address is another,
-   * connections go to the former one until the new one is known; from then on health is that of a new server.
+   * Goes on under another configuration: connections, the operator's state and health stay. Where the address is
+   * another, connections go to the former one until the new one is known; from then on health is that of a new server.
    */
   change(config: ServerTerms): void {
     const { address, resolveInterval, healthCheck } = this.#config;
@@ -172,8 +172,9 @@ export class Server {
   }
 
   /**
-   * A client's connection to `host` and `port` failed: as good as a failed check, and the next check comes forward. Without
-   * checks nothing could bring the server up again, so there it counts for nothing, as it does where the server has moved.
+   * A client's connection to `host` and `port` failed: as good as a failed check, and the next check comes forward.
+   * Without checks nothing could bring the server up again, so there it counts for nothing, as it does where the server
+   * has moved.
    */
   connectFailed(endpoint: Endpoint, reason: string): void {
     if (!this.#location.has(endpoint)) return;

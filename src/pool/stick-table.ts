@@ -134,7 +134,9 @@ export class StickTable<S extends object> {
     }
   }
 
-  /** All bindings, the oldest first. The table may change between two steps: what comes meanwhile may be in it or not. */
+  /**
+   * All bindings, the oldest first. The table may change between two steps: what comes meanwhile may be in it or not.
+   */
   *bindings(): Generator<Binding<S>> {
     const binding = (client: string, server: S, remainingMs: number): Binding<S> => ({
       client,
@@ -150,7 +152,10 @@ export class StickTable<S extends object> {
     }
   }
 
-  /** Whether it took a binding that was kept elsewhere: one that has not run out, of a client that has none yet. Makes room for it. */
+  /**
+   * Whether it took a binding that was kept elsewhere: one that has not run out, of a client that has none yet. Makes
+   * room for it.
+   */
   restore({ client, server, home, remainingMs }: Binding<S>): boolean {
     if (remainingMs <= 0 || this.#held.has(client) || this.#away.has(client)) return false;
     // One that has run out may still stand there, with its home and its place in the server's count.
@@ -165,8 +170,9 @@ export class StickTable<S extends object> {
   }
 
   /**
-   * Another size, life or memory of homes for the bindings that stand. A binding's time has run since its last match, whatever
-   * its life was then. It holds the event loop meanwhile: up to a second for 200 000 entries, on a busy machine.
+   * Another size, life or memory of homes for the bindings that stand. A binding's time has run since its last match,
+   * whatever its life was then. It holds the event loop meanwhile: up to a second for 200 000 entries, on a busy
+   * machine.
    */
   change({ size, expireMs, homes = false }: Omit<StickTableOptions, 'now'>): void {
     const [old, oldExpireMs] = [this.#away, this.#expireMs];

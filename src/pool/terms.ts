@@ -27,8 +27,8 @@ export function questions({ servers, resolveInterval: standard }: BackendConfig)
 }
 
 /**
- * The servers by name: one for each entry, or for each address that DNS has found for the entry, called after that address.
- * `answers` is what DNS has said, by the key of the question.
+ * The servers by name: one for each entry, or for each address that DNS has found for the entry, called after that
+ * address. `answers` is what DNS has said, by the key of the question.
  */
 export function wanted(
   backend: BackendConfig,

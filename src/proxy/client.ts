@@ -59,8 +59,8 @@ export class Client implements Reader {
   }
 
   /**
-   * Shows the first bytes to `look`, more of them each time, until `look` decides (anything but undefined), which it must
-   * do within a bounded number of bytes. The bytes stay where they are. `deadlineMs` is on the clock of
+   * Shows the first bytes to `look`, more of them each time, until `look` decides (anything but undefined), which it
+   * must do within a bounded number of bytes. The bytes stay where they are. `deadlineMs` is on the clock of
    * `performance.now`.
    */
   peek<T extends object>(look: (bytes: Buffer) => T | undefined, deadlineMs: number): Promise<T | Undecided> {

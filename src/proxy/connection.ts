@@ -33,8 +33,8 @@ type Who = {
 };
 
 /**
- * How a connection ends whose first bytes did not lead to a server. A connection that `allow`, `deny` or `perSource` turns
- * away has no record: floods are what such rules are for.
+ * How a connection ends whose first bytes did not lead to a server. A connection that `allow`, `deny` or `perSource`
+ * turns away has no record: floods are what such rules are for.
  */
 const PREFACE_ENDS: Partial<Record<Refusal, End>> = {
   proxy_header_missing: 'cR',

@@ -20,8 +20,8 @@ export function openFiles(): number {
 }
 
 /**
- * How many connections fit below the limit, beside `otherFiles`: libuv drops what comes above it in silence, so Berth stops before.
- * Throws a StartError where none does.
+ * How many connections fit below the limit, beside `otherFiles`: libuv drops what comes above it in silence, so Berth
+ * stops before. Throws a StartError where none does.
  */
 export function connectionCapacity({ frontends, backends }: Config, otherFiles: number): number {
   const binds = Object.values(frontends).reduce((sum, { bind }) => sum + bind.length, 0);

@@ -13,7 +13,10 @@ export type Occupancy = { connections: number };
 
 export type FrontendParts = Omit<Surroundings, 'frontend' | 'access'> & { readonly occupancy: Occupancy };
 
-/** Where clients arrive: makes a connection of each that is let in, under the terms in force, and knows those that stand. */
+/**
+ * Where clients arrive: makes a connection of each that is let in, under the terms in force, and knows those that
+ * stand.
+ */
 export class Frontend {
   readonly name: string;
   readonly #occupancy: Occupancy;

@@ -1,8 +1,8 @@
 import type { RelayEnd } from './relay/relay.ts';
 
 /**
- * How a connection ended, as HAProxy writes it: who (`C` client, `S` server, `P` the proxy, by a rule, `R` resources, `D`
- * the server was marked down, `K` the operator, `c` and `s` their timeouts, `-` nobody), then when (`R` preface,
+ * How a connection ended, as HAProxy writes it: who (`C` client, `S` server, `P` the proxy, by a rule, `R` resources,
+ * `D` the server was marked down, `K` the operator, `c` and `s` their timeouts, `-` nobody), then when (`R` preface,
  * `Q` queue, `C` connect, `D` data, `L` last bytes to the client, `-` at its end).
  */
 export type End = `${'C' | 'S' | 'P' | 'R' | 'D' | 'K' | 'c' | 's'}${Phase}` | '--';

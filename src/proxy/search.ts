@@ -29,7 +29,10 @@ export type SearchParts = {
   readonly observer: ProxyObserver;
 };
 
-/** The search for a client's server: chooses, waits for a place, connects, and goes on to the next server where that fails. */
+/**
+ * The search for a client's server: chooses, waits for a place, connects, and goes on to the next server where that
+ * fails.
+ */
 export class Search {
   /** What is being done now. */
   stage: 'R' | 'Q' | 'C' = 'R';

@@ -4,8 +4,8 @@ import { accessRules, contains, networks, type AccessRules, type Networks } from
 import { sniMatch } from './admission/client-hello.ts';
 
 /**
- * A frontend's part of a generation: what its connections are served under. Each connection keeps the terms that it began
- * under, to its end.
+ * A frontend's part of a generation: what its connections are served under. Each connection keeps the terms that it
+ * began under, to its end.
  */
 export type Terms = {
   readonly config: FrontendConfig;

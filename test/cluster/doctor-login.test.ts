@@ -38,7 +38,8 @@ suite('berth doctor and users', { timeout: 300_000 }, () => {
         servers: [good(), await withFile(t, await content())],
       });
       assert.deepEqual([code, lines], [1, ['FAIL AUTH_REJECTED s2', 'FAIL AUTH_DIFFERS s1, s2']]);
-      // Which of the two it says goes by time, of which a busy machine has its own: doctor-checks.test.ts gives it some.
+      // Which of the two it says goes by time, of which a busy machine has its own: doctor-checks.test.ts gives it
+      // some.
       assert.match(
         findings[0]?.seen ?? '',
         /got 401; probably (there is no such user, or no bcrypt hash|the password is another one)/,

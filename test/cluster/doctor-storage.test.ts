@@ -220,7 +220,10 @@ function cannotMakeWhatIsThere(ms: number): Lie {
   };
 }
 
-/** As a mount that remembers, for so long, how large a file was: a registry then ends the upload, whose size is not the signed one. */
+/**
+ * As a mount that remembers, for so long, how large a file was: a registry then ends the upload, whose size is not the
+ * signed one.
+ */
 function remembersSizes(ms: number): Lie {
   const seen = new Map<string, { path: string; at: number }>();
   return async (asked, behind, anything) => {

@@ -39,7 +39,10 @@ suite('registry nodes on MooseFS', { timeout: 180_000 }, () => {
   }
   const diagnose = (nodes: readonly RegistryNode[], ...args: string[]) =>
     doctor(cluster, { servers: nodes.map(({ endpoint }) => endpoint), args });
-  /** One layer: with one request after the other, without stickiness it is one node that looks for it and the other that begins it. */
+  /**
+   * One layer: with one request after the other, without stickiness it is one node that looks for it and the other that
+   * begins it.
+   */
   async function pushAnew(repository: string, port: number): Promise<void> {
     await cluster.push(await cluster.makeImage({ layers: 1, layerBytes: 300_000 }), `${repository}:1`, port);
   }

@@ -89,9 +89,9 @@ suite("a check of a registry node's storage", { timeout: 120_000 }, () => {
 });
 
 /**
- * Makes the node's storage block, as a network file system that has lost its server does, where the tag list of the probe's
- * repository is read: the registry opens that directory, and the open of a pipe that nobody writes to does not return.
- * The returned function puts an empty directory there and lets go whoever waits.
+ * Makes the node's storage block, as a network file system that has lost its server does, where the tag list of the
+ * probe's repository is read: the registry opens that directory, and the open of a pipe that nobody writes to does not
+ * return. The returned function puts an empty directory there and lets go whoever waits.
  */
 async function hang({ workspace }: Cluster, { settings }: RegistryNode): Promise<() => Promise<void>> {
   const manifests = join(settings.storage, 'docker/registry/v2/repositories', REPOSITORY, '_manifests');

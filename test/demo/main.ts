@@ -1,6 +1,6 @@
 /**
- * `npm run demo`: Berth in front of two real registry nodes, a push, a pull, a node that dies, a push again. Every figure it
- * prints is measured on this run: from Berth's log and metrics, the nodes' logs and the clock.
+ * `npm run demo`: Berth in front of two real registry nodes, a push, a pull, a node that dies, a push again. Every
+ * figure it prints is measured on this run: from Berth's log and metrics, the nodes' logs and the clock.
  */
 import { openWorkspace } from '../support/processes.ts';
 import { Demo } from './tour.ts';

@@ -1,6 +1,6 @@
 /**
- * Bulk transfer through a running Berth. Its peers are in another process: what a reader takes while Berth writes makes room for
- * the rest of the same write, which does not happen where both take turns in one process.
+ * Bulk transfer through a running Berth. Its peers are in another process: what a reader takes while Berth writes makes
+ * room for the rest of the same write, which does not happen where both take turns in one process.
  */
 import assert from 'node:assert/strict';
 import { connect, type Socket } from 'node:net';
@@ -16,7 +16,10 @@ const DOWN = new Pattern(2);
 
 type Flow = { readonly client: Peer; readonly server: Peer };
 
-/** Connections through one Berth, of which the client has said a byte. In every second one the readers often let others go first. */
+/**
+ * Connections through one Berth, of which the client has said a byte. In every second one the readers often let others
+ * go first.
+ */
 async function flows(t: TestContext, count: number): Promise<Flow[]> {
   let served!: (server: Peer) => void;
   const [server] = await serve(

@@ -7,8 +7,8 @@ import { start } from '../support/berth.ts';
 import { settings } from '../support/settings.ts';
 
 /**
- * A server that answers and closes while its client is still sending, which makes its kernel reset the connection. In a process
- * of its own, as its answer and Berth's next write must be able to cross.
+ * A server that answers and closes while its client is still sending, which makes its kernel reset the connection. In a
+ * process of its own, as its answer and Berth's next write must be able to cross.
  */
 const HASTY_SERVER = `
   const server = require('node:net').createServer({ pauseOnConnect: true }, (socket) => {

@@ -1,6 +1,6 @@
 /**
- * What a machine cannot do, found out by the smallest try there is, so that a test is skipped for the machine's sake alone. A
- * function returns the reason, for `skip`, or false; what fails beyond that is a failure of the test.
+ * What a machine cannot do, found out by the smallest try there is, so that a test is skipped for the machine's sake
+ * alone. A function returns the reason, for `skip`, or false; what fails beyond that is a failure of the test.
  */
 import { spawnSync } from 'node:child_process';
 import { closeSync, existsSync, openSync } from 'node:fs';

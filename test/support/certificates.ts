@@ -16,7 +16,9 @@ export interface Certificate {
 export type CertificateKind =
   'good' | 'expired' | 'expires-soon' | 'not-yet-valid' | 'wrong-name' | 'no-san' | 'untrusted';
 
-/** A CA of its own in `dir`: ca.crt and ca.key. The configuration file keeps the machine's own openssl.cnf out of it. */
+/**
+ * A CA of its own in `dir`: ca.crt and ca.key. The configuration file keeps the machine's own openssl.cnf out of it.
+ */
 export async function makeAuthority(workspace: Workspace, dir: string): Promise<void> {
   const config = join(dir, 'ca.cnf');
   await mkdir(dir, { recursive: true });

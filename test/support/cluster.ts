@@ -1,7 +1,7 @@
 /**
- * A real cluster of Docker registry nodes on loopback: certificates, users, Redis, nodes that can be stopped, killed and frozen,
- * and a client (skopeo) that pushes and pulls images made here. Needs the Debian packages docker-registry, skopeo, redis-server,
- * apache2-utils and openssl (`test/setup.sh` installs them).
+ * A real cluster of Docker registry nodes on loopback: certificates, users, Redis, nodes that can be stopped, killed
+ * and frozen, and a client (skopeo) that pushes and pulls images made here. Needs the Debian packages docker-registry,
+ * skopeo, redis-server, apache2-utils and openssl (`test/setup.sh` installs them).
  */
 import { randomBytes } from 'node:crypto';
 import { copyFile, mkdir, writeFile } from 'node:fs/promises';
@@ -162,7 +162,9 @@ export class Cluster {
     return this.#copy('dest', options, [image.source, `docker://${hostPort(to)}/${repository}`]);
   }
 
-  /** Pulls into a new directory, in which every blob is a file. Throws ProgramError, with skopeo's words, when it fails. */
+  /**
+   * Pulls into a new directory, in which every blob is a file. Throws ProgramError, with skopeo's words, when it fails.
+   */
   async pull(
     repository: string,
     from: Target,

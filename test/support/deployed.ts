@@ -148,7 +148,10 @@ const OTHERS: Record<string, StandIn> = {
   },
 };
 
-/** A file over compose.yml: no more open files than this machine may have, and a health check that a test need not wait for. */
+/**
+ * A file over compose.yml: no more open files than this machine may have, and a health check that a test need not wait
+ * for.
+ */
 export function forThisMachine(dir: string): string {
   const limit = execFileSync('sh', ['-c', 'ulimit -Hn'], { encoding: 'utf8' }).trim();
   const most = limit === 'unlimited' ? 65_536 : Math.min(65_536, Number(limit));

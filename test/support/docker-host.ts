@@ -1,6 +1,7 @@
 /**
- * A host with Docker that a test has to itself: dockerd in namespaces of its own, so that the host's ports, addresses and names are
- * the test's alone, and the end of dockerd is the end of all that it started. No image can be pulled there: see stand-in.ts.
+ * A host with Docker that a test has to itself: dockerd in namespaces of its own, so that the host's ports, addresses
+ * and names are the test's alone, and the end of dockerd is the end of all that it started. No image can be pulled
+ * there: see stand-in.ts.
  */
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync } from 'node:fs';

@@ -1,6 +1,7 @@
 /**
- * A real docker: Debian's dockerd, which needs no bridge, iptables or overlay as it is run here, and its client. The daemon lives in a
- * mount namespace in which /etc/docker and /etc/hosts are its own. Needs root, control groups and the Debian package docker.io.
+ * A real docker: Debian's dockerd, which needs no bridge, iptables or overlay as it is run here, and its client. The
+ * daemon lives in a mount namespace in which /etc/docker and /etc/hosts are its own. Needs root, control groups and the
+ * Debian package docker.io.
  */
 import { cp, mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -15,8 +16,8 @@ const CLIENT = '/usr/bin/docker';
 export async function startDocker(workspace: Workspace, names: readonly string[]): Promise<Docker> {
   const dir = join(workspace.dir, 'docker');
   for (const name of ['etc', 'config']) await mkdir(join(dir, name), { recursive: true });
-  // Docker takes every registry in 127.0.0.0/8 for one that needs no TLS, and would hide what is wrong with a certificate. To
-  // connect to 0.0.0.0 is to connect to loopback, too.
+  // Docker takes every registry in 127.0.0.0/8 for one that needs no TLS, and would hide what is wrong with a
+  // certificate. To connect to 0.0.0.0 is to connect to loopback, too.
   await writeFile(join(dir, 'hosts'), `127.0.0.1 localhost\n0.0.0.0 ${names.join(' ')}\n`);
   const namespace = await openNamespace(workspace, {
     script: `mount --bind ${dir}/etc /etc/docker\nmount --bind ${dir}/hosts /etc/hosts`,

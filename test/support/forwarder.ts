@@ -7,8 +7,8 @@ export interface Forwarder {
 }
 
 /**
- * Accepts on a port of 127.0.0.1 and goes on to `host:port` from `localAddress`: a client that cannot choose its own address,
- * such as skopeo, then comes from any address of 127.0.0.0/8. Passes half-closes on, and resets as resets.
+ * Accepts on a port of 127.0.0.1 and goes on to `host:port` from `localAddress`: a client that cannot choose its own
+ * address, such as skopeo, then comes from any address of 127.0.0.0/8. Passes half-closes on, and resets as resets.
  */
 export async function connectFrom(localAddress: string, port: number, host = '127.0.0.1'): Promise<Forwarder> {
   const open = new Set<Socket>();

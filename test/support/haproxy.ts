@@ -9,8 +9,8 @@ const env = { ...process.env, PATH: `${process.env['PATH']}:/usr/sbin` };
 export const NO_HAPROXY = spawnSync('haproxy', ['-v'], { env }).status === 0 ? false : 'HAProxy is not installed';
 
 /**
- * Runs HAProxy in TCP mode with these sections until the test ends; PORT in each of them becomes a free port. Resolves to those
- * ports, in order, when it listens.
+ * Runs HAProxy in TCP mode with these sections until the test ends; PORT in each of them becomes a free port. Resolves
+ * to those ports, in order, when it listens.
  */
 export async function startHaproxy(t: TestContext, sections: readonly string[]): Promise<number[]> {
   const workspace = openWorkspace();

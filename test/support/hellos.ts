@@ -61,7 +61,10 @@ export function messageOf(wire: Buffer): Buffer {
   return Buffer.concat(pieces);
 }
 
-/** The bytes that reach a plain listener, until `isEnough` or the peer ends; then it hangs up. `connect` makes somebody connect. */
+/**
+ * The bytes that reach a plain listener, until `isEnough` or the peer ends; then it hangs up. `connect` makes somebody
+ * connect.
+ */
 export async function firstBytes(
   connect: (port: number) => void,
   isEnough: (bytes: Buffer) => boolean,

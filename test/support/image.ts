@@ -17,8 +17,8 @@ export interface Image {
 }
 
 /**
- * An OCI image in `dir`, made without a network or a daemon: layers of random bytes, which no compression makes smaller and
- * no registry has seen before. Memory stays flat however large a layer is.
+ * An OCI image in `dir`, made without a network or a daemon: layers of random bytes, which no compression makes smaller
+ * and no registry has seen before. Memory stays flat however large a layer is.
  */
 export async function makeImage(
   dir: string,

@@ -1,6 +1,7 @@
 /**
- * A real MooseFS on one machine: a master, a chunkserver, and as many independent mounts as there are registry hosts, in a network
- * and a mount namespace of their own. Needs root, FUSE and the Debian packages moosefs-master, moosefs-chunkserver and moosefs-client.
+ * A real MooseFS on one machine: a master, a chunkserver, and as many independent mounts as there are registry hosts,
+ * in a network and a mount namespace of their own. Needs root, FUSE and the Debian packages moosefs-master,
+ * moosefs-chunkserver and moosefs-client.
  */
 import { copyFile, mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';

@@ -1,6 +1,6 @@
 /**
- * A mount namespace, and where wanted a network, of its own: what is mounted in it the machine never sees, and all of it goes with
- * the last program in it, however that ends. Needs root.
+ * A mount namespace, and where wanted a network, of its own: what is mounted in it the machine never sees, and all of
+ * it goes with the last program in it, however that ends. Needs root.
  */
 import { readFileSync } from 'node:fs';
 import type { Workspace } from './processes.ts';

@@ -5,7 +5,10 @@ import type { Certificate, CertificateKind } from './certificates.ts';
 import { accepts, type Workspace } from './processes.ts';
 import type { Program } from './program.ts';
 
-/** One node's settings; null is 'none of it'. Nodes of one cluster agree in all but the port unless a test wants otherwise. */
+/**
+ * One node's settings; null is 'none of it'. Nodes of one cluster agree in all but the port unless a test wants
+ * otherwise.
+ */
 export interface NodeSettings {
   /** null: not set, so that the registry makes up its own. */
   secret: string | null;

@@ -1,4 +1,6 @@
-/** What an operator does to a running balancer: another file and a reload, a question to the admin address, a command. */
+/**
+ * What an operator does to a running balancer: another file and a reload, a question to the admin address, a command.
+ */
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -93,7 +95,10 @@ export async function explain(berth: Berth, ip: string): Promise<Explanation> {
   return (body as { backends: Explanation[] }).backends[0]!;
 }
 
-/** The same, when none of the client's connections stands any more: it sees the end a moment before the balancer counts it. */
+/**
+ * The same, when none of the client's connections stands any more: it sees the end a moment before the balancer counts
+ * it.
+ */
 export function explainAway(berth: Berth, ip: string): Promise<Explanation> {
   return eventually(`the connections of ${ip} to end`, async () => {
     const said = await explain(berth, ip);

@@ -83,7 +83,10 @@ export class Peer {
     this.socket.pause();
   }
 
-  /** Sends the stretch of `pattern` that follows what was sent. Resolves when the kernel has it, or the socket is closed. */
+  /**
+   * Sends the stretch of `pattern` that follows what was sent. Resolves when the kernel has it, or the socket is
+   * closed.
+   */
   async send(pattern: Pattern, bytes: number, sizes: () => number = () => SEND_BYTES): Promise<void> {
     for (let left = bytes; left > 0 && !this.socket.destroyed;) {
       const chunk = pattern.at(this.sent, Math.min(left, sizes()));

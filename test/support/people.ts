@@ -40,7 +40,8 @@ export async function send(where: Where, ...parts: readonly (Buffer | string)[])
 /** Connects, hears who serves, is answered, leaves. Rejects where any of that fails. */
 export async function whoServes(port: number, from = '127.0.0.1', host = '127.0.0.1'): Promise<string> {
   const client = new Client({ port, from, host });
-  // Both sides' ends are the client's to wait for: one that comes before the answer is a failure, and not to be waited out.
+  // Both sides' ends are the client's to wait for: one that comes before the answer is a failure, and not to be waited
+  // out.
   const gone = client.ended.then((how): never => {
     throw new Error(`no answer: ${how}`);
   });

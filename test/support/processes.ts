@@ -1,6 +1,6 @@
 /**
- * A workspace: one temporary directory with the programs that run in it, and the one owner of both. Whatever ends this process
- * (a normal end, an exception, Ctrl-C, even SIGKILL on Linux), no program started here outlives it.
+ * A workspace: one temporary directory with the programs that run in it, and the one owner of both. Whatever ends this
+ * process (a normal end, an exception, Ctrl-C, even SIGKILL on Linux), no program started here outlives it.
  */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { closeSync, existsSync, fstatSync, mkdirSync, mkdtempSync, openSync, rmSync } from 'node:fs';
@@ -11,7 +11,10 @@ import { lastLines, Program, ProgramError } from './program.ts';
 
 export const SETPRIV = '/usr/bin/setpriv';
 const FATAL_SIGNALS = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 } as const;
-/** Below what Linux (32768) and macOS (49152) hand to outgoing connections, so that a port stays free while its program is down. */
+/**
+ * Below what Linux (32768) and macOS (49152) hand to outgoing connections, so that a port stays free while its program
+ * is down.
+ */
 const PORTS = { first: 20_000, count: 12_000 };
 
 export interface ProgramOptions {
@@ -38,7 +41,10 @@ export interface WorkspaceOptions {
   handleSignals?: boolean;
 }
 
-/** Opens a temporary directory; `close()` ends, in the reverse order of their start, all that was started in it and removes it. */
+/**
+ * Opens a temporary directory; `close()` ends, in the reverse order of their start, all that was started in it and
+ * removes it.
+ */
 export function openWorkspace(options: WorkspaceOptions = {}): Workspace {
   const workspace = new Workspace(mkdtempSync(join(tmpdir(), 'berth-')));
   workspace.guard(options.handleSignals ?? true);

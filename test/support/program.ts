@@ -4,7 +4,10 @@ import { existsSync, readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { eventually } from './waiting.ts';
 
-/** A command that ended with another code than 0, or a program that did not come up: `message` carries the end of its output. */
+/**
+ * A command that ended with another code than 0, or a program that did not come up: `message` carries the end of its
+ * output.
+ */
 export class ProgramError extends Error {
   readonly code: 'COMMAND_FAILED' | 'NOT_READY';
 
@@ -15,7 +18,9 @@ export class ProgramError extends Error {
   }
 }
 
-/** One running program; its standard output and standard error go to `logFile`, which several runs of one name share. */
+/**
+ * One running program; its standard output and standard error go to `logFile`, which several runs of one name share.
+ */
 export class Program {
   readonly name: string;
   readonly logFile: string;
@@ -80,7 +85,10 @@ export class Program {
     return lastLines(this.#readLog().subarray(this.#logStart).toString(), lines);
   }
 
-  /** The lines of its log, of all runs, that are JSON objects, oldest first; what is half written or plain text is left out. */
+  /**
+   * The lines of its log, of all runs, that are JSON objects, oldest first; what is half written or plain text is left
+   * out.
+   */
   records(): Record<string, unknown>[] {
     return this.log()
       .split('\n')
@@ -94,7 +102,10 @@ export class Program {
       });
   }
 
-  /** Looks until it is so. Throws NOT_READY, with the end of the log, at the deadline and as soon as the program has ended. */
+  /**
+   * Looks until it is so. Throws NOT_READY, with the end of the log, at the deadline and as soon as the program has
+   * ended.
+   */
   async waitFor(what: string, look: () => boolean | Promise<boolean>, timeoutMs = 15_000): Promise<void> {
     const seen = async (): Promise<'so' | 'ended' | false> => ((await look()) ? 'so' : !this.running && 'ended');
     if ((await eventually(what, seen, timeoutMs).catch(() => 'late')) === 'so') return;

@@ -24,8 +24,9 @@ export interface Connection {
 }
 
 /**
- * The connections that were no use to their client: no server was reached, or something ran out. How the others ended says little:
- * a registry and its clients close TLS at the same moment, and now and then one of them answers the other's farewell with a reset.
+ * The connections that were no use to their client: no server was reached, or something ran out. How the others ended
+ * says little: a registry and its clients close TLS at the same moment, and now and then one of them answers the
+ * other's farewell with a reset.
  */
 export function failed(connections: readonly Connection[]): Connection[] {
   return connections.filter(({ end }) => /^R|[RQC]$/.test(end));

@@ -81,7 +81,10 @@ export class Flow {
     return this;
   }
 
-  /** Sends little by little until the first bytes wait in the relay for a receiver that does not read. It has read all then. */
+  /**
+   * Sends little by little until the first bytes wait in the relay for a receiver that does not read. It has read all
+   * then.
+   */
   async fill(sender: 'client' | 'server', pattern: Pattern, pieces = 8 << 10): Promise<void> {
     const taken = (): boolean => this.inner[sender === 'client' ? 'server' : 'client']?.writableLength === 0;
     const read = (): number => (sender === 'client' ? this.relay.bytesIn : this.relay.bytesOut);

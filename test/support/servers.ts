@@ -23,8 +23,8 @@ export const hangs: Manner = (socket) => void socket.resume();
 export const resets: Manner = (socket) => void socket.once('data', () => socket.resetAndDestroy());
 
 /**
- * A server on a loopback address of its own. No outgoing connection ever takes a port there, so that it can be closed, refuse
- * while it is, and open again on its port.
+ * A server on a loopback address of its own. No outgoing connection ever takes a port there, so that it can be closed,
+ * refuse while it is, and open again on its port.
  */
 export class TestServer {
   readonly name: string;
@@ -128,7 +128,10 @@ export async function blackhole(t: TestContext): Promise<string> {
   return `${host}:${port}`;
 }
 
-/** Connections that wait to be accepted, as the kernel counts them (proc(5): the receive queue of a socket that listens). */
+/**
+ * Connections that wait to be accepted, as the kernel counts them (proc(5): the receive queue of a socket that
+ * listens).
+ */
 async function backlogOf(host: string, port: number): Promise<number> {
   const hex = (value: number, digits: number): string => value.toString(16).toUpperCase().padStart(digits, '0');
   const local = host

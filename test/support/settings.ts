@@ -6,7 +6,10 @@ export type Settings = {
   readonly [key: string]: unknown;
 };
 
-/** A server with a name of its own; or one that is called s1, s2, … by its place: `HOST:PORT`, a port of 127.0.0.1, its keys. */
+/**
+ * A server with a name of its own; or one that is called s1, s2, … by its place: `HOST:PORT`, a port of 127.0.0.1, its
+ * keys.
+ */
 export type Given =
   | { readonly name: string; readonly address: string }
   | string
@@ -20,8 +23,8 @@ export const QUICK_CHECKS = { healthCheck: { interval: '50ms', fastInterval: '50
 export const RARE_CHECKS = { healthCheck: { interval: '1h', fastInterval: '1h' } };
 
 /**
- * Frontend `f` and backend `b` in front of `servers`, all on free ports of loopback. `backend` and `frontend` are further keys of
- * those two, `rest` of the top level; what they name in its place.
+ * Frontend `f` and backend `b` in front of `servers`, all on free ports of loopback. `backend` and `frontend` are
+ * further keys of those two, `rest` of the top level; what they name in its place.
  */
 export function settings(
   servers: readonly Given[],

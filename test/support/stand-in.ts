@@ -1,4 +1,7 @@
-/** Images that stand in for those of a registry that cannot be reached: this machine's programs, laid out as those images are. */
+/**
+ * Images that stand in for those of a registry that cannot be reached: this machine's programs, laid out as those
+ * images are.
+ */
 import { spawnSync } from 'node:child_process';
 import { copyFileSync, cpSync, mkdirSync, mkdtempSync, realpathSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';

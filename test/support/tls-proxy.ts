@@ -1,4 +1,6 @@
-/** A TLS reverse proxy in front of a node, which lies where a test wants it to; and TLS servers that say what they like. */
+/**
+ * A TLS reverse proxy in front of a node, which lies where a test wants it to; and TLS servers that say what they like.
+ */
 import { readFileSync } from 'node:fs';
 import type { IncomingHttpHeaders } from 'node:http';
 import { createServer, request as ask } from 'node:https';

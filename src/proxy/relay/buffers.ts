@@ -29,8 +29,8 @@ export class RelayBuffers {
 
   /**
    * A copy of the first `count` bytes that have landed, to write from: the next reads of other sockets are aimed at the
-   * landing buffer already. The copy lasts until the next is made, unless it is kept: a small write is over at once, and
-   * needs no memory of its own.
+   * landing buffer already. The copy lasts until the next is made, unless it is kept: a small write is over at once,
+   * and needs no memory of its own.
    */
   copy(count: number): Buffer {
     return count <= SMALL_BYTES ? this.#copies.make(count) : Buffer.from(this.landing.subarray(0, count));

@@ -10,7 +10,10 @@ type WriteRequest = {
   getAsyncId(): number;
 };
 type WriteHandle = {
-  /** Writes what the kernel takes at once; `request` is for the rest, if there is one. Returns 0, or an error number of libuv. */
+  /**
+   * Writes what the kernel takes at once; `request` is for the rest, if there is one. Returns 0, or an error number of
+   * libuv.
+   */
   writeBuffer(request: WriteRequest, chunk: Uint8Array): number;
 };
 
@@ -19,8 +22,8 @@ const UNUSED = -1;
 type WriteRequestClass = new () => WriteRequest;
 
 /**
- * Node does not export the class, but a socket shows its handle one. Undefined where this Node writes in another way: Node 26 makes
- * none for a write that is over at once, and needs no help.
+ * Node does not export the class, but a socket shows its handle one. Undefined where this Node writes in another way:
+ * Node 26 makes none for a write that is over at once, and needs no help.
  */
 function writeRequestClass(): WriteRequestClass | undefined {
   let shown: object | undefined;
@@ -64,8 +67,8 @@ const Request = writeRequestClass();
 const requests = Request && new Requests(Request);
 
 /**
- * The kernel takes most writes whole and at once. Those need none of a stream's bookkeeping, which costs more than all else that
- * is done in JavaScript for a small message: the stream hears only of a write that fails or must wait.
+ * The kernel takes most writes whole and at once. Those need none of a stream's bookkeeping, which costs more than all
+ * else that is done in JavaScript for a small message: the stream hears only of a write that fails or must wait.
  */
 export class DirectWriter {
   readonly #socket: PatientSocket;

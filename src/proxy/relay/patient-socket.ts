@@ -5,9 +5,10 @@ type Done = (error?: Error | null) => void;
 export type Begun = (done: Done) => void;
 
 /**
- * A peer may answer and close without having read all that it was sent, as a registry does that turns an upload away. Its kernel
- * then resets the connection, and the next write fails, on which Node would end the socket with the answer unread. Here the
- * failure waits until all that has come was read; reading then ends by itself, unless the other side takes no more.
+ * A peer may answer and close without having read all that it was sent, as a registry does that turns an upload away.
+ * Its kernel then resets the connection, and the next write fails, on which Node would end the socket with the answer
+ * unread. Here the failure waits until all that has come was read; reading then ends by itself, unless the other side
+ * takes no more.
  */
 export class PatientSocket extends Socket {
   #done: Done | undefined;

@@ -20,11 +20,11 @@ export type RelayTimeouts = { readonly idle: number; readonly halfClosed: number
 const FINISHED: RelayEnd = { kind: 'finished' };
 
 /**
- * The bytes between two connected sockets, both ways: in order, once, unchanged. Each direction ends on its own; a reset
- * on one side resets the other; a slow reader stops the sender.
+ * The bytes between two connected sockets, both ways: in order, once, unchanged. Each direction ends on its own; a
+ * reset on one side resets the other; a slow reader stops the sender.
  *
- * The server's bytes flow from the beginning. The client's flow from `forward` on, since their first ones may have to be
- * looked at.
+ * The server's bytes flow from the beginning. The client's flow from `forward` on, since their first ones may have to
+ * be looked at.
  */
 export class Relay {
   /** Resolves when both sockets are closed. */
@@ -89,7 +89,9 @@ export class Relay {
     this.#server.destroy();
   }
 
-  /** Ends the relay if nothing has moved for too long. To be called about once a second; `nowMs` is `performance.now()`. */
+  /**
+   * Ends the relay if nothing has moved for too long. To be called about once a second; `nowMs` is `performance.now()`.
+   */
   checkIdle(nowMs: number, { idle, halfClosed }: RelayTimeouts): void {
     const moved = [this.#up.progressed(), this.#down.progressed()];
     if (moved.includes(true)) this.#movedMs = nowMs;

@@ -3,7 +3,9 @@ import type { Endpoint } from '../../config/values.ts';
 import { DirectWriter } from './direct-writer.ts';
 import { PatientSocket } from './patient-socket.ts';
 
-/** Receives the bytes of one socket. Each call returns whether to go on reading; after false, `socket.resume()` does. */
+/**
+ * Receives the bytes of one socket. Each call returns whether to go on reading; after false, `socket.resume()` does.
+ */
 export type Reader = {
   /** Where the next read may land; asked anew after each read. */
   buffer(): Uint8Array;
@@ -42,8 +44,9 @@ export type Sockets = {
 };
 
 /**
- * With a high-water mark of 0 `write()` returns true exactly when the kernel took everything, and 'drain' always follows
- * when it did not; with the usual mark a small asynchronous write returns true while it still points into our buffer.
+ * With a high-water mark of 0 `write()` returns true exactly when the kernel took everything, and 'drain' always
+ * follows when it did not; with the usual mark a small asynchronous write returns true while it still points into our
+ * buffer.
  */
 const COMMON = { allowHalfOpen: true, writableHighWaterMark: 0 } as const;
 
@@ -51,9 +54,9 @@ const COMMON = { allowHalfOpen: true, writableHighWaterMark: 0 } as const;
 const COPIES_SLOWLY = Number.parseInt(process.versions.v8) < 12;
 
 /**
- * Options for a `Socket`, whose constructor copies them. Where copies are slow no read of the copy is ever cached, which
- * is more than a tenth of a new connection's CPU; a copy of an object without prototype is not of that kind. Elsewhere
- * an object without prototype would cost a tenth.
+ * Options for a `Socket`, whose constructor copies them. Where copies are slow no read of the copy is ever cached,
+ * which is more than a tenth of a new connection's CPU; a copy of an object without prototype is not of that kind.
+ * Elsewhere an object without prototype would cost a tenth.
  */
 function socketOptions<O extends object>(options: O): O & typeof COMMON {
   return COPIES_SLOWLY ? { __proto__: null, ...COMMON, ...options } : { ...COMMON, ...options };
@@ -139,7 +142,8 @@ function atLeast(version: string, major: number, minor: number): boolean {
 
 /** Closes a socket so that the other end sees a reset, where that can be done. */
 export function reset(socket: Socket): void {
-  // A reset while the kernel is asked to send the end fails in Node with EINVAL and leaves the descriptor open for ever.
+  // A reset while the kernel is asked to send the end fails in Node with EINVAL and leaves the descriptor open for
+  // ever.
   const ending = socket.writableEnded && !socket.writableFinished && socket.writableLength === 0;
   // A unix socket has no port and knows no reset: Node would throw.
   if (ending || socket.localPort === undefined) socket.destroy();
@@ -148,7 +152,9 @@ export function reset(socket: Socket): void {
 
 const PROBE_MS = 2_000;
 
-/** Whether this Node can do what `onreadSockets` needs: a few bytes go there and back over loopback, and are compared. */
+/**
+ * Whether this Node can do what `onreadSockets` needs: a few bytes go there and back over loopback, and are compared.
+ */
 export async function probeOnread(): Promise<boolean> {
   const sent = Buffer.from('berth probes onread');
   const opened: Socket[] = [];

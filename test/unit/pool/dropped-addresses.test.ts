@@ -10,8 +10,8 @@ const NAMES = { a: at('10.0.0.1'), b: at('10.0.0.2'), c: at('10.0.0.3'), v: at('
 type Name = keyof typeof NAMES;
 
 /**
- * One answer: the letters of the addresses in it; `!` is a failure, an empty text an answer without addresses, `6?` says
- * that IPv6 was not answered for.
+ * One answer: the letters of the addresses in it; `!` is a failure, an empty text an answer without addresses, `6?`
+ * says that IPv6 was not answered for.
  */
 function answer(text: string): DnsAnswer {
   if (text === '!') throw new Error('SERVFAIL');

@@ -22,7 +22,10 @@ const WAYS = [
   { sender: 'server', receiver: 'client' },
 ] as const;
 
-/** What one side of a flow sends: sizes of messages, and how large the pieces are in which the other side's kernel gets them. */
+/**
+ * What one side of a flow sends: sizes of messages, and how large the pieces are in which the other side's kernel gets
+ * them.
+ */
 type Load = { readonly messages: readonly number[]; readonly pieces: number; readonly pauses: boolean };
 
 const load = fc.record({
@@ -96,7 +99,8 @@ for (const sockets of [onreadSockets, eventSockets]) {
         await using stand = await RelayStand.open(sockets, { bulkBytes: MIB, mostBulkBuffers });
         const [slow, other] = [await stand.flow(), await stand.flow()];
         slow.server.expects = BYTES;
-        // In bulk transfer first, which is what large buffers are for; then in pieces that are small enough to be overlooked.
+        // In bulk transfer first, which is what large buffers are for; then in pieces that are small enough to be
+        // overlooked.
         await Promise.all([slow.client.send(BYTES, 8 * MIB), slow.server.gets(8 * MIB)]);
         slow.server.pause();
         await slow.fill('client', BYTES);
