@@ -21,7 +21,7 @@ import {
   name,
   serverNamePattern,
 } from './scalars.ts';
-import { type Endpoint, isHost, parseRate, parseServerAddress, parseSize } from './values.ts';
+import { isHost, parseRate, parseServerAddress, parseSize } from './values.ts';
 
 const proxyVersion = () =>
   oneOf('none', 'v1', 'v2').describe('Begin with a PROXY protocol header; registries do not understand it');
@@ -271,12 +271,6 @@ export type Config = z.output<typeof schema>;
 export type FrontendConfig = Config['frontends'][string];
 export type BackendConfig = Config['backends'][string];
 export type ServerConfig = BackendConfig['servers'][string];
-/** The configuration of a server that the file, or an answer of DNS, has given an address or a host name. */
-export type StaticServerConfig = Omit<ServerConfig, 'address'> & {
-  readonly address: Endpoint;
-  /** The name for which DNS gave this address; the server's certificate must be for this name. */
-  readonly foundAs?: string;
-};
 export type StickTableConfig = Exclude<BackendConfig['stickTable'], false>;
 export type HealthCheckConfig = Exclude<BackendConfig['healthCheck'], false>;
 export type AdminConfig = z.output<typeof admin>;

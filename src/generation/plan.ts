@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 import { STANDARD_ADMIN, type Config } from '../config/schema.ts';
-import type { ListenersStep, Place } from '../listeners/listeners.ts';
+import type { ListenersStep, Site } from '../listeners/listeners.ts';
 import type { Backend } from '../pool/backend.ts';
 import { connectionCapacity } from '../proxy/descriptors.ts';
 import type { Frontend } from '../proxy/frontend.ts';
@@ -32,7 +32,7 @@ export async function plan(house: House, old: Generation | undefined, wanted: Co
     steps.push(await house.state.plan(config.state, [...backends.values()]));
     steps.push(...[...frontends.values()].map((frontend) => termsStep(frontend, generation)));
     const parking = Math.max(0, capacity - house.occupancy.connections);
-    const listeners = await house.listeners.plan(places(house, generation), parking);
+    const listeners = await house.listeners.plan(sites(house, generation), parking);
     steps.push({ commit: () => house.enter(generation, old), rollback() {} }, listeners);
     // While names are looked up, what is new listens already, and clients that come wait.
     await Promise.all(pool.map(({ ready }) => ready));
@@ -60,14 +60,14 @@ function termsStep(frontend: Frontend, { config, capacity, backends }: Generatio
 }
 
 /** Where a generation listens. The admin address that nobody asked for comes last: it gives way to every other. */
-function places(house: House, { config, frontends }: Generation): readonly Place[] {
-  const own = (kind: 'metrics' | 'admin', bind: Place['bind'], optional = false): Place => ({
+function sites(house: House, { config, frontends }: Generation): readonly Site[] {
+  const own = (kind: 'metrics' | 'admin', bind: Site['bind'], optional = false): Site => ({
     owner: { kind, name: kind },
     bind,
     take: (socket) => house[kind].take(socket),
     optional,
   });
-  const traffic = [...frontends.values()].flatMap((frontend): Place[] => {
+  const traffic = [...frontends.values()].flatMap((frontend): Site[] => {
     const binds = config.frontends[frontend.name]?.bind ?? [];
     const owner = { kind: 'frontend', name: frontend.name } as const;
     return binds.map((bind) => ({ owner, bind, take: (socket, unix) => frontend.accept(socket, unix) }));

@@ -17,18 +17,18 @@ export type Owner = { readonly kind: 'frontend' | 'metrics' | 'admin'; readonly 
 export type Take = (socket: Socket, unix: boolean) => void;
 
 /** A bind, and who is served there. */
-export type Place = {
+export type Site = {
   readonly owner: Owner;
   readonly bind: Bind;
   readonly take: Take;
-  /** Nobody asked for the place: where it cannot be had, the plan goes on without. */
+  /** Nobody asked for the site: where it cannot be had, the plan goes on without. */
   readonly optional?: boolean;
 };
 
 export type ListenersStep = Step & {
   /** What a commit begins to listen on. */
   readonly opened: readonly { readonly owner: Owner; readonly address: string }[];
-  /** Why an optional place could not be had. */
+  /** Why an optional site could not be had. */
   readonly missing: readonly StartError[];
 };
 
@@ -45,24 +45,24 @@ export class Listeners {
   }
 
   /**
-   * Opens what `places` adds to what is open. What is added accepts, and is parked until the commit, at most `parking`
-   * connections at each place; a rollback closes them. The commit gives each place to its owner, and leaves what
-   * `places` does not name. Rejects with a StartError, and then has opened nothing.
+   * Opens what `sites` adds to what is open. What is added accepts, and is parked until the commit, at most `parking`
+   * connections at each site; a rollback closes them. The commit gives each site to its owner, and leaves what
+   * `sites` does not name. Rejects with a StartError, and then has opened nothing.
    */
-  async plan(places: readonly Place[], parking: number): Promise<ListenersStep> {
+  async plan(sites: readonly Site[], parking: number): Promise<ListenersStep> {
     // What is being left and wanted again is opened anew: its path or port is free only then.
     await Promise.all(this.#leaving.values());
     const [wanted, added, missing] = [new Map<string, Listener>(), [] as Listener[], [] as StartError[]];
     const rollback = (): void => added.forEach((listener) => listener.discard());
-    const frontends = places.flatMap(({ owner: { kind, name } }) => (kind === 'frontend' ? [name] : []));
-    for (const place of places) {
-      const key = keyOf(place);
+    const frontends = sites.flatMap(({ owner: { kind, name } }) => (kind === 'frontend' ? [name] : []));
+    for (const site of sites) {
+      const key = keyOf(site);
       try {
         const listener =
-          this.#open.get(key) ?? wanted.get(key) ?? (await this.#listen(place, parking, frontends, added));
+          this.#open.get(key) ?? wanted.get(key) ?? (await this.#listen(site, parking, frontends, added));
         wanted.set(key, listener);
       } catch (error) {
-        if (error instanceof StartError && place.optional === true) missing.push(error);
+        if (error instanceof StartError && site.optional === true) missing.push(error);
         else {
           rollback();
           throw error;
@@ -70,7 +70,7 @@ export class Listeners {
       }
     }
     const opened = added.map(({ owner, server }) => ({ owner, address: listeningAddress(server) }));
-    return { opened, missing, commit: () => this.#commit(places, wanted), rollback };
+    return { opened, missing, commit: () => this.#commit(sites, wanted), rollback };
   }
 
   /** Takes what the kernel has accepted already, then listens no more for owners of this kind. */
@@ -89,12 +89,12 @@ export class Listeners {
     this.#open.clear();
   }
 
-  #commit(places: readonly Place[], wanted: Map<string, Listener>): void {
+  #commit(sites: readonly Site[], wanted: Map<string, Listener>): void {
     const before = this.#open;
     this.#open = wanted;
     for (const [key, listener] of before) if (!wanted.has(key)) this.#leave(listener);
     // Last, and all in one turn: connections that were parked are served by what is in force now.
-    for (const place of places) wanted.get(keyOf(place))?.serve(place);
+    for (const site of sites) wanted.get(keyOf(site))?.serve(site);
   }
 
   #leave(listener: Listener): void {
@@ -102,9 +102,9 @@ export class Listeners {
     this.#leaving.set(listener, left);
   }
 
-  async #listen(place: Place, parking: number, frontends: readonly string[], added: Listener[]): Promise<Listener> {
-    const { owner, bind } = place;
-    const listener = new Listener(place, parking);
+  async #listen(site: Site, parking: number, frontends: readonly string[], added: Listener[]): Promise<Listener> {
+    const { owner, bind } = site;
+    const listener = new Listener(site, parking);
     const inheritedFd = owner.kind === 'frontend' ? this.inherited.take(owner.name, frontends) : undefined;
     try {
       await listen(listener.server, bind, inheritedFd);
@@ -128,7 +128,7 @@ export class Listeners {
 }
 
 /** Ports that the kernel chooses are never the same. */
-function keyOf({ owner, bind }: Place): string {
+function keyOf({ owner, bind }: Site): string {
   const key = bindKey(bind);
   return bind.kind === 'tcp' && bind.port === 0 ? `${owner.kind} ${owner.name} ${key}` : key;
 }
@@ -144,7 +144,7 @@ class Listener {
   #parked: Socket[] = [];
   #accepted = 0;
 
-  constructor({ owner, bind }: Place, parking: number) {
+  constructor({ owner, bind }: Site, parking: number) {
     this.owner = owner;
     this.#bind = bind;
     this.#unix = bind.kind === 'unix';
@@ -163,7 +163,7 @@ class Listener {
     return parseBind(star ? address.replace(/^.*:/, '*:') : address);
   }
 
-  serve({ owner, take }: Place): void {
+  serve({ owner, take }: Site): void {
     this.owner = owner;
     this.#take = take;
     for (const socket of this.#parked.splice(0)) take(socket, this.#unix);
