@@ -4,7 +4,7 @@ import { buildProxyHeader, looksLikeProxyHeader } from '../pool/proxy-protocol.t
 import type { Server } from '../pool/server.ts';
 import type { Access } from './admission/access.ts';
 import { readProxyHeader, readServerName } from './admission/preface.ts';
-import { Client } from './client.ts';
+import { Client, type Undecided } from './client.ts';
 import type { ProxyObserver, Refusal } from './observer.ts';
 import { endOf, formatAddress, type Address, type End, type Phase } from './record.ts';
 import type { RelayBuffers } from './relay/buffers.ts';
@@ -131,7 +131,7 @@ export class Connection {
     this.#backend = backend;
     const stay = backend.open(this.#who.client?.address);
     try {
-      const search = new Search({ client: this.#client, backend, stay, terms: this.#terms, ...this.#around });
+      const search = new Search(this.#client, backend, stay, this.#terms, this.#around);
       this.#search = search;
       const reached = await search.run();
       if (reached.kind === 'server') return await this.#join(reached.server, reached.wire);
@@ -147,7 +147,7 @@ export class Connection {
     const { sockets, buffers } = this.#around;
     const relay = new Relay(this.#client.wire, wire, sockets, buffers);
     this.#relay = relay;
-    void this.#forward(relay, wire, this.#header(server));
+    this.#begin(relay, wire, this.#header(server));
     const end = await relay.ended;
     this.#count();
     server.releaseSlot();
@@ -155,20 +155,24 @@ export class Connection {
   }
 
   /** A PROXY header of a client that may not send any must not reach a server, which could believe it. */
-  async #forward(relay: Relay, wire: Wire, header: Buffer | undefined): Promise<void> {
+  #begin(relay: Relay, wire: Wire, header: Buffer | undefined): void {
     const client = this.#client;
     // Where the client has said nothing yet the header goes alone: a server that speaks first may wait for it.
     const alone = header !== undefined && client.first.length === 0;
     if (alone) wire.socket.write(header);
-    const verdict = this.#who.proxied ? HARMLESS : (judge(client.first) ?? (await client.peek(judge, Infinity)));
+    const rest = alone ? undefined : header;
+    const verdict = this.#who.proxied ? HARMLESS : judge(client.first);
+    if (verdict) this.#forward(relay, verdict, rest);
+    else void client.peek(judge, Infinity).then((seen) => this.#forward(relay, seen, rest));
+  }
+
+  #forward(relay: Relay, verdict: Verdict | Undecided, header: Buffer | undefined): void {
     if (relay.end !== undefined) return;
     if (typeof verdict === 'object' && verdict.isHeader) {
       this.#refused('proxy_header_forbidden');
       this.#cut ??= 'PR';
       relay.reject();
-    } else {
-      relay.forward({ header: alone ? undefined : header, first: client.take(), finished: client.hasFinished });
-    }
+    } else relay.forward({ header, first: this.#client.take(), finished: this.#client.hasFinished });
   }
 
   #header(server: Server): Buffer | undefined {
@@ -224,10 +228,11 @@ export class Connection {
   }
 }
 
-const HARMLESS = { isHeader: false };
+type Verdict = { readonly isHeader: boolean };
+const HARMLESS: Verdict = { isHeader: false };
 
 /** Whether a client's first bytes are a PROXY header; undefined while they are too few to tell. */
-function judge(first: Buffer): { readonly isHeader: boolean } | undefined {
+function judge(first: Buffer): Verdict | undefined {
   const verdict = first.length === 0 ? 'maybe' : looksLikeProxyHeader(first);
   return verdict === 'maybe' ? undefined : { isHeader: verdict === 'yes' };
 }

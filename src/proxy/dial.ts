@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net';
 import { connectFailure, type ConnectFailure } from '../pool/failures.ts';
+import type { Gone } from './client.ts';
 
 export type Dialled =
   | { readonly kind: 'connected'; readonly seconds: number }
@@ -10,7 +11,7 @@ export type Dialled =
  * Waits for a socket that is connecting, for `timeoutMs` at most; 'abandoned' if `gone` is aborted first. The socket is
  * destroyed unless it has connected. To be called in the tick in which the socket was made.
  */
-export function dial(socket: Socket, timeoutMs: number, gone?: AbortSignal): Promise<Dialled> {
+export function dial(socket: Socket, timeoutMs: number, gone?: Gone): Promise<Dialled> {
   const startedMs = performance.now();
   return new Promise<Dialled>((resolve) => {
     const settle = (dialled: Dialled): void => {

@@ -1,4 +1,3 @@
-import { setTimeout as delay } from 'node:timers/promises';
 import type { Backend, Stay } from '../pool/backend.ts';
 import type { Server } from '../pool/server.ts';
 import type { Client } from './client.ts';
@@ -20,10 +19,6 @@ export type Reached =
 const NOBODY: Reached = { kind: 'none', end: 'SC', final: false };
 
 export type SearchParts = {
-  readonly client: Client;
-  readonly backend: Backend;
-  readonly stay: Stay;
-  readonly terms: Terms;
   readonly sockets: Sockets;
   readonly buffers: RelayBuffers;
   readonly observer: ProxyObserver;
@@ -47,9 +42,9 @@ export class Search {
   readonly #backend: Backend;
   readonly #stay: Stay;
   readonly #terms: Terms;
-  readonly #around: Pick<SearchParts, 'sockets' | 'buffers' | 'observer'>;
+  readonly #around: SearchParts;
 
-  constructor({ client, backend, stay, terms, ...around }: SearchParts) {
+  constructor(client: Client, backend: Backend, stay: Stay, terms: Terms, around: SearchParts) {
     this.#client = client;
     this.#backend = backend;
     this.#stay = stay;
@@ -70,9 +65,7 @@ export class Search {
       const { server } = choice;
       const again = tried.has(server);
       if (again) {
-        await delay(Math.min(SAME_SERVER_DELAY_MS, timeouts.connect), undefined, { signal: this.#client.gone }).catch(
-          () => {},
-        );
+        await this.#pause(Math.min(SAME_SERVER_DELAY_MS, timeouts.connect));
         if (this.#client.isGone) return this.#left();
         // The operator, a check or a reload has taken the server out meanwhile.
         if (!server.usable) continue;
@@ -96,6 +89,20 @@ export class Search {
       failed = reached;
       tried.add(server);
     }
+  }
+
+  /** Lets time pass, unless the client is gone sooner. */
+  #pause(ms: number): Promise<void> {
+    const { gone } = this.#client;
+    return new Promise((resolve) => {
+      const over = (): void => {
+        clearTimeout(timer);
+        gone.removeEventListener('abort', over);
+        resolve();
+      };
+      const timer = setTimeout(over, ms);
+      gone.addEventListener('abort', over);
+    });
   }
 
   /** Waits for one of the server's places. */

@@ -46,7 +46,7 @@ export class Relay {
     this.#down = new Direction(server, client, sockets, buffers, this.#spoken);
     this.#client.on('error', (error) => this.#lost('client', error));
     this.#server.on('error', (error) => this.#lost('server', error));
-    this.ended = this.#run();
+    this.ended = new Promise((resolve) => whenClosed(this.#client, this.#server, () => resolve(this.#over())));
     this.#down.begin();
   }
 
@@ -101,8 +101,7 @@ export class Relay {
     this.close();
   }
 
-  async #run(): Promise<RelayEnd> {
-    await bothClosed(this.#client, this.#server);
+  #over(): RelayEnd {
     this.#up.release();
     this.#down.release();
     return this.#end ?? FINISHED;
@@ -131,17 +130,16 @@ export class Relay {
   }
 }
 
-function bothClosed(a: Socket, b: Socket): Promise<void> {
-  return new Promise((resolve) => {
-    let open = 2;
-    const closed = (): void => {
-      if (--open === 0) resolve();
-    };
-    for (const socket of [a, b]) {
-      if (socket.closed) closed();
-      else socket.once('close', closed);
-    }
-  });
+/** Calls back when both sockets are closed. */
+function whenClosed(a: Socket, b: Socket, then: () => void): void {
+  let open = 2;
+  const closed = (): void => {
+    if (--open === 0) then();
+  };
+  for (const socket of [a, b]) {
+    if (socket.closed) closed();
+    else socket.once('close', closed);
+  }
 }
 
 function afterFinish(socket: Socket, then: () => void): void {

@@ -1,5 +1,4 @@
 import assert from 'node:assert/strict';
-import { once } from 'node:events';
 import { describe, test } from 'node:test';
 import { eventSockets, onreadSockets } from '../../../src/proxy/relay/sockets.ts';
 import { Pattern } from '../../support/peer.ts';
@@ -158,7 +157,7 @@ for (const sockets of [onreadSockets, eventSockets]) {
         const { client, waiting } = await stand.arrive();
         await client.send(BYTES, bytes);
         assert.ok(!waiting.isGone && !waiting.gone.aborted);
-        const lost = once(waiting.gone, 'abort');
+        const lost = new Promise<void>((resolve) => waiting.gone.addEventListener('abort', resolve));
         client.reset();
         await lost;
         assert.ok(waiting.isGone);
