@@ -25,6 +25,8 @@ export type BerthOptions = {
   readonly within?: string;
   /** Where its log goes besides. */
   readonly logFile?: string;
+  /** Descriptors of this process that it has too, as 3, 4, … */
+  readonly descriptors?: readonly number[];
 };
 
 /** A running `berth start`. Its log is kept whole; what is waited for may be in it already. */
@@ -40,12 +42,13 @@ export class Berth {
   #ended = false;
 
   constructor(config: Settings | string, options: BerthOptions = {}) {
-    const { through = [], env = {}, logFile, file } = options;
+    const { through = [], env = {}, logFile, file, descriptors = [] } = options;
     this.folder = mkdtempSync(join(options.within ?? tmpdir(), 'berth-test-'));
     this.file = file ?? join(this.folder, 'balancer.yml');
     writeFileSync(this.file, yaml(config));
     const [command, ...args] = [...through, process.execPath, CLI, 'start', '-c', this.file];
-    this.#child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...env } });
+    const stdio = ['ignore' as const, 'pipe' as const, 'pipe' as const, ...descriptors];
+    this.#child = spawn(command, args, { stdio, env: { ...process.env, ...env } });
     if (logFile !== undefined) this.#child.stdout?.pipe(createWriteStream(logFile));
     let rest = '';
     this.#child.stdout?.setEncoding('utf8').on('data', (text: string) => {

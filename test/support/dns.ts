@@ -37,6 +37,8 @@ export class DnsServer {
   ttl = 0;
   /** How often it was asked for a name, by type: `A r.test`. */
   readonly asked = new Map<string, number>();
+  /** Questions that are not answered until they are let go, by type and name: `A r.test`. */
+  readonly #held = new Map<string, (() => void)[]>();
 
   addresses(name: string, ...addresses: readonly string[]): void {
     const answer = (data: string): StringAnswer => ({
@@ -53,6 +55,39 @@ export class DnsServer {
       name,
       services.map((data) => ({ type: 'SRV', name, data, ttl: this.ttl })),
     );
+  }
+
+  /** Questions such as `A r.test` wait from now on. */
+  hold(question: string): void {
+    this.#held.set(question, this.#held.get(question) ?? []);
+  }
+
+  /** Resolves when a held question waits: who asks has heard the answer before it. */
+  async waits(question: string): Promise<void> {
+    await eventually(`a question for ${question}`, () => this.isWaiting(question));
+  }
+
+  isWaiting(question: string): boolean {
+    return (this.#held.get(question) ?? []).length > 0;
+  }
+
+  /** Answers the held questions that wait by the records of now; the next questions wait again. */
+  letGo(question: string): void {
+    for (const answer of this.#held.get(question)?.splice(0) ?? []) answer();
+  }
+
+  /** Answers the held questions that wait, and the next questions at once. */
+  release(question: string): void {
+    this.letGo(question);
+    this.#held.delete(question);
+  }
+
+  /** Gives `reply` the answer to `query`, as soon as the question is not held. */
+  hear(query: Buffer, reply: (answer: Buffer) => void): void {
+    const [question] = decode(query).questions ?? [];
+    const held = this.#held.get(`${question?.type} ${question?.name.toLowerCase()}`);
+    if (held) held.push(() => reply(this.answer(query)));
+    else reply(this.answer(query));
   }
 
   answer(query: Buffer): Buffer {
@@ -86,7 +121,7 @@ let servers = 0;
 export async function resolver(t: TestContext): Promise<{ dns: DnsServer; through: readonly string[] }> {
   const dns = new DnsServer();
   const socket = createSocket('udp4');
-  socket.on('message', (query, { port, address }) => socket.send(dns.answer(query), port, address));
+  socket.on('message', (query, { port, address }) => dns.hear(query, (answer) => socket.send(answer, port, address)));
   // An address of its own, since the port cannot be.
   const address = `127.${200 + ((process.pid >> 8) & 31)}.${process.pid & 255}.${++servers}`;
   socket.bind(53, address);

@@ -102,14 +102,25 @@ export async function refusing(): Promise<string> {
 
 const BACKLOG = 1;
 const LISTEN_AND_STOP = `
-  const server = require('node:net').createServer();
+  const server = require('node:net').createServer((socket) => {
+    socket.on('error', () => {}).write('frozen\\n');
+    socket.pipe(socket);
+  });
   server.listen({ host: process.argv[1], port: 0, backlog: ${BACKLOG} }, () => {
     console.log(server.address().port);
     setTimeout(() => process.kill(process.pid, 'SIGSTOP'), 0);
   });`;
 
-/** The address of a server that answers no SYN: its process is stopped and its backlog is full. */
+/** The address of a server that answers no SYN. */
 export async function blackhole(t: TestContext): Promise<string> {
+  return (await frozen(t)).address;
+}
+
+/** `thaw` makes it answer, as a server that echoes; after `end` it refuses. */
+export type Frozen = { readonly address: string; readonly thaw: () => void; readonly end: () => void };
+
+/** A server that answers no SYN: its process is stopped and its backlog is full. */
+export async function frozen(t: TestContext): Promise<Frozen> {
   const host = ownAddress();
   const child = spawn(process.execPath, ['-e', LISTEN_AND_STOP, host], { stdio: ['ignore', 'pipe', 'inherit'] });
   t.after(() => child.kill('SIGKILL'));
@@ -125,7 +136,11 @@ export async function blackhole(t: TestContext): Promise<string> {
   }
   // A filler is connected a moment before it stands in the backlog; until then there is room for one more.
   while ((await backlogOf(host, port)) <= BACKLOG) await nextTurn();
-  return `${host}:${port}`;
+  return {
+    address: `${host}:${port}`,
+    thaw: () => void child.kill('SIGCONT'),
+    end: () => void child.kill('SIGKILL'),
+  };
 }
 
 /**
