@@ -34,7 +34,7 @@ test(
     const { dns, through } = await resolver(t);
     dns.hold('A slow.test');
     const [s1] = await serve(t, ['s1']);
-    const plain = settings([s1!]);
+    const plain = settings([s1!], { healthCheck: false });
     const berth = await start(t, plain, { through });
     const inside = new Client({ port: await berth.port() });
     await inside.line();

@@ -120,7 +120,7 @@ class Run {
     }
     await this.#isAsSeen();
     if (!inForce) {
-      await holds('timers', async () => atMost((await this.#insight()).timers, timers));
+      await holds('timers', async () => atMost('timers', (await this.#insight()).timers, timers));
     }
     await this.#welcome([...this.#seen.answers.keys()].at(-1)!);
   }
@@ -132,8 +132,8 @@ class Run {
     await this.#isAsSeen();
     await holds('what is left at the end', async () => {
       const { timers, listeners } = await this.#insight();
-      atMost(timers, this.#atStart.timers);
-      atMost(listeners, this.#atStart.listeners);
+      atMost('timers', timers, this.#atStart.timers);
+      atMost('listeners', listeners, this.#atStart.listeners);
     });
     this.#berth.signal('SIGTERM');
     assert.equal(await this.#berth.exitCode(), 0);
@@ -250,8 +250,8 @@ async function holds(what: string, check: () => Promise<void> | void): Promise<v
   );
 }
 
-function atMost(value: number, most: number): void {
-  assert.ok(value <= most, `${value}, not ${most}`);
+function atMost(what: string, value: number, most: number): void {
+  assert.ok(value <= most, `${value} ${what}, not ${most}`);
 }
 
 /**

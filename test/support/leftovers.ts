@@ -5,10 +5,10 @@ import { createServer, type AddressInfo } from 'node:net';
 import type { Berth } from './berth.ts';
 import { eventually } from './waiting.ts';
 
-/** The samples of /metrics that carry `name` as the value of a label. */
+/** The samples of Berth's own that carry `name` as the value of a label. */
 export async function seriesOf(berth: Berth, name: string): Promise<string[]> {
   const { text } = await berth.get('/metrics');
-  return text.split('\n').filter((line) => line.includes(`="${name}"`));
+  return text.split('\n').filter((line) => line.startsWith('berth_') && line.includes(`="${name}"`));
 }
 
 /** Resolves when no sample of /metrics carries any of the names. */
