@@ -200,6 +200,8 @@ export class Server {
     this.#monitor?.close();
     this.#monitor = undefined;
     this.#checking?.abort();
+    // The reason of an abort keeps the stack at which it came, and all that stands there.
+    this.#checking = undefined;
   }
 
   async #check(config: HealthCheckConfig): Promise<Health> {
