@@ -105,17 +105,18 @@ export class Client implements Reader {
     });
   }
 
-  /** The first bytes, for somebody else to keep. */
+  /** The first bytes, for somebody else to keep. The client is read on. */
   take(): Buffer {
     const first = this.#first;
-    this.#first = NOTHING;
+    this.skip(first.length);
     return first;
   }
 
   /** Drops bytes at the front that were meant for Berth. */
   skip(count: number): void {
-    this.#first = this.#first.subarray(count);
-    if (this.#first.length < MOST_FIRST_BYTES) this.wire.socket.resume();
+    const wasFull = this.#first.length >= MOST_FIRST_BYTES;
+    this.#first = count === this.#first.length ? NOTHING : this.#first.subarray(count);
+    if (wasFull && this.#first.length < MOST_FIRST_BYTES) this.wire.socket.resume();
   }
 
   /** Turns the client away with a reset. */

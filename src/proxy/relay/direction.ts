@@ -47,7 +47,7 @@ export class Direction implements Reader {
     this.#spoken = spoken;
   }
 
-  /** Writes the header and the first bytes in one piece, and from now on all that the source sends. */
+  /** Writes the header and the first bytes in one piece, and from now on all that the source, which is read, sends. */
   begin({ header = NOTHING, first = NOTHING, finished = false }: Start = {}): void {
     const [source, target] = [this.#source, this.#target];
     source.reader = this;
@@ -61,8 +61,7 @@ export class Direction implements Reader {
     if (finished) this.#finish();
     this.#blocked = !taken;
     // No read may land before the target has taken the piece: it would be written beside a write that is under way.
-    if (taken) source.socket.resume();
-    else source.socket.pause();
+    if (!taken) source.socket.pause();
   }
 
   buffer(): Uint8Array {
