@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { eventSockets, onreadSockets } from '../../../src/proxy/relay/sockets.ts';
-import { Pattern } from '../../support/peer.ts';
+import { Pattern, type Peer } from '../../support/peer.ts';
 import { RelayStand, type Flow } from '../../support/relay-stand.ts';
 import { eventually } from '../../support/waiting.ts';
 
@@ -24,6 +24,15 @@ async function jam(flow: Flow, sender: 'client' | 'server', bytes = ENDLESS): Pr
     () => `the relay goes on taking from the ${sender}`,
     () => (receiver?.writableLength ?? 0) > 0,
   );
+}
+
+/** Reads as little as is needed until something is seen. */
+async function readUntil(peer: Peer, look: () => boolean): Promise<void> {
+  peer.pausesOften = true;
+  peer.read();
+  await peer.until(look, 'enough to be read');
+  peer.pausesOften = false;
+  peer.pause();
 }
 
 for (const sockets of [onreadSockets, eventSockets]) {
@@ -135,6 +144,26 @@ for (const sockets of [onreadSockets, eventSockets]) {
         assert.deepEqual([flow[other].received, flow[other].corruptAt], [32 * MIB, undefined]);
         flow[other].end();
         assert.match(await flow.ended, who === 'client' ? /^(CD|--)$/ : /^(SL|--)$/);
+      });
+
+      test(`what the kernel still has for a slow ${other}, when the ${who} finishes and then resets, is not lost`, async () => {
+        await using stand = await RelayStand.open(sockets);
+        const flow = await stand.flow();
+        flow[other].expects = BYTES;
+        // From here on the kernel holds all that it takes for a receiver that has read nothing.
+        await flow.fill(who, BYTES);
+        flow[who].end();
+        await readUntil(flow[other], () => flow.inner[other]?.writableFinished === true);
+        assert.ok(flow[other].received < flow[who].sent);
+        flow[who].reset();
+        // The relay finds the reset out when it writes.
+        const lost = new Promise((resolve) => flow.inner[who]?.once('close', resolve));
+        await flow[other].send(BYTES, 1);
+        await lost;
+        await flow[other].getsEnd();
+        assert.deepEqual([flow[other].received, flow[other].corruptAt], [flow[who].sent, undefined]);
+        flow[other].end();
+        await flow.endsAs(who === 'client' ? 'CD' : 'SL');
       });
     }
 

@@ -166,6 +166,37 @@ for (const sockets of [onreadSockets, eventSockets]) {
       }
     });
 
+    for (const begins of ['a header', 'first bytes'] as const) {
+      for (const finishes of [false, true]) {
+        const behind = finishes ? 'its end' : 'what follows';
+        test(`keeps ${behind} waiting while the kernel has not taken ${begins}`, async () => {
+          await using stand = await RelayStand.open(sockets);
+          const flow = await stand.arrive();
+          const piece = stretch(UP, 32 * MIB);
+          if (begins === 'first bytes') flow.waiting.received(piece);
+          flow.client.sent = piece.length;
+          if (finishes) {
+            flow.client.end();
+            await seen(flow, () => flow.waiting.hasFinished);
+          }
+          await flow.join(begins === 'first bytes' ? undefined : piece);
+          const begun = flow.relay.bytesIn;
+          if (!finishes) await flow.client.send(UP, 100 * KIB, () => 10 * KIB);
+          assert.ok((flow.inner.server?.writableLength ?? 0) > 0, 'the server has not read, and its kernel is full');
+          await turns(20);
+          assert.equal(flow.relay.bytesIn, begun);
+          flow.server.expects = UP;
+          await flow.server.gets(piece.length);
+          if (!finishes) await flow.client.send(UP, MIB);
+          flow.client.end();
+          await flow.server.getsEnd();
+          assertGot(flow.server, flow.client.sent);
+          flow.server.end();
+          await flow.endsAs('--');
+        });
+      }
+    }
+
     for (const { sender: first, receiver: second, pattern } of WAYS) {
       const other = pattern === UP ? DOWN : UP;
       test(`goes on to the ${first} after the ${first} has finished`, async () => {
@@ -200,4 +231,15 @@ for (const sockets of [onreadSockets, eventSockets]) {
 /** Resolves when what the proxy has seen of the client is enough. */
 async function seen({ waiting }: Flow, look: () => boolean): Promise<void> {
   await waiting.peek(() => (look() ? {} : undefined), Infinity);
+}
+
+/** The first `bytes` of a pattern in one piece. */
+function stretch(pattern: Pattern, bytes: number): Buffer {
+  const pieces: Buffer[] = [];
+  for (let made = 0; made < bytes; made += pieces.at(-1)!.length) pieces.push(pattern.at(made, bytes - made));
+  return Buffer.concat(pieces);
+}
+
+async function turns(count: number): Promise<void> {
+  for (let i = 0; i < count; i++) await new Promise((resolve) => setImmediate(resolve));
 }
