@@ -78,7 +78,9 @@ export class House {
   /** Drops what has left `current` and is not worth remembering any more. */
   forget(current: Generation): void {
     for (const [name, frontend] of this.#frontends) {
-      if (!current.frontends.has(name) && frontend.connections === 0) this.#frontends.delete(name);
+      if (current.frontends.has(name) || frontend.connections > 0) continue;
+      // Who comes to it yet must be swept, counted and waited for.
+      if (!this.listeners.serves({ kind: 'frontend', name })) this.#frontends.delete(name);
     }
     for (const [name, backend] of this.#backends) {
       if (!current.backends.has(name) && backend.isForgotten) this.#backends.delete(name);

@@ -26,11 +26,17 @@ export type Site = {
 };
 
 export type ListenersStep = Step & {
-  /** What a commit begins to listen on. */
+  /** What a commit begins to listen on, for this owner. */
   readonly opened: readonly { readonly owner: Owner; readonly address: string }[];
   /** Why an optional site could not be had. */
   readonly missing: readonly StartError[];
 };
+
+/** A listener, and whom the listener serves from the commit on. */
+type Served = { readonly listener: Listener; readonly site: Site };
+
+/** What the kernel would say of a second socket on one bind. */
+const TAKEN: BindError = Object.assign(new Error('address in use'), { code: 'EADDRINUSE' });
 
 /** Every listening socket of the process: of traffic, of the metrics and of the admin address, by its bind. */
 export class Listeners {
@@ -39,9 +45,14 @@ export class Listeners {
   readonly #leaving = new Map<Listener, Promise<void>>();
 
   /** Where an owner is reached. */
-  addressesOf({ kind, name }: Owner): string[] {
-    const own = [...this.#open.values()].filter(({ owner }) => owner.kind === kind && owner.name === name);
+  addressesOf(owner: Owner): string[] {
+    const own = [...this.#open.values()].filter((listener) => sameOwner(listener.owner, owner));
     return own.map(({ server }) => listeningAddress(server));
+  }
+
+  /** Whether a connection may still come to this owner: a listener that is being left takes its backlog first. */
+  serves(owner: Owner): boolean {
+    return [...this.#open.values(), ...this.#leaving.keys()].some((listener) => sameOwner(listener.owner, owner));
   }
 
   /**
@@ -52,15 +63,15 @@ export class Listeners {
   async plan(sites: readonly Site[], parking: number): Promise<ListenersStep> {
     // What is being left and wanted again is opened anew: its path or port is free only then.
     await Promise.all(this.#leaving.values());
-    const [wanted, added, missing] = [new Map<string, Listener>(), [] as Listener[], [] as StartError[]];
+    const [wanted, added, missing] = [new Map<string, Served>(), [] as Listener[], [] as StartError[]];
     const rollback = (): void => added.forEach((listener) => listener.discard());
     const frontends = sites.flatMap(({ owner: { kind, name } }) => (kind === 'frontend' ? [name] : []));
     for (const site of sites) {
       const key = keyOf(site);
       try {
-        const listener =
-          this.#open.get(key) ?? wanted.get(key) ?? (await this.#listen(site, parking, frontends, added));
-        wanted.set(key, listener);
+        if (wanted.has(key)) throw bindFault(TAKEN, site.bind, site.owner.kind, site.bind);
+        const listener = this.#open.get(key) ?? (await this.#listen(site, parking, frontends, added));
+        wanted.set(key, { listener, site });
       } catch (error) {
         if (error instanceof StartError && site.optional === true) missing.push(error);
         else {
@@ -69,8 +80,10 @@ export class Listeners {
         }
       }
     }
-    const opened = added.map(({ owner, server }) => ({ owner, address: listeningAddress(server) }));
-    return { opened, missing, commit: () => this.#commit(sites, wanted), rollback };
+    const opened = [...wanted.values()]
+      .filter(({ listener, site }) => added.includes(listener) || !sameOwner(listener.owner, site.owner))
+      .map(({ listener, site: { owner } }) => ({ owner, address: listeningAddress(listener.server) }));
+    return { opened, missing, commit: () => this.#commit(wanted), rollback };
   }
 
   /** Takes what the kernel has accepted already, then listens no more for owners of this kind. */
@@ -89,12 +102,12 @@ export class Listeners {
     this.#open.clear();
   }
 
-  #commit(sites: readonly Site[], wanted: Map<string, Listener>): void {
+  #commit(wanted: ReadonlyMap<string, Served>): void {
     const before = this.#open;
-    this.#open = wanted;
+    this.#open = new Map([...wanted].map(([key, { listener }]) => [key, listener]));
     for (const [key, listener] of before) if (!wanted.has(key)) this.#leave(listener);
     // Last, and all in one turn: connections that were parked are served by what is in force now.
-    for (const site of sites) wanted.get(keyOf(site))?.serve(site);
+    for (const { listener, site } of wanted.values()) listener.serve(site);
   }
 
   #leave(listener: Listener): void {
@@ -126,6 +139,8 @@ export class Listeners {
     return own.find((bind) => bind !== undefined && bindsCollide(bind, resolved));
   }
 }
+
+const sameOwner = (a: Owner, b: Owner): boolean => a.kind === b.kind && a.name === b.name;
 
 /** Ports that the kernel chooses are never the same. */
 function keyOf({ owner, bind }: Site): string {
