@@ -1,5 +1,5 @@
 import type { Http } from '../admin/http.ts';
-import { Listeners } from '../listeners/listeners.ts';
+import { Listeners, type Parking } from '../listeners/listeners.ts';
 import { Backend } from '../pool/backend.ts';
 import { RelayBuffers } from '../proxy/relay/buffers.ts';
 import { openFiles } from '../proxy/descriptors.ts';
@@ -65,6 +65,19 @@ export class House {
   /** Frontends in force, and those that have left with connections that still stand. */
   get frontends(): readonly Frontend[] {
     return [...this.#frontends.values()];
+  }
+
+  /** Parked connections have descriptors as others do: they count among those that fit, and leave room for no more. */
+  parking(capacity: number): Parking {
+    const { occupancy } = this;
+    return {
+      enter: () => {
+        if (occupancy.connections >= capacity) return false;
+        occupancy.connections++;
+        return true;
+      },
+      leave: () => void occupancy.connections--,
+    };
   }
 
   /** `next` comes into force: its parts are known, and backends that it leaves out ask and check nothing any more. */

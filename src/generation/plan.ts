@@ -31,8 +31,7 @@ export async function plan(house: House, old: Generation | undefined, wanted: Co
     steps.push(...pool);
     steps.push(await house.state.plan(config.state, [...backends.values()]));
     steps.push(...[...frontends.values()].map((frontend) => termsStep(frontend, generation)));
-    const parking = Math.max(0, capacity - house.occupancy.connections);
-    const listeners = await house.listeners.plan(sites(house, generation), parking);
+    const listeners = await house.listeners.plan(sites(house, generation), house.parking(capacity));
     steps.push({ commit: () => house.enter(generation, old), rollback() {} }, listeners);
     // While names are looked up, what is new listens already, and clients that come wait.
     await Promise.all(pool.map(({ ready }) => ready));

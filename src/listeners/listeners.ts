@@ -32,6 +32,13 @@ export type ListenersStep = Step & {
   readonly missing: readonly StartError[];
 };
 
+/** Places for connections that are parked; all listeners together may fill the places that traffic leaves. */
+export type Parking = {
+  /** Takes a place; false if no place is left. */
+  enter(): boolean;
+  leave(): void;
+};
+
 /** A listener, and whom the listener serves from the commit on. */
 type Served = { readonly listener: Listener; readonly site: Site };
 
@@ -56,11 +63,11 @@ export class Listeners {
   }
 
   /**
-   * Opens what `sites` adds to what is open. What is added accepts, and is parked until the commit, at most `parking`
-   * connections at each site; a rollback closes them. The commit gives each site to its owner, and leaves what
+   * Opens what `sites` adds to what is open. What is added accepts, and is parked until the commit, as many connections
+   * as `parking` has places for; a rollback closes them. The commit gives each site to its owner, and leaves what
    * `sites` does not name. Rejects with a StartError, and then has opened nothing.
    */
-  async plan(sites: readonly Site[], parking: number): Promise<ListenersStep> {
+  async plan(sites: readonly Site[], parking: Parking): Promise<ListenersStep> {
     // What is being left and wanted again is opened anew: its path or port is free only then.
     await Promise.all(this.#leaving.values());
     const [wanted, added, missing] = [new Map<string, Served>(), [] as Listener[], [] as StartError[]];
@@ -115,7 +122,7 @@ export class Listeners {
     this.#leaving.set(listener, left);
   }
 
-  async #listen(site: Site, parking: number, frontends: readonly string[], added: Listener[]): Promise<Listener> {
+  async #listen(site: Site, parking: Parking, frontends: readonly string[], added: Listener[]): Promise<Listener> {
     const { owner, bind } = site;
     const listener = new Listener(site, parking);
     const inheritedFd = owner.kind === 'frontend' ? this.inherited.take(owner.name, frontends) : undefined;
@@ -153,13 +160,13 @@ class Listener {
   readonly server: Server;
   readonly #bind: Bind;
   readonly #unix: boolean;
-  readonly #parking: number;
+  readonly #parking: Parking;
   owner: Owner;
   #take: Take | undefined;
   #parked: Socket[] = [];
   #accepted = 0;
 
-  constructor({ owner, bind }: Site, parking: number) {
+  constructor({ owner, bind }: Site, parking: Parking) {
     this.owner = owner;
     this.#bind = bind;
     this.#unix = bind.kind === 'unix';
@@ -181,13 +188,13 @@ class Listener {
   serve({ owner, take }: Site): void {
     this.owner = owner;
     this.#take = take;
-    for (const socket of this.#parked.splice(0)) take(socket, this.#unix);
+    for (const socket of this.#unpark()) take(socket, this.#unix);
   }
 
   /** Closes the listener, and every connection that is parked. */
   discard(): void {
     this.server.close();
-    for (const socket of this.#parked.splice(0)) socket.destroy();
+    for (const socket of this.#unpark()) socket.destroy();
   }
 
   /**
@@ -208,7 +215,15 @@ class Listener {
     if (this.#take) return this.#take(socket, this.#unix);
     // A client that leaves meanwhile is found out by whoever serves it.
     socket.on('error', () => {});
-    if (this.#parked.length < this.#parking) this.#parked.push(socket);
+    if (this.#parking.enter()) this.#parked.push(socket);
     else socket.destroy();
+  }
+
+  /** Each socket leaves its place when its turn comes, so that whoever takes the socket may have the place. */
+  *#unpark(): Generator<Socket> {
+    for (const socket of this.#parked.splice(0)) {
+      this.#parking.leave();
+      yield socket;
+    }
   }
 }

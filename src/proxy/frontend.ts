@@ -8,7 +8,7 @@ import { formatAddress } from './record.ts';
 import { reset } from './relay/sockets.ts';
 import type { Terms } from './terms.ts';
 
-/** Connections that stand now, in all frontends together. */
+/** Connections that stand now, in all frontends together, and those that wait for a commit. */
 export type Occupancy = { connections: number };
 
 export type FrontendParts = Omit<Surroundings, 'frontend' | 'access'> & { readonly occupancy: Occupancy };

@@ -3,11 +3,26 @@ import { once } from 'node:events';
 import { connect, createServer, type AddressInfo } from 'node:net';
 import { test, type TestContext } from 'node:test';
 import { parseBind } from '../../src/config/values.ts';
-import { Listeners, type Owner, type Site } from '../../src/listeners/listeners.ts';
+import { Listeners, type Owner, type Parking, type Site } from '../../src/listeners/listeners.ts';
 
 const FRONTEND: Owner = { kind: 'frontend', name: 'f' };
 const METRICS: Owner = { kind: 'metrics', name: 'metrics' };
 const ADMIN: Owner = { kind: 'admin', name: 'admin' };
+
+/** As many places as `most`. */
+function parking(most = 10): Parking & { parked: number } {
+  return {
+    parked: 0,
+    enter() {
+      if (this.parked >= most) return false;
+      this.parked++;
+      return true;
+    },
+    leave() {
+      this.parked--;
+    },
+  };
+}
 
 /** Says to each client whom it has reached. */
 const site = (owner: Owner, text: string, optional = false): Site => {
@@ -46,7 +61,7 @@ for (const owner of [FRONTEND, METRICS]) {
     const port = await freePort();
     const bind = `127.0.0.1:${port}`;
     for (const round of ['start', 'reload']) {
-      const step = await all.plan([site(owner, bind), site(ADMIN, bind, true)], 10);
+      const step = await all.plan([site(owner, bind), site(ADMIN, bind, true)], parking());
       assert.deepEqual(
         step.missing.map(({ code }) => code),
         ['EADDRINUSE'],
@@ -63,9 +78,9 @@ test('an optional site that has its bind gives the bind to an owner that asks fo
   const all = listeners(t);
   const port = await freePort();
   const bind = `127.0.0.1:${port}`;
-  (await all.plan([site(ADMIN, bind, true)], 10)).commit();
+  (await all.plan([site(ADMIN, bind, true)], parking())).commit();
   assert.equal(await whoAnswers(port), 'admin');
-  const step = await all.plan([site(FRONTEND, bind), site(ADMIN, bind, true)], 10);
+  const step = await all.plan([site(FRONTEND, bind), site(ADMIN, bind, true)], parking());
   assert.deepEqual(step.opened, [{ owner: FRONTEND, address: bind }]);
   step.commit();
   assert.equal(await whoAnswers(port), 'frontend');
@@ -75,8 +90,8 @@ test('owners that change places listen anew, for the log, and one that stays doe
   const all = listeners(t);
   const [one, two, three] = [await freePort(), await freePort(), await freePort()];
   const at = (port: number): string => `127.0.0.1:${port}`;
-  (await all.plan([site(FRONTEND, at(one)), site(METRICS, at(two)), site(ADMIN, at(three))], 10)).commit();
-  const step = await all.plan([site(FRONTEND, at(two)), site(METRICS, at(one)), site(ADMIN, at(three))], 10);
+  (await all.plan([site(FRONTEND, at(one)), site(METRICS, at(two)), site(ADMIN, at(three))], parking())).commit();
+  const step = await all.plan([site(FRONTEND, at(two)), site(METRICS, at(one)), site(ADMIN, at(three))], parking());
   assert.deepEqual(step.opened, [
     { owner: FRONTEND, address: at(two) },
     { owner: METRICS, address: at(one) },
@@ -87,10 +102,28 @@ test('owners that change places listen anew, for the log, and one that stays doe
 
 test('an owner that has left is served until its listener has taken its backlog, and not after that', async (t) => {
   const all = listeners(t);
-  (await all.plan([site(FRONTEND, '127.0.0.1:0')], 10)).commit();
-  (await all.plan([], 10)).commit();
+  (await all.plan([site(FRONTEND, '127.0.0.1:0')], parking())).commit();
+  (await all.plan([], parking())).commit();
   assert.deepEqual(all.addressesOf(FRONTEND), []);
   assert.equal(all.serves(FRONTEND), true);
   await all.stop('frontend');
   assert.equal(all.serves(FRONTEND), false);
+});
+
+test('what waits for a commit shares its places, whatever the listener, and a commit or a rollback leaves them', async (t) => {
+  const all = listeners(t);
+  const ports = [await freePort(), await freePort()];
+  const sites = ports.map((port) => site(FRONTEND, `127.0.0.1:${port}`));
+  for (const how of ['rollback', 'commit'] as const) {
+    const places = parking(3);
+    const step = await all.plan(sites, places);
+    const clients = [...ports, ...ports, ...ports].map((port) => connect(port, '127.0.0.1').on('error', () => {}));
+    const closed = clients.map((client) => once(client.resume(), 'close'));
+    await Promise.race(closed);
+    assert.equal(places.parked, 3);
+    step[how]();
+    for (const client of clients) client.end();
+    await Promise.all(closed);
+    assert.equal(places.parked, 0);
+  }
 });
