@@ -85,16 +85,14 @@ export async function checkStateFile(file: string): Promise<void> {
 export class StateKeeper {
   readonly #backends: () => readonly Backend[];
   readonly #log: Log;
-  #file = '';
+  #state: Config['state'] = { file: '', interval: 0 };
   /** A file that could not be read: what it holds is not to be written over. */
   #spared = '';
   #timer: NodeJS.Timeout | undefined;
   #saved: Promise<void> = Promise.resolve();
   #saving = false;
 
-  /**
-   * `backends` are those whose state is saved. A file that cannot be written costs a line of the log, not a connection.
-   */
+  /** Saves the state of `backends`. A file that cannot be written costs a line of the log, not a connection. */
   constructor(backends: () => readonly Backend[], log: Log) {
     this.#backends = backends;
     this.#log = log;
@@ -104,19 +102,20 @@ export class StateKeeper {
    * Reads the file where it is named newly; the commit gives what it says to `backends`, whose own bindings and states
    * stand, and begins to write. Rejects with a StartError where the file cannot be written.
    */
-  async plan({ file, interval }: Config['state'], backends: readonly Backend[]): Promise<Step> {
+  async plan(state: Config['state'], backends: readonly Backend[]): Promise<Step> {
+    const { file, interval } = state;
     if (file !== '') await checkStateFile(file);
-    const kept = file !== '' && file !== this.#file ? await readState(file) : undefined;
+    const kept = file !== '' && file !== this.#state.file ? await readState(file) : undefined;
     return {
       commit: () => {
         if (kept) this.#restore(file, kept, backends);
-        this.#file = file;
+        // A timer that went on anew with each reload would never fire where reloads come sooner than it does.
+        if (state === this.#state) return;
+        this.#state = state;
         clearInterval(this.#timer);
-        if (file === '') return;
-        this.#timer = setInterval(() => {
-          // A large table on a slow disk may take longer than the interval.
-          if (!this.#saving) void this.save();
-        }, interval);
+        // A large table on a slow disk may take longer than the interval.
+        const saveUnlessSaving = (): void => void (this.#saving || this.save());
+        if (file !== '') this.#timer = setInterval(saveUnlessSaving, interval);
       },
       rollback() {},
     };
@@ -124,7 +123,7 @@ export class StateKeeper {
 
   /** After what is being written; there is nothing to write before a commit has named a file. */
   save(): Promise<void> {
-    this.#saved = this.#saved.then(() => this.#save(this.#file));
+    this.#saved = this.#saved.then(() => this.#save(this.#state.file));
     return this.#saved;
   }
 
@@ -134,6 +133,7 @@ export class StateKeeper {
 
   #restore(file: string, kept: Kept, backends: readonly Backend[]): void {
     const log = this.#log;
+    this.#spared = '';
     switch (kept.kind) {
       case 'none':
         return log.info({ file, kind: 'none' }, 'state');

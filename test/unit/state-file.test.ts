@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { lstatSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { test } from 'node:test';
@@ -277,4 +277,34 @@ test('a save that cannot take the place of the file leaves nothing behind', asyn
     readdirSync(folder).filter((name) => name.startsWith('in-the-way')),
     ['in-the-way'],
   );
+});
+
+test('reloads that come sooner than the interval do not keep the state from being saved', async (t) => {
+  t.mock.timers.enable({ apis: ['setInterval'] });
+  let saved = 0;
+  const log = { info() {}, warn() {}, error() {} } as unknown as Log;
+  const keeper = new StateKeeper(() => (saved++, []), log);
+  const state = { file: join(folder, 'often'), interval: 1_000 };
+  for (let reload = 0; reload < 3; reload++) {
+    (await keeper.plan(state, [])).commit();
+    t.mock.timers.tick(600);
+  }
+  keeper.close();
+  await keeper.save();
+  assert.equal(saved, 2);
+});
+
+test('a file that could not be read is saved to again once a reload has read it', async () => {
+  const log = { info() {}, warn() {}, error() {} } as unknown as Log;
+  const keeper = new StateKeeper(() => [], log);
+  const state = { file: join(folder, 'loop'), interval: 1_000_000 };
+  symlinkSync(state.file, state.file);
+  (await keeper.plan(state, [])).commit();
+  await keeper.save();
+  assert.ok(lstatSync(state.file).isSymbolicLink());
+  rmSync(state.file);
+  for (const each of [{ ...state, file: '' }, state]) (await keeper.plan(each, [])).commit();
+  await keeper.save();
+  keeper.close();
+  assert.equal((await readState(state.file)).kind, 'read');
 });
