@@ -12,13 +12,13 @@ const TOO_LATE = 'HTTP/1.1 408 Request Timeout\r\nconnection: close\r\n\r\n';
 /** Answers HTTP requests on sockets that somebody else accepts. */
 export class Http {
   readonly #server: Server;
-  /** Who is connected, and what was asked. */
-  readonly #asked = new Map<Socket, IncomingMessage | undefined>();
+  /** Who is connected, and the answer to what was asked. */
+  readonly #answers = new Map<Socket, ServerResponse | undefined>();
 
   /** `answer` must not reject. */
   constructor(answer: (request: IncomingMessage, response: ServerResponse) => Promise<void>) {
     this.#server = createServer((request, response) => {
-      this.#asked.set(request.socket, request);
+      this.#answers.set(request.socket, response);
       // One answer a connection: who reads slowly, or not at all, must not keep the others out.
       response.setHeader('connection', 'close');
       void answer(request, response);
@@ -31,20 +31,21 @@ export class Http {
   /** Serves a paused socket. */
   take(socket: Socket): void {
     socket.on('error', () => {});
-    if (this.#asked.size >= MOST_CONNECTIONS) {
+    if (this.#answers.size >= MOST_CONNECTIONS) {
       socket.destroy();
       return;
     }
-    this.#asked.set(socket, undefined);
+    this.#answers.set(socket, undefined);
     // Node holds requests against a time limit only in a server that listens, which this one does not.
     const late = setTimeout(() => {
-      if (this.#asked.get(socket)?.complete === true) return;
-      if (!this.#asked.get(socket)) socket.write(TOO_LATE);
+      const response = this.#answers.get(socket);
+      if (response?.req.complete === true) return;
+      if (response?.headersSent !== true) socket.write(TOO_LATE);
       socket.destroySoon();
     }, REQUEST_MS);
     socket.once('close', () => {
       clearTimeout(late);
-      this.#asked.delete(socket);
+      this.#answers.delete(socket);
     });
     this.#server.emit('connection', socket);
     socket.resume();
@@ -52,6 +53,6 @@ export class Http {
 
   /** Answers nobody any more. */
   close(): void {
-    for (const socket of this.#asked.keys()) socket.destroy();
+    for (const socket of this.#answers.keys()) socket.destroy();
   }
 }
