@@ -35,6 +35,7 @@ export class Balancer implements View {
   #generation: Generation | undefined;
   #stage: Stage = 'starting';
   #sweep: NodeJS.Timeout | undefined;
+  #sweepMs = 0;
   /** The start or reload that is under way: each compares with what the one before it has left. */
   #busy: Promise<unknown> = Promise.resolve();
   #stopping: Promise<void> | undefined;
@@ -128,9 +129,13 @@ export class Balancer implements View {
   }
 
   async #reload(): Promise<readonly string[]> {
+    if (this.#stage !== 'running') {
+      // What is in force was loaded as it should be, and nobody has to look into the file.
+      this.#log.warn({ stage: this.#stage }, 'no reload');
+      return [`it is ${this.#stage}`];
+    }
     let problems: readonly string[] = [];
     try {
-      if (this.#stage !== 'running') throw new StartError('NOT_RUNNING', `it is ${this.#stage}`);
       const loaded = this.#load();
       if (loaded.kind === 'problems') problems = loaded.problems.map(formatProblem);
       else await this.#turn(loaded.config);
@@ -161,9 +166,7 @@ export class Balancer implements View {
     this.#stage = 'running';
     this.#log.level = config.log.level;
     next.commit();
-    clearInterval(this.#sweep);
-    const { idle, halfClosed } = config.timeouts;
-    this.#sweep = setInterval(() => this.sweep(), Math.min(SWEEP_MS, Math.max(10, Math.min(idle, halfClosed) / 4)));
+    this.#sweepEvery(config);
     for (const { owner, address } of next.opened) {
       if (owner.kind === 'frontend') this.#log.info({ frontend: owner.name, address }, 'listening');
       else this.#log.info({ address }, `${owner.kind} listening`);
@@ -172,6 +175,15 @@ export class Balancer implements View {
       const why = code === 'EADDRINUSE' ? `${STANDARD_ADMIN.bind.text} is taken` : message;
       this.#log.warn(`no admin address: ${why}. Set admin.bind to have one`);
     }
+  }
+
+  /** A timer that went on anew with each reload would never fire where reloads come sooner than it does. */
+  #sweepEvery({ timeouts: { idle, halfClosed } }: Config): void {
+    const everyMs = Math.min(SWEEP_MS, Math.max(10, Math.min(idle, halfClosed) / 4));
+    if (this.#sweep && everyMs === this.#sweepMs) return;
+    clearInterval(this.#sweep);
+    this.#sweepMs = everyMs;
+    this.#sweep = setInterval(() => this.sweep(), everyMs);
   }
 
   async #drain(reason: string): Promise<void> {
