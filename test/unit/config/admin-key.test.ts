@@ -35,7 +35,7 @@ test('no content makes the reading of the admin address throw', () => {
     '\n',
     '  ',
   );
-  const soup = fc.array(yaml, { maxLength: 60 }).map((all) => all.join(''));
+  const soup = fc.array(yaml, { maxLength: 60, size: 'max' }).map((all) => all.join(''));
   const content = fc.oneof(
     soup,
     fc.uint8Array({ maxLength: 200 }),

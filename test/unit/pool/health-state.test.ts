@@ -53,7 +53,7 @@ test('a server that is up has no reason, even after a failure that did not take 
 });
 
 test('whatever the checks say, the state is what their last ones say', () => {
-  const checks = fc.array(fc.boolean(), { minLength: 1, maxLength: 40 });
+  const checks = fc.array(fc.boolean(), { minLength: 1, maxLength: 40, size: 'max' });
   const count = fc.integer({ min: 1, max: 5 });
   fc.assert(
     fc.property(checks, count, count, (all, rise, fall) => {

@@ -191,7 +191,7 @@ async function play(scene: Scene, acts: readonly (typeof act extends fc.Arbitrar
 
 test('whatever is planned, committed, rolled back, answered or passes: the servers are those of the model', async (t) => {
   await fc.assert(
-    fc.asyncProperty(fc.array(act, { minLength: 5, maxLength: 30 }), async (acts) => {
+    fc.asyncProperty(fc.array(act, { minLength: 5, maxLength: 30, size: 'max' }), async (acts) => {
       const ends: (() => void)[] = [];
       const scene = new Scene({ after: (end: () => void) => void ends.push(end) } as unknown as TestContext);
       try {
@@ -200,7 +200,7 @@ test('whatever is planned, committed, rolled back, answered or passes: the serve
         for (const end of ends) end();
       }
     }),
-    { numRuns: 150 },
+    { numRuns: 100 },
   );
   t.diagnostic('150 stories');
 });

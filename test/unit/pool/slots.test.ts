@@ -3,9 +3,12 @@ import { test } from 'node:test';
 import * as fc from 'fast-check';
 import { Slots, type Wait } from '../../../src/pool/slots.ts';
 
-/** What is done to the slots; `nth` chooses one of those who wait or have waited. */
+/**
+ * What is done to the slots; `nth` chooses one of those who wait or have waited. Most acts are arrivals, so that there is
+ * a queue most of the time.
+ */
 const step = fc.oneof(
-  fc.constant({ do: 'come' } as const),
+  { arbitrary: fc.constant({ do: 'come' } as const), weight: 4 },
   fc.constant({ do: 'release' } as const),
   fc.constant({ do: 'move' } as const),
   fc.record({ do: fc.constant('leave' as const), nth: fc.nat(20) }),
@@ -14,7 +17,7 @@ const step = fc.oneof(
 
 test('whoever comes, goes, gives up or is moved, under whatever limits: as many places as allowed, first come first served', async () => {
   await fc.assert(
-    fc.asyncProperty(fc.nat(4), fc.array(step, { maxLength: 60 }), async (firstMost, steps) => {
+    fc.asyncProperty(fc.nat(4), fc.array(step, { maxLength: 60, size: 'max' }), async (firstMost, steps) => {
       const slots = new Slots();
       let most = firstMost;
       const model = { taken: 0, waiting: [] as number[] };
