@@ -1,6 +1,5 @@
 /** A client that has no server yet: what it has said, whether it is gone, and how it is turned away. */
 import assert from 'node:assert/strict';
-import { once } from 'node:events';
 import { describe, test } from 'node:test';
 import type { Client } from '../../../src/proxy/client.ts';
 import { eventSockets, onreadSockets } from '../../../src/proxy/relay/sockets.ts';
@@ -23,7 +22,7 @@ async function has(client: Client, bytes: number): Promise<void> {
 }
 
 /** How a client leaves before it has said enough, and whether it is gone then, or has only finished. */
-const LEAVES: Record<string, { leave(peer: Peer): void; gone: boolean }> = {
+const LEAVES: Record<string, { readonly leave: (peer: Peer) => void; gone: boolean }> = {
   finishes: { leave: (peer) => peer.end(), gone: false },
   resets: { leave: (peer) => peer.reset(), gone: true },
 };
@@ -122,7 +121,7 @@ for (const sockets of [onreadSockets, eventSockets]) {
       const { gone } = waiting;
       assert.equal(waiting.gone, gone, 'there is one signal');
       client.reset();
-      await once(gone, 'abort');
+      await new Promise<void>((resolve) => gone.addEventListener('abort', resolve));
       assert.ok(waiting.isGone && waiting.gone.aborted);
       const second = await stand.arrive();
       const left = second.waiting.peek(() => undefined, Infinity);
