@@ -1,0 +1,347 @@
+/** Every listening socket of the process: what a plan opens, what a commit gives and leaves, what a rollback leaves. */
+import assert from 'node:assert/strict';
+import { existsSync, writeFileSync } from 'node:fs';
+import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
+import { join } from 'node:path';
+import { describe, test, type TestContext } from 'node:test';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { parseBind, type Bind } from '../../../src/config/values.ts';
+import { StartError } from '../../../src/errors.ts';
+import { Listeners, type Owner, type Place } from '../../../src/listeners/listeners.ts';
+import { folderOf, openFilesOf } from '../../support/files.ts';
+import { closedPort } from '../../support/listening.ts';
+import { Peer } from '../../support/peer.ts';
+import { eventually } from '../../support/waiting.ts';
+
+const PARKING = 100;
+const frontend = (name: string): Owner => ({ kind: 'frontend', name });
+
+function bind(text: string): Bind {
+  const parsed = parseBind(text);
+  assert.ok(parsed);
+  return parsed;
+}
+
+/** Listeners whose owners note the ports of the clients that they are given. */
+class Stage {
+  readonly listeners = new Listeners();
+  /** By owner: the ports of its clients, in the order in which it was given them. */
+  readonly taken = new Map<string, number[]>();
+  readonly #sockets: Socket[] = [];
+  readonly #clients: Peer[] = [];
+  readonly #before = { files: openFilesOf(process.pid), servers: listening() };
+
+  constructor(t: TestContext) {
+    t.after(async () => {
+      this.listeners.close();
+      for (const socket of this.#sockets) socket.destroy();
+      for (const { socket } of this.#clients) socket.destroy();
+      const { files, servers } = this.#before;
+      await eventually(
+        () => `${files} descriptors and ${servers} listeners, not ${openFilesOf(process.pid)} and ${listening()}`,
+        () => openFilesOf(process.pid) <= files && listening() <= servers,
+      );
+    });
+  }
+
+  place(owner: Owner, text: string, optional = false): Place {
+    const take = (socket: Socket, unix: boolean): void => {
+      this.#sockets.push(socket.on('error', () => {}));
+      const own = this.taken.get(owner.name) ?? [];
+      this.taken.set(owner.name, [...own, unix ? 0 : (socket.remotePort ?? -1)]);
+    };
+    return { owner, bind: bind(text), take, optional };
+  }
+
+  async commit(...places: Place[]): Promise<void> {
+    (await this.listeners.plan(places, PARKING)).commit();
+  }
+
+  /** A client that has connected at an address as `opened` and `addressesOf` have it. */
+  async client(address: string): Promise<Peer> {
+    const at = address.startsWith('unix:') ? { path: address.slice(5) } : { host: '127.0.0.1', port: portOf(address) };
+    const socket = connect({ ...at, allowHalfOpen: true });
+    const peer = new Peer(socket);
+    this.#clients.push(peer);
+    await new Promise((resolve, reject) => socket.once('connect', resolve).once('error', reject));
+    return peer;
+  }
+
+  portsOf(name: string): number[] {
+    return this.taken.get(name) ?? [];
+  }
+
+  async takes(name: string, count: number): Promise<void> {
+    await eventually(
+      () => `${name} has ${this.portsOf(name).length} clients, not ${count}`,
+      () => this.portsOf(name).length === count,
+    );
+  }
+}
+
+function portOf(address: string): number {
+  return Number(address.replace(/^.*:/, ''));
+}
+
+/** How many TCP sockets of this process listen. */
+function listening(): number {
+  return process.getActiveResourcesInfo().filter((what) => what === 'TCPServerWrap').length;
+}
+
+/** Lets everything that has come be accepted. */
+async function turns(): Promise<void> {
+  for (let turn = 0; turn < 20; turn++) await nextTurn();
+}
+
+async function refused(stage: Stage, address: string): Promise<boolean> {
+  return stage.client(address).then(
+    () => false,
+    ({ code }: NodeJS.ErrnoException) => code === 'ECONNREFUSED' || code === 'ENOENT',
+  );
+}
+
+describe('clients that come between the plan and its end', () => {
+  test('are served after the commit, in the order in which they came', async (t) => {
+    const stage = new Stage(t);
+    const plan = await stage.listeners.plan([stage.place(frontend('f'), '127.0.0.1:0')], PARKING);
+    const [{ address } = { address: '' }] = plan.opened;
+    const ports: number[] = [];
+    for (let i = 0; i < 20; i++) ports.push((await stage.client(address)).socket.localPort ?? 0);
+    await turns();
+    assert.deepEqual([stage.portsOf('f'), stage.listeners.addressesOf(frontend('f'))], [[], []]);
+    plan.commit();
+    assert.deepEqual([stage.portsOf('f'), stage.listeners.addressesOf(frontend('f'))], [ports, [address]]);
+    ports.push((await stage.client(address)).socket.localPort ?? 0);
+    await stage.takes('f', 21);
+    assert.deepEqual(stage.portsOf('f'), ports);
+  });
+
+  test('are closed on a rollback, and nobody listens any more', async (t) => {
+    const stage = new Stage(t);
+    const path = `unix:${join(folderOf(t), 's')}`;
+    const places = [stage.place(frontend('f'), '127.0.0.1:0'), stage.place(frontend('f'), path)];
+    const before = listening();
+    const plan = await stage.listeners.plan(places, PARKING);
+    assert.equal(listening(), before + 1);
+    const clients = await Promise.all(plan.opened.map(({ address }) => stage.client(address)));
+    await turns();
+    plan.rollback();
+    for (const client of clients) await client.read().until(() => client.ended || client.closed, 'the end');
+    await eventually('it listens', () => listening() === before);
+    for (const { address } of plan.opened) assert.ok(await refused(stage, address));
+    assert.ok(!existsSync(path.slice(5)));
+    assert.equal(stage.taken.size, 0);
+  });
+
+  test('are parked up to a number at each place, and others are turned away', async (t) => {
+    const stage = new Stage(t);
+    const places = ['a', 'b'].map((name) => stage.place(frontend(name), '127.0.0.1:0'));
+    const plan = await stage.listeners.plan(places, 2);
+    for (const { address, owner } of plan.opened) {
+      const parked = [await stage.client(address), await stage.client(address)];
+      await turns();
+      const tooMany = await stage.client(address);
+      await tooMany.getsEnd();
+      assert.ok(parked.every((client) => !client.read().ended));
+      assert.deepEqual(stage.portsOf(owner.name), []);
+    }
+    plan.commit();
+    assert.deepEqual([stage.portsOf('a').length, stage.portsOf('b').length], [2, 2]);
+  });
+
+  test('that have left by the commit are still given to their owner, who finds that out', async (t) => {
+    const stage = new Stage(t);
+    const plan = await stage.listeners.plan([stage.place(frontend('f'), '127.0.0.1:0')], PARKING);
+    const client = await stage.client(plan.opened[0]!.address);
+    await turns();
+    client.reset();
+    await turns();
+    plan.commit();
+    assert.equal(stage.portsOf('f').length, 1);
+  });
+});
+
+describe('a bind', () => {
+  test('that stays keeps its socket, and what the rollback of another plan opens and closes does not touch it', async (t) => {
+    const stage = new Stage(t);
+    const kept = stage.place(frontend('f'), '127.0.0.1:0');
+    await stage.commit(kept);
+    const before = stage.listeners.addressesOf(frontend('f'));
+    const plan = await stage.listeners.plan([kept, stage.place(frontend('g'), '127.0.0.1:0')], PARKING);
+    assert.deepEqual(
+      plan.opened.map(({ owner }) => owner.name),
+      ['g'],
+    );
+    plan.rollback();
+    await stage.commit(kept);
+    assert.deepEqual(stage.listeners.addressesOf(frontend('f')), before);
+    await stage.client(before[0]!);
+    await stage.takes('f', 1);
+  });
+
+  test('that moves from one owner to another is never without one: each client is taken by the owner in force', async (t) => {
+    const stage = new Stage(t);
+    const text = `127.0.0.1:${await closedPort()}`;
+    await stage.commit(stage.place(frontend('a'), text));
+    const before = listening();
+    await stage.client(text);
+    await stage.takes('a', 1);
+    const plan = await stage.listeners.plan([stage.place(frontend('b'), text)], PARKING);
+    assert.deepEqual([plan.opened, listening()], [[], before], 'the same socket');
+    await stage.client(text);
+    await stage.takes('a', 2);
+    plan.commit();
+    await stage.client(text);
+    await stage.takes('b', 1);
+    assert.deepEqual(stage.listeners.addressesOf(frontend('a')), []);
+    assert.deepEqual(stage.listeners.addressesOf(frontend('b')), [text]);
+    assert.equal(stage.portsOf('a').length, 2);
+  });
+
+  test('that is left takes who has connected already, and is closed then', async (t) => {
+    const stage = new Stage(t);
+    const text = `127.0.0.1:${await closedPort()}`;
+    await stage.commit(stage.place(frontend('a'), text));
+    const plan = await stage.listeners.plan([], PARKING);
+    await Promise.all(Array.from({ length: 30 }, () => stage.client(text)));
+    plan.commit();
+    await stage.takes('a', 30);
+    await eventually('it still listens', () => refused(stage, text));
+  });
+
+  test('that is left and wanted again at once is opened anew', async (t) => {
+    const stage = new Stage(t);
+    for (const text of [`127.0.0.1:${await closedPort()}`, `unix:${join(folderOf(t), 's')}`]) {
+      const place = stage.place(frontend('a'), text);
+      await stage.commit(place);
+      await stage.commit();
+      await stage.commit(place);
+      await stage.client(text);
+      await stage.takes('a', 1);
+      stage.taken.clear();
+    }
+  });
+
+  test('to port 0 is a port for each owner', async (t) => {
+    const stage = new Stage(t);
+    const places = ['a', 'b'].map((name) => stage.place(frontend(name), '127.0.0.1:0'));
+    await stage.commit(...places);
+    const [a = '', b = ''] = ['a', 'b'].map((name) => stage.listeners.addressesOf(frontend(name))[0]);
+    assert.notEqual(a, b);
+    await stage.client(a);
+    await stage.takes('a', 1);
+    await stage.client(b);
+    await stage.takes('b', 1);
+    await stage.commit(...places);
+    assert.deepEqual(stage.listeners.addressesOf(frontend('b')), [b], 'and stays that');
+  });
+
+  test('to a unix socket tells its owner that its clients have no address', async (t) => {
+    const stage = new Stage(t);
+    const text = `unix:${join(folderOf(t), 's')}`;
+    await stage.commit(stage.place(frontend('a'), text));
+    assert.deepEqual(stage.listeners.addressesOf(frontend('a')), [text]);
+    await stage.client(text);
+    await stage.takes('a', 1);
+    assert.deepEqual(stage.portsOf('a'), [0]);
+  });
+
+  test('to a unix socket that nobody answers at any more is taken over; a file that is no socket is not', async (t) => {
+    const stage = new Stage(t);
+    const folder = folderOf(t);
+    const [stale, file] = [join(folder, 'stale'), join(folder, 'file')];
+    await leaveStale(stale);
+    writeFileSync(file, 'precious');
+    await stage.commit(stage.place(frontend('a'), `unix:${stale}`));
+    await stage.client(`unix:${stale}`);
+    await assert.rejects(stage.commit(stage.place(frontend('a'), `unix:${file}`)), /no socket stands there/);
+    await assert.rejects(stage.commit(stage.place(frontend('a'), `unix:${folder}/no/s`)), /does not exist/);
+    await stage.takes('a', 1);
+  });
+});
+
+describe('a plan that cannot have a place', () => {
+  /** A port that somebody else listens on, and the plan's other places, in the order in which it opens them. */
+  async function taken(t: TestContext): Promise<string> {
+    const other = createServer().listen(0, '127.0.0.1');
+    await new Promise((resolve) => other.once('listening', resolve));
+    t.after(() => other.close());
+    return `127.0.0.1:${(other.address() as AddressInfo).port}`;
+  }
+
+  for (const at of [0, 1, 2]) {
+    test(`is rejected and leaves no listener, be the place number ${at + 1} of three`, async (t) => {
+      const texts = ['127.0.0.1:0', `unix:${join(folderOf(t), 's')}`];
+      texts.splice(at, 0, await taken(t));
+      const stage = new Stage(t);
+      await stage.commit(stage.place(frontend('kept'), '127.0.0.1:0'));
+      const kept = stage.listeners.addressesOf(frontend('kept'));
+      const before = [listening(), openFilesOf(process.pid)];
+      const places = texts.map((text, i) => stage.place(frontend(`f${i}`), text));
+      await assert.rejects(stage.listeners.plan(places, PARKING), (error: StartError) => {
+        assert.match(error.message, /frontend f\d.*another process listens there/);
+        return error instanceof StartError && error.code === 'EADDRINUSE';
+      });
+      await eventually('something is left', () => listening() === before[0] && openFilesOf(process.pid) === before[1]);
+      await stage.client(kept[0]!);
+      await stage.takes('kept', 1);
+    });
+  }
+
+  test('goes on without it where nobody asked for the place, and says why', async (t) => {
+    const [text, free] = [await taken(t), `127.0.0.1:${await closedPort()}`];
+    const stage = new Stage(t);
+    const admin: Owner = { kind: 'admin', name: 'admin' };
+    const plan = await stage.listeners.plan(
+      [stage.place(frontend('f'), free), stage.place(admin, text, true), stage.place(admin, free, true)],
+      PARKING,
+    );
+    assert.deepEqual(
+      [plan.opened.map(({ address }) => address), plan.missing.map(({ code }) => code)],
+      [[free], ['EADDRINUSE']],
+    );
+    plan.commit();
+    assert.deepEqual(stage.listeners.addressesOf(admin).length + stage.listeners.addressesOf(frontend('f')).length, 1);
+  });
+
+  test('because of what this process itself listens on says so', async (t) => {
+    const stage = new Stage(t);
+    const port = await closedPort();
+    await stage.commit(stage.place(frontend('a'), `127.0.0.1:${port}`));
+    const wider = stage.listeners.plan([stage.place(frontend('a'), `0.0.0.0:${port}`)], PARKING);
+    await assert.rejects(wider, /this balancer itself listens on 127\.0\.0\.1:/);
+  });
+});
+
+test('a stop takes the backlog of owners of one kind, and leaves the others', async (t) => {
+  const stage = new Stage(t);
+  const metrics: Owner = { kind: 'metrics', name: 'metrics' };
+  const [text, other] = [`127.0.0.1:${await closedPort()}`, `127.0.0.1:${await closedPort()}`];
+  await stage.commit(stage.place(frontend('a'), text), stage.place(metrics, other));
+  await Promise.all(Array.from({ length: 30 }, () => stage.client(text)));
+  await stage.listeners.stop('frontend');
+  assert.equal(stage.portsOf('a').length, 30);
+  assert.ok(await refused(stage, text));
+  await stage.client(other);
+  await stage.takes('metrics', 1);
+});
+
+test('a place that is named twice is one listener, which its last owner serves', async (t) => {
+  const stage = new Stage(t);
+  const text = `127.0.0.1:${await closedPort()}`;
+  const before = listening();
+  await stage.commit(stage.place(frontend('a'), text), stage.place(frontend('a'), text));
+  assert.equal(listening(), before + 1);
+});
+
+/** What a process that was killed leaves: a socket's file that nobody listens at. */
+async function leaveStale(path: string): Promise<void> {
+  const { execFileSync } = await import('node:child_process');
+  const code = 'require("net").createServer().listen(process.argv[1], () => process.kill(process.pid, "SIGKILL"))';
+  try {
+    execFileSync(process.execPath, ['-e', code, path], { stdio: 'ignore' });
+  } catch {
+    // It kills itself.
+  }
+  assert.ok(existsSync(path));
+}
