@@ -269,3 +269,122 @@ test('a check of the former kind that is still under way says nothing of the ser
   await settled();
   assert.equal(scene.server('s1').health.up, false);
 });
+
+test('without a stick table a client is its IPv4 address or its IPv6 /64, and who has no address is nobody', async (t) => {
+  const scene = new Scene(t);
+  await scene.commit({ ...TWO, stickTable: false });
+  assert.equal(scene.backend.clientKey('10.1.1.1'), '10.1.1.1');
+  assert.equal(scene.backend.clientKey('fd00:1:2:3::4'), 'fd00:1:2:3::/64');
+  assert.equal(scene.backend.clientKey(undefined), undefined);
+  await scene.commit(TWO);
+  assert.equal(scene.backend.clientKey(undefined), undefined);
+});
+
+test('another prefix of either family is another table', async (t) => {
+  const scene = new Scene(t);
+  const prefixed = (prefix: object) => backendConfig({ stickTable: { prefix }, servers: { s1: '10.0.0.1:5000' } });
+  await scene.commit(prefixed({}));
+  let { table } = scene.backend;
+  for (const prefix of [{ ipv4: 24 }, { ipv4: 24, ipv6: 48 }]) {
+    await scene.commit(prefixed(prefix));
+    assert.notEqual(scene.backend.table, table);
+    ({ table } = scene.backend);
+  }
+  await scene.commit(prefixed({ ipv4: 24, ipv6: 48 }));
+  assert.equal(scene.backend.table, table);
+});
+
+for (const [stickTable, keptMs] of [
+  [{ expire: '10m' }, 600_000],
+  [false, 1_800_000],
+] as const) {
+  test(`a backend that was closed is forgotten ${keptMs / 60_000} minutes later, and not while it has a connection`, async (t) => {
+    let nowMs = 1_000;
+    t.mock.method(performance, 'now', () => nowMs);
+    const scene = new Scene(t);
+    await scene.commit(backendConfig({ stickTable, servers: { s1: '10.0.0.1:5000', s2: '10.0.0.2:5000' } }));
+    nowMs += 10 * keptMs;
+    assert.equal(scene.backend.isForgotten, false, 'in force');
+    scene.backend.close();
+    nowMs += keptMs - 1;
+    assert.equal(scene.backend.isForgotten, false);
+    nowMs += 1;
+    assert.equal(scene.backend.isForgotten, true);
+    scene.server('s2').slots.take();
+    assert.equal(scene.backend.isForgotten, false);
+    scene.server('s2').releaseSlot();
+    assert.equal(scene.backend.isForgotten, true);
+    await scene.commit(scene.backend.config);
+    assert.equal(scene.backend.isForgotten, false, 'back in force');
+  });
+}
+
+test('a policy keeps its turn over a commit that does not change it', async (t) => {
+  const scene = new Scene(t);
+  const config = { ...TWO, stickTable: false as const };
+  await scene.commit(config);
+  const got = [scene.visit('10.1.1.1')];
+  await scene.commit(structuredClone(config));
+  got.push(scene.visit('10.1.1.1'), scene.visit('10.1.1.1'));
+  assert.deepEqual(got, ['balanced s1', 'balanced s2', 'balanced s1']);
+});
+
+test('a backup’s clients are remembered to have come from elsewhere, without failback too', async (t) => {
+  const scene = new Scene(t);
+  const config = backendConfig({
+    servers: { s1: '10.0.0.1:5000', s2: { address: '10.0.0.2:5000', backup: true } },
+  });
+  await scene.commit(config);
+  assert.equal(scene.visit('10.1.1.1'), 'balanced s1');
+  scene.server('s1').setAdmin('maint');
+  assert.equal(scene.visit('10.1.1.1'), 'balanced s2');
+  scene.server('s1').setAdmin('ready');
+  assert.equal(scene.visit('10.1.1.1'), 'stuck s1');
+});
+
+test('without failback a client stays where it was moved, though a backup’s clients are remembered', async (t) => {
+  const scene = new Scene(t);
+  await scene.commit(
+    backendConfig({
+      servers: { s1: '10.0.0.1:5000', s2: '10.0.0.2:5000', s3: { address: '10.0.0.3:5000', backup: true } },
+    }),
+  );
+  assert.equal(scene.visit('10.1.1.1'), 'balanced s1');
+  scene.server('s1').setAdmin('maint');
+  assert.equal(scene.visit('10.1.1.1'), 'balanced s2');
+  scene.server('s1').setAdmin('ready');
+  assert.equal(scene.visit('10.1.1.1'), 'stuck s2');
+});
+
+test('where nobody is to return, nobody’s first server is remembered', async (t) => {
+  const scene = new Scene(t);
+  await scene.commit(TWO);
+  scene.visit('10.1.1.1');
+  scene.server('s1').setAdmin('maint');
+  assert.equal(scene.visit('10.1.1.1'), 'balanced s2');
+  assert.equal(scene.backend.table?.home('10.1.1.1'), undefined);
+});
+
+test('a size alone, and an expire alone, count from the commit on', async (t) => {
+  const scene = new Scene(t);
+  const table = (stickTable: object) => backendConfig({ stickTable, servers: { s1: '10.0.0.1:5000' } });
+  await scene.commit(table({ size: 3, expire: '10m' }));
+  for (const last of [1, 2, 3]) scene.visit(`10.1.1.${last}`);
+  await scene.commit(table({ size: 2, expire: '10m' }));
+  assert.equal(scene.backend.table?.entries, 2);
+  await scene.commit(table({ size: 2, expire: '1s' }));
+  await scene.pass(2_000);
+  assert.equal(scene.backend.table?.entries, 0);
+});
+
+test('who has no address is nobody to the table, and a backend without a table has no bindings', async (t) => {
+  const scene = new Scene(t);
+  await scene.commit(TWO);
+  const stay = scene.backend.open(undefined);
+  stay.choose(new Set());
+  stay.close();
+  const { table } = scene.backend;
+  assert.deepEqual([table?.entries, table?.misses, table?.hits], [0, 0, 0]);
+  await scene.commit({ ...TWO, stickTable: false });
+  assert.equal(scene.backend.binding('10.1.1.1'), undefined);
+});

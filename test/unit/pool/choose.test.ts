@@ -155,6 +155,56 @@ test('a server with room comes before one where a place must be waited for; a bo
   assert.deepEqual([tell(undefined), tell(undefined), tell('a')], ['balanced s2', 'balanced s2', 'stuck s1']);
 });
 
+test('where every place is taken a client is given a server all the same, to wait there', (t) => {
+  const { servers, table, tell, close } = pool([{ maxConnections: 1 }, { maxConnections: 1 }]);
+  t.after(close);
+  for (const server of servers) server.slots.take();
+  table.open('a');
+  assert.deepEqual([tell('a'), tell('a')], ['balanced s1', 'stuck s1']);
+});
+
+test('a client that has returned to its first server is bound there', (t) => {
+  const { servers, table, tell, down, up, close } = pool([{}, {}], { failback: true, homes: true });
+  t.after(close);
+  table.open('a');
+  assert.equal(tell('a'), 'balanced s1');
+  down(servers[0]);
+  assert.equal(tell('a'), 'balanced s2');
+  up(servers[0]);
+  assert.equal(tell('a'), 'stuck s1');
+  assert.deepEqual([table.match('a'), table.home('a'), table.moves], [servers[0], undefined, 2]);
+});
+
+test('without failback only a backup’s client returns: another stays where it was moved', (t) => {
+  const { servers, table, tell, down, up, close } = pool([{}, {}, { backup: true }], { homes: true });
+  t.after(close);
+  table.open('a');
+  assert.equal(tell('a'), 'balanced s1');
+  down(servers[0]);
+  assert.equal(tell('a'), 'balanced s2');
+  up(servers[0]);
+  assert.equal(tell('a'), 'stuck s2');
+});
+
+test('failback without a stick table is no failback', (t) => {
+  const { tell, close } = pool([{}], { failback: true, table: undefined });
+  t.after(close);
+  assert.deepEqual([tell('a'), tell('a')], ['balanced s1', 'balanced s1']);
+});
+
+test('a backup’s client stays while every other server is a backup or takes no new client', (t) => {
+  const { servers, table, tell, down, close } = pool([{}, { backup: true }, { backup: true }], { homes: true });
+  t.after(close);
+  down(servers[0]);
+  table.open('a');
+  assert.deepEqual([tell('a'), tell('a')], ['balanced s2', 'stuck s2']);
+  servers[0].health = { ...servers[0].health, up: true };
+  servers[0].setAdmin('drain');
+  assert.equal(tell('a'), 'stuck s2');
+  servers[0].setAdmin('ready');
+  assert.equal(tell('a'), 'balanced s1');
+});
+
 test('whatever is up, drained, tried or bound: a usable server is found where there is one', () => {
   const state = fc.record({ up: fc.boolean(), admin: fc.constantFrom('ready', 'drain', 'maint'), weight: fc.nat(2) });
   const states = fc.array(fc.tuple(state, fc.boolean(), fc.boolean()), { minLength: 1, maxLength: 5 });

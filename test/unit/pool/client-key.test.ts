@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import * as fc from 'fast-check';
-import { clientKey, normaliseAddress, type Prefix } from '../../../src/pool/client-key.ts';
+import { clientKey, ipv6Groups, normaliseAddress, type Prefix } from '../../../src/pool/client-key.ts';
 
 const HOST: Prefix = { ipv4: 32, ipv6: 128 };
 const key = (address: string, prefix: Prefix): string => clientKey(normaliseAddress(address), prefix);
@@ -30,7 +30,7 @@ test('other addresses stay what they are, in their shortest spelling', () => {
 });
 
 test('what is no address comes back as it is', () => {
-  for (const text of ['', 'localhost', '::ffff:', '::ffff:10.0.0.256', '1:2:3'])
+  for (const text of ['', 'localhost', '::ffff:', '::ffff:10.0.0.256', '1:2:3', 'node-1.10.0.0.1'])
     assert.equal(normaliseAddress(text), text);
 });
 
@@ -45,8 +45,18 @@ test('keys', () => {
     ['2001:db8:1:2:3:4:5:6', { ...HOST, ipv6: 64 }, '2001:db8:1:2::/64'],
     ['2001:db8:1:2ff::1', { ...HOST, ipv6: 56 }, '2001:db8:1:200::/56'],
     ['ffff::', { ...HOST, ipv6: 1 }, '8000::/1'],
+    ['2001:db8:1:2:3:4:5:678', { ...HOST, ipv6: 120 }, '2001:db8:1:2:3:4:5:600/120'],
   ];
   for (const [address, prefix, expected] of table) assert.equal(key(address, prefix), expected);
+});
+
+test('the groups of an IPv6 address are eight numbers', () => {
+  assert.deepEqual(ipv6Groups('::'), [0, 0, 0, 0, 0, 0, 0, 0]);
+  assert.deepEqual(ipv6Groups('::1'), [0, 0, 0, 0, 0, 0, 0, 1]);
+  assert.deepEqual(ipv6Groups('fd00:ab::'), [0xfd00, 0xab, 0, 0, 0, 0, 0, 0]);
+  assert.deepEqual(ipv6Groups('1::8'), [1, 0, 0, 0, 0, 0, 0, 8]);
+  assert.deepEqual(ipv6Groups('1:2:3:4:5:6:7:8'), [1, 2, 3, 4, 5, 6, 7, 8]);
+  assert.deepEqual(ipv6Groups('::ffff:1.2.3.4'), [0, 0, 0, 0, 0, 0xffff, 0x102, 0x304]);
 });
 
 /** The address as one number, read without the code under test. */

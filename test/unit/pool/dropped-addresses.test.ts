@@ -128,3 +128,42 @@ test('a shorter interval brings the next question forward; a longer one counts f
   discovery.retime(60_000);
   assert.deepEqual([await passes(10_000), await passes(59_999), await passes(1)], [3, 3, 4]);
 });
+
+test('a name that was not answered for keeps its own addresses, at its own port, and no others', async (t) => {
+  mock.timers.enable({ apis: ['setTimeout'] });
+  t.after(() => mock.timers.reset());
+  const [own, otherName, otherPort] = [at('10.0.0.1'), at('10.0.0.2', 's.test'), { ...at('10.0.0.3'), port: 5001 }];
+  const rest = at('2001:db8::1');
+  const unanswered = [{ name: 'r.test', port: 5000, family: 4 as const }];
+  let found: DnsAnswer = { endpoints: [own, otherName, otherPort, rest], ttlSeconds: 3600, unanswered: [] };
+  const ask = async (): Promise<DnsAnswer> => found;
+  const discovery = new Discovery({ discover: 'srv', name: '_r._tcp.test' }, 1_000, () => {}, { ask });
+  await discovery.start();
+  found = { endpoints: [rest], ttlSeconds: 3600, unanswered };
+  for (const kept of [4, 2]) {
+    mock.timers.tick(1_000);
+    await settled();
+    assert.equal(discovery.found.length, kept);
+  }
+  assert.deepEqual([...discovery.found], [rest, own]);
+  discovery.close();
+});
+
+test('an answer that comes after the close is not told, and nothing is asked any more', async (t) => {
+  mock.timers.enable({ apis: ['setTimeout'] });
+  t.after(() => mock.timers.reset());
+  let give: (answer: DnsAnswer) => void = () => {};
+  let [asked, told] = [0, 0];
+  const ask = (): Promise<DnsAnswer> => {
+    asked++;
+    return new Promise((resolve) => (give = resolve));
+  };
+  const discovery = new Discovery({ discover: 'dns', name: 'r.test', port: 5000 }, 1_000, () => void told++, { ask });
+  const started = discovery.start();
+  discovery.close();
+  give({ endpoints: [at('10.0.0.1')], ttlSeconds: 1, unanswered: [] });
+  await started;
+  mock.timers.tick(10_000);
+  await settled();
+  assert.deepEqual([asked, told, discovery.found], [1, 0, []]);
+});

@@ -1,6 +1,7 @@
 /** Who the servers of a backend are: identity is the name, whatever comes and goes. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { Members } from '../../../src/pool/members.ts';
 import { backendConfig, Scene } from '../../support/backend.ts';
 import { settled } from '../../support/pool.ts';
 
@@ -245,4 +246,58 @@ test('an entry that is called as a found server would be is that server', async 
   await scene.commit({ ...FOUND, servers: { ...FOUND.servers, [name]: ONE.servers['s1']! } });
   assert.deepEqual(scene.names, [name]);
   assert.deepEqual(scene.server(name).config.address, { host: '10.0.0.1', port: 5000 });
+});
+
+test('a server that has left is not forgotten while a plan is to bring it back', async (t) => {
+  const scene = new Scene(t);
+  await scene.commit(TWO);
+  const s2 = scene.server('s2');
+  await scene.commit(ONE);
+  await scene.pass(10 * MINUTE - 10_000);
+  const step = scene.backend.plan(TWO);
+  await scene.pass(20_000);
+  step.commit();
+  assert.equal(scene.server('s2'), s2);
+});
+
+test('a server that has left and that a plan, rolled back, was to bring back may come back with the next', async (t) => {
+  const scene = new Scene(t);
+  await scene.commit(TWO);
+  const s2 = scene.server('s2');
+  await scene.commit(ONE);
+  scene.backend.plan(TWO).rollback();
+  await scene.commit(TWO);
+  assert.equal(scene.server('s2'), s2);
+});
+
+test('what a plan learns of a new server while the backend is closed counts at the commit', async (t) => {
+  const scene = new Scene(t);
+  await scene.commit(ONE);
+  scene.backend.close();
+  scene.dead.add('10.0.0.2');
+  const step = scene.backend.plan(TWO);
+  await scene.pass(1);
+  step.commit();
+  assert.deepEqual([scene.server('s2').health.up, scene.told], [false, ['came s1', 'came s2', 'down s2']]);
+});
+
+test('without a clock of its own a backend goes by that of the process', async (t) => {
+  let nowMs = 1_000;
+  t.mock.method(performance, 'now', () => nowMs);
+  t.mock.timers.enable({ apis: ['setTimeout'] });
+  const silent = { serverChanged() {}, adminChanged() {}, serverChecked() {}, serverCame() {}, serverLeft() {} };
+  const members = new Members('b', silent, { probe: () => new Promise(() => {}) });
+  t.after(() => members.close());
+  members.plan(TWO).commit();
+  const [, s2] = members.servers;
+  members.plan(ONE).commit();
+  nowMs += 59_000;
+  members.forget(60_000, () => false);
+  members.plan(TWO).commit();
+  assert.equal(members.servers[1], s2);
+  members.plan(ONE).commit();
+  nowMs += 60_000;
+  members.forget(60_000, () => false);
+  members.plan(TWO).commit();
+  assert.notEqual(members.servers[1], s2, 'after exactly as long as it is kept');
 });

@@ -127,6 +127,7 @@ test('random draws by weight and takes the less loaded of two', () => {
   assert.equal(drawn(0.3, 0)(all, undefined)?.name, 'y');
   assert.equal(drawn(0, 0.999_999)(all, undefined)?.name, 'z');
   assert.equal(drawn(0.5, 0.5)(all, undefined)?.name, 'z');
+  assert.equal(drawn(1, 1)(all, undefined)?.name, 'z', 'where rounding leaves nobody, the last');
 });
 
 test('the hash of a source gives each client one server, in whatever order they stand, on each balancer', () => {
@@ -159,6 +160,29 @@ test('the hash of a source follows the weights', () => {
     Array.from({ length: 20_000 }, (_, i) => policy(all, `192.168.${i >> 8}.${i & 255}`)?.name ?? '-'),
   );
   assert.ok(Math.abs(counts['s2']! - 15_000) < 500, JSON.stringify(counts));
+});
+
+test('the hash of a source follows the weights of many servers too', () => {
+  const policy = sourceHash();
+  const all = [server('s1'), server('s2'), server('s3', 8)];
+  const counts = tally(
+    Array.from({ length: 20_000 }, (_, i) => policy(all, `192.168.${i >> 8}.${i & 255}`)?.name ?? '-'),
+  );
+  assert.ok(Math.abs(counts['s3']! - 16_000) < 300, JSON.stringify(counts));
+});
+
+test('the hash of a source is the same in every version: an update of Berth moves no client', () => {
+  const all = ['s1', 's2', 's3', 's4', 's5'].map((name) => server(name));
+  const clients = ['10.0.0.1', '10.0.0.2', '172.16.254.3', '192.168.1.77', 'fd00:1:2:3::/64', '2001:db8::1'];
+  const policy = sourceHash();
+  assert.deepEqual(
+    clients.map((address) => policy(all, address)?.name),
+    ['s3', 's3', 's2', 's2', 's5', 's5'],
+  );
+});
+
+test('clients that nothing identifies take turns under the hash of a source', () => {
+  assert.deepEqual(picks(sourceHash(), equals, 4), ['x', 'y', 'z', 'x']);
 });
 
 test('a server whose weight grows takes clients from the others and moves none between them', () => {

@@ -230,6 +230,118 @@ const step: fc.Arbitrary<Step> = fc.record({
   ms: fc.constantFrom(1, 40, 60, 100, 101),
 });
 
+test('bindings are told the oldest first, those of open clients last and with their whole life', () => {
+  const { table, clock } = make(100, 1_000);
+  visit(table, 'a', s1);
+  clock.ms += 100;
+  visit(table, 'b', s2);
+  table.open('c');
+  table.open('d');
+  table.bind('d', s1);
+  clock.ms += 300;
+  assert.deepEqual(
+    [...table.bindings()],
+    [
+      { client: 'a', server: s1, home: undefined, remainingMs: 600 },
+      { client: 'b', server: s2, home: undefined, remainingMs: 700 },
+      { client: 'd', server: s1, home: undefined, remainingMs: 1_000 },
+    ],
+  );
+  clock.ms += 650;
+  assert.deepEqual(
+    [...table.bindings()].map(({ client }) => client),
+    ['b', 'd'],
+    'one that has run out is none',
+  );
+  assert.equal(table.expirations, 0, 'and is not dropped by the look');
+});
+
+test('a binding that is kept elsewhere takes its home, and the time that it has left', () => {
+  const clock = new Clock();
+  clock.ms = 5_000;
+  const table = new StickTable<Node>({ size: 2, expireMs: 1_000, now: clock.now, homes: true });
+  assert.equal(table.restore({ client: 'a', server: s1, home: s2, remainingMs: 300 }), true);
+  assert.equal(table.restore({ client: 'b', server: s2, home: undefined, remainingMs: 9_000 }), true);
+  assert.deepEqual(
+    [...table.bindings()],
+    [
+      { client: 'a', server: s1, home: s2, remainingMs: 300 },
+      { client: 'b', server: s2, home: undefined, remainingMs: 1_000 },
+    ],
+  );
+  assert.deepEqual([table.entriesOf(s1), table.entriesOf(s2), table.home('b')], [1, 1, undefined]);
+  clock.ms += 301;
+  table.expire();
+  assert.deepEqual([table.entries, table.entriesOf(s1), table.home('a')], [1, 0, undefined]);
+});
+
+test('a binding that is kept elsewhere is not taken where it has run out or the client has another', () => {
+  const { table, clock } = make(100, 1_000);
+  const kept = (client: string, remainingMs: number) => ({ client, server: s2, home: undefined, remainingMs });
+  visit(table, 'away', s1);
+  table.open('open');
+  for (const [client, remainingMs] of [
+    ['away', 500],
+    ['open', 500],
+    ['none', 0],
+    ['none', -1],
+  ] as const) {
+    assert.equal(table.restore(kept(client, remainingMs)), false, `${client} ${remainingMs}`);
+  }
+  assert.deepEqual([table.entriesOf(s1), table.entriesOf(s2), table.match('open')], [1, 0, undefined]);
+  clock.ms += 1_001;
+  assert.equal(table.restore(kept('away', 1)), true, 'what the client had has run out');
+  assert.deepEqual([table.entriesOf(s1), table.entriesOf(s2), table.entries], [0, 1, 2]);
+});
+
+test('a table that remembers no homes takes a binding without its home', () => {
+  const { table } = make();
+  table.restore({ client: 'a', server: s1, home: s2, remainingMs: 500 });
+  table.open('a');
+  assert.deepEqual([table.match('a'), table.home('a')], [s1, undefined]);
+});
+
+test('a restored binding makes room for itself', () => {
+  const { table } = make(1);
+  visit(table, 'a', s1);
+  assert.equal(table.restore({ client: 'b', server: s2, home: undefined, remainingMs: 500 }), true);
+  assert.deepEqual([table.entries, table.entriesOf(s1), table.evictions], [1, 0, 1]);
+});
+
+test('homes are remembered only where the table is told to, and are forgotten where it is told not to any more', () => {
+  for (const homes of [undefined, false, true]) {
+    const table = new StickTable<Node>({ size: 9, expireMs: 1_000, ...(homes === undefined ? {} : { homes }) });
+    table.open('a');
+    table.bind('a', s1);
+    table.bind('a', s2);
+    assert.equal(table.home('a'), homes ? s1 : undefined);
+    table.change({ size: 9, expireMs: 1_000, homes: true });
+    assert.equal(table.home('a'), homes ? s1 : undefined);
+    table.change({ size: 9, expireMs: 1_000 });
+    assert.equal(table.home('a'), undefined);
+    table.change({ size: 9, expireMs: 1_000, homes: true });
+    assert.equal(table.home('a'), undefined);
+  }
+});
+
+test('the clock of a table is that of the process', (t) => {
+  let ms = 1_000;
+  t.mock.method(performance, 'now', () => ms);
+  const table = new StickTable<Node>({ size: 9, expireMs: 1_000 });
+  visit(table, 'a', s1);
+  ms += 1_001;
+  table.expire();
+  assert.deepEqual([table.entries, table.expirations], [0, 1]);
+});
+
+test('a server without bindings is not held', () => {
+  const { table, clock } = make();
+  visit(table, 'a', s1);
+  clock.ms += 1_001;
+  table.expire();
+  assert.deepEqual([table.entriesOf(s1), table.peek('a')], [0, undefined]);
+});
+
 test('whatever happens, the table is what a simple list would be', () => {
   fc.assert(
     fc.property(fc.integer({ min: 1, max: 5 }), fc.array(step, { maxLength: 120, size: 'max' }), (size, steps) => {
