@@ -5,10 +5,8 @@ set -eu
 cd "$(dirname "$0")/../.."
 trap 'exit 130' INT # Stryker answers Ctrl-C itself, so that bash would go on with the next room
 
-bash test/setup.sh
+bash test/setup.sh openssl
 if [ $# -eq 0 ]; then set -- config pool generation listeners proxy; fi
-# Node 22 and newer: a test file starts in two thirds of the time.
-export NODE_COMPILE_CACHE=$PWD/.stryker/compile-cache
 for what in "$@"; do
   case $what in *.ts) files=src/$what ;; *) files="src/$what/**/*.ts" ;; esac
   MUTANTS_ROOM=${what%%/*} node_modules/.bin/stryker run --mutate "$files"
