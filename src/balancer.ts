@@ -5,7 +5,6 @@ import { formatProblem } from './config/locate.ts';
 import { STANDARD_ADMIN, type Config } from './config/schema.ts';
 import { Control } from './control.ts';
 import { Counts } from './counts.ts';
-import { StartError } from './errors.ts';
 import type { Generation } from './generation/generation.ts';
 import { House } from './generation/house.ts';
 import { plan, type Plan } from './generation/plan.ts';
@@ -39,6 +38,8 @@ export class Balancer implements View {
   /** The start or reload that is under way: each compares with what the one before it has left. */
   #busy: Promise<unknown> = Promise.resolve();
   #stopping: Promise<void> | undefined;
+  /** Aborted when it stops: a plan that waits is given up. */
+  readonly #stops = new AbortController();
 
   /** `load` reads the configuration file again. */
   constructor(config: Config, log: Log, sockets: Sockets, load: () => Loaded) {
@@ -151,13 +152,7 @@ export class Balancer implements View {
 
   /** Plans a generation, and puts it in force. Rejects with a StartError, and then nothing has changed. */
   async #turn(config: Config): Promise<void> {
-    const next = await plan(this.#house, this.#generation, config);
-    // A signal came meanwhile.
-    if (this.#stopping) {
-      next.rollback();
-      throw new StartError('STOPPING', 'it is stopping');
-    }
-    this.#commit(next);
+    this.#commit(await plan(this.#house, this.#generation, config, this.#stops.signal));
   }
 
   #commit(next: Plan): void {
@@ -188,6 +183,7 @@ export class Balancer implements View {
 
   async #drain(reason: string): Promise<void> {
     this.#stage = 'draining';
+    this.#stops.abort();
     const connections = (): number => this.frontends.reduce((sum, frontend) => sum + frontend.connections, 0);
     const { drain: drainMs } = this.config.timeouts;
     this.#log.info({ reason, connections: connections(), drainMs }, 'draining');

@@ -209,7 +209,7 @@ export function restoreState(
     const server = named(record.server);
     if (!server) continue;
     if ('state' in record) {
-      if (server.admin !== 'ready') continue;
+      if (server.isTold) continue;
       server.setAdmin(record.state);
       counts.states++;
     } else if (backend?.table) {

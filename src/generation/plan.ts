@@ -1,5 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 import { STANDARD_ADMIN, type Config } from '../config/schema.ts';
+import { StartError } from '../errors.ts';
 import type { ListenersStep, Site } from '../listeners/listeners.ts';
 import type { Backend } from '../pool/backend.ts';
 import { connectionCapacity } from '../proxy/descriptors.ts';
@@ -14,10 +15,15 @@ export type Plan = Step & Pick<ListenersStep, 'opened' | 'missing'> & { readonly
 
 /**
  * Opens and prepares, beside what runs, whatever of `wanted` can fail. A start is a plan without an `old` generation.
- * The commit is one moment: it neither waits nor fails. Rejects with a StartError where something cannot be had, and
- * then has left nothing.
+ * The commit is one moment: it neither waits nor fails. Rejects with a StartError where something cannot be had, or
+ * when `stops` is aborted, and then has left nothing.
  */
-export async function plan(house: House, old: Generation | undefined, wanted: Config): Promise<Plan> {
+export async function plan(
+  house: House,
+  old: Generation | undefined,
+  wanted: Config,
+  stops: AbortSignal,
+): Promise<Plan> {
   const config = old ? share(old.config, wanted) : wanted;
   const capacity = connectionCapacity(config, house.otherFiles);
   const frontends = byName(config.frontends, (name) => house.frontend(name));
@@ -27,20 +33,34 @@ export async function plan(house: House, old: Generation | undefined, wanted: Co
   const steps: Step[] = [];
   const rollback = (): void => steps.toReversed().forEach((step) => step.rollback());
   try {
-    const pool = [...backends.values()].map((backend) => planned(backend, config));
-    steps.push(...pool);
+    const answers: Promise<void>[] = [];
+    for (const backend of backends.values()) {
+      const step = planned(backend, config);
+      steps.push(step);
+      answers.push(step.ready);
+    }
     steps.push(await house.state.plan(config.state, [...backends.values()]));
     steps.push(...[...frontends.values()].map((frontend) => termsStep(frontend, generation)));
     const listeners = await house.listeners.plan(sites(house, generation), house.parking(capacity));
     steps.push({ commit: () => house.enter(generation, old), rollback() {} }, listeners);
     // While names are looked up, what is new listens already, and clients that come wait.
-    await Promise.all(pool.map(({ ready }) => ready));
+    await unlessStopped(Promise.all(answers), stops);
     const { opened, missing } = listeners;
     return { generation, opened, missing, commit: () => steps.forEach((step) => step.commit()), rollback };
   } catch (error) {
     rollback();
     throw error;
   }
+}
+
+/** Rejects with a StartError where a signal has come, or comes before `ready`. */
+async function unlessStopped(ready: Promise<unknown>, stops: AbortSignal): Promise<void> {
+  let stopped!: () => void;
+  const stop = new Promise<void>((resolve) => (stopped = resolve));
+  stops.addEventListener('abort', stopped);
+  if (!stops.aborted) await Promise.race([ready, stop]);
+  stops.removeEventListener('abort', stopped);
+  if (stops.aborted) throw new StartError('STOPPING', 'it is stopping');
 }
 
 /** That every name is there was checked with the configuration. */

@@ -46,6 +46,8 @@ export class Server {
   /** Seconds since 1970, of the certificate that the last TLS check saw. */
   certificateExpiry: number | undefined;
   lastCheckSeconds: number | undefined;
+  /** Somebody has said what is wanted of it: 'ready' may be only what a server begins with. */
+  isTold = false;
   readonly #observer: PoolObserver;
   readonly #probe: Probe;
   readonly #location: Location;
@@ -103,6 +105,7 @@ export class Server {
   /** What the operator wants; connections that stand go on in each state. */
   setAdmin(state: AdminState): void {
     const before = this.#admin;
+    this.isTold = true;
     if (state === before) return;
     this.#admin = state;
     if (state === 'maint') this.slots.move();

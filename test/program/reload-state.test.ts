@@ -98,3 +98,17 @@ test('a reload that names the same state file does not read it again', async (t)
   assert.equal((await explain(berth, '127.0.7.8')).server, null);
   assert.equal((await explain(berth, '127.0.7.9')).server, 's2');
 });
+
+test('what the operator has said since stands against a state file that a reload names', async (t) => {
+  const servers = await serve(t, ['s1', 's2']);
+  const file = join(folderOf(t), 'state');
+  writeFileSync(file, stateFile({ states: { s1: 'maint', s2: 'maint' } }));
+  const berth = await start(t, settings(servers));
+  await setState(berth, 's1', 'drain');
+  await setState(berth, 's1', 'ready');
+  await reload(berth, settings(servers, {}, { state: { file } }));
+  assert.deepEqual(
+    [(await serverStatus(berth, 's1'))?.state, (await serverStatus(berth, 's2'))?.state],
+    ['ready', 'maint'],
+  );
+});

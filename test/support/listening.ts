@@ -1,5 +1,6 @@
 /** Servers on free ports of 127.0.0.1 that may be left in any state: all are gone when their owner is. */
 import { createServer, type AddressInfo, type Server, type Socket } from 'node:net';
+import type { Parking } from '../../src/listeners/listeners.ts';
 
 /** A test, or whatever else calls back at its end. */
 export type Owner = { after(close: () => Promise<void>): void };
@@ -36,4 +37,19 @@ export async function closedPort(): Promise<number> {
   const { port } = server.address() as AddressInfo;
   await new Promise((resolve) => server.close(resolve));
   return port;
+}
+
+/** Room for `most` parked connections, and how many there are. */
+export function parking(most = 10): Parking & { parked: number } {
+  return {
+    parked: 0,
+    enter() {
+      if (this.parked >= most) return false;
+      this.parked++;
+      return true;
+    },
+    leave() {
+      this.parked--;
+    },
+  };
 }

@@ -7,13 +7,12 @@ import { describe, test, type TestContext } from 'node:test';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { parseBind, type Bind } from '../../../src/config/values.ts';
 import { StartError } from '../../../src/errors.ts';
-import { Listeners, type Owner, type Place } from '../../../src/listeners/listeners.ts';
+import { Listeners, type Owner, type Site } from '../../../src/listeners/listeners.ts';
 import { folderOf, openFilesOf } from '../../support/files.ts';
-import { closedPort } from '../../support/listening.ts';
+import { closedPort, parking } from '../../support/listening.ts';
 import { Peer } from '../../support/peer.ts';
 import { eventually } from '../../support/waiting.ts';
 
-const PARKING = 100;
 const frontend = (name: string): Owner => ({ kind: 'frontend', name });
 
 function bind(text: string): Bind {
@@ -44,7 +43,7 @@ class Stage {
     });
   }
 
-  place(owner: Owner, text: string, optional = false): Place {
+  place(owner: Owner, text: string, optional = false): Site {
     const take = (socket: Socket, unix: boolean): void => {
       this.#sockets.push(socket.on('error', () => {}));
       const own = this.taken.get(owner.name) ?? [];
@@ -53,8 +52,8 @@ class Stage {
     return { owner, bind: bind(text), take, optional };
   }
 
-  async commit(...places: Place[]): Promise<void> {
-    (await this.listeners.plan(places, PARKING)).commit();
+  async commit(...places: Site[]): Promise<void> {
+    (await this.listeners.plan(places, parking(100))).commit();
   }
 
   /** A client that has connected at an address as `opened` and `addressesOf` have it. */
@@ -103,7 +102,7 @@ async function refused(stage: Stage, address: string): Promise<boolean> {
 describe('clients that come between the plan and its end', () => {
   test('are served after the commit, in the order in which they came', async (t) => {
     const stage = new Stage(t);
-    const plan = await stage.listeners.plan([stage.place(frontend('f'), '127.0.0.1:0')], PARKING);
+    const plan = await stage.listeners.plan([stage.place(frontend('f'), '127.0.0.1:0')], parking(100));
     const [{ address } = { address: '' }] = plan.opened;
     const ports: number[] = [];
     for (let i = 0; i < 20; i++) ports.push((await stage.client(address)).socket.localPort ?? 0);
@@ -121,7 +120,7 @@ describe('clients that come between the plan and its end', () => {
     const path = `unix:${join(folderOf(t), 's')}`;
     const places = [stage.place(frontend('f'), '127.0.0.1:0'), stage.place(frontend('f'), path)];
     const before = listening();
-    const plan = await stage.listeners.plan(places, PARKING);
+    const plan = await stage.listeners.plan(places, parking(100));
     assert.equal(listening(), before + 1);
     const clients = await Promise.all(plan.opened.map(({ address }) => stage.client(address)));
     await turns();
@@ -136,7 +135,7 @@ describe('clients that come between the plan and its end', () => {
   test('are parked up to a number at each place, and others are turned away', async (t) => {
     const stage = new Stage(t);
     const places = ['a', 'b'].map((name) => stage.place(frontend(name), '127.0.0.1:0'));
-    const plan = await stage.listeners.plan(places, 2);
+    const plan = await stage.listeners.plan(places, parking(2));
     for (const { address, owner } of plan.opened) {
       const parked = [await stage.client(address), await stage.client(address)];
       await turns();
@@ -151,7 +150,7 @@ describe('clients that come between the plan and its end', () => {
 
   test('that have left by the commit are still given to their owner, who finds that out', async (t) => {
     const stage = new Stage(t);
-    const plan = await stage.listeners.plan([stage.place(frontend('f'), '127.0.0.1:0')], PARKING);
+    const plan = await stage.listeners.plan([stage.place(frontend('f'), '127.0.0.1:0')], parking(100));
     const client = await stage.client(plan.opened[0]!.address);
     await turns();
     client.reset();
@@ -167,7 +166,7 @@ describe('a bind', () => {
     const kept = stage.place(frontend('f'), '127.0.0.1:0');
     await stage.commit(kept);
     const before = stage.listeners.addressesOf(frontend('f'));
-    const plan = await stage.listeners.plan([kept, stage.place(frontend('g'), '127.0.0.1:0')], PARKING);
+    const plan = await stage.listeners.plan([kept, stage.place(frontend('g'), '127.0.0.1:0')], parking(100));
     assert.deepEqual(
       plan.opened.map(({ owner }) => owner.name),
       ['g'],
@@ -186,7 +185,7 @@ describe('a bind', () => {
     const before = listening();
     await stage.client(text);
     await stage.takes('a', 1);
-    const plan = await stage.listeners.plan([stage.place(frontend('b'), text)], PARKING);
+    const plan = await stage.listeners.plan([stage.place(frontend('b'), text)], parking(100));
     assert.deepEqual([plan.opened, listening()], [[], before], 'the same socket');
     await stage.client(text);
     await stage.takes('a', 2);
@@ -202,7 +201,7 @@ describe('a bind', () => {
     const stage = new Stage(t);
     const text = `127.0.0.1:${await closedPort()}`;
     await stage.commit(stage.place(frontend('a'), text));
-    const plan = await stage.listeners.plan([], PARKING);
+    const plan = await stage.listeners.plan([], parking(100));
     await Promise.all(Array.from({ length: 30 }, () => stage.client(text)));
     plan.commit();
     await stage.takes('a', 30);
@@ -278,7 +277,7 @@ describe('a plan that cannot have a place', () => {
       const kept = stage.listeners.addressesOf(frontend('kept'));
       const before = [listening(), openFilesOf(process.pid)];
       const places = texts.map((text, i) => stage.place(frontend(`f${i}`), text));
-      await assert.rejects(stage.listeners.plan(places, PARKING), (error: StartError) => {
+      await assert.rejects(stage.listeners.plan(places, parking(100)), (error: StartError) => {
         assert.match(error.message, /frontend f\d.*another process listens there/);
         return error instanceof StartError && error.code === 'EADDRINUSE';
       });
@@ -294,7 +293,7 @@ describe('a plan that cannot have a place', () => {
     const admin: Owner = { kind: 'admin', name: 'admin' };
     const plan = await stage.listeners.plan(
       [stage.place(frontend('f'), free), stage.place(admin, text, true), stage.place(admin, free, true)],
-      PARKING,
+      parking(100),
     );
     assert.deepEqual(
       [plan.opened.map(({ address }) => address), plan.missing.map(({ code }) => code)],
@@ -308,7 +307,7 @@ describe('a plan that cannot have a place', () => {
     const stage = new Stage(t);
     const port = await closedPort();
     await stage.commit(stage.place(frontend('a'), `127.0.0.1:${port}`));
-    const wider = stage.listeners.plan([stage.place(frontend('a'), `0.0.0.0:${port}`)], PARKING);
+    const wider = stage.listeners.plan([stage.place(frontend('a'), `0.0.0.0:${port}`)], parking(100));
     await assert.rejects(wider, /this balancer itself listens on 127\.0\.0\.1:/);
   });
 });

@@ -2,27 +2,13 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { connect, createServer, type AddressInfo } from 'node:net';
 import { test, type TestContext } from 'node:test';
-import { parseBind } from '../../src/config/values.ts';
-import { Listeners, type Owner, type Parking, type Site } from '../../src/listeners/listeners.ts';
+import { parseBind } from '../../../src/config/values.ts';
+import { Listeners, type Owner, type Site } from '../../../src/listeners/listeners.ts';
+import { parking } from '../../support/listening.ts';
 
 const FRONTEND: Owner = { kind: 'frontend', name: 'f' };
 const METRICS: Owner = { kind: 'metrics', name: 'metrics' };
 const ADMIN: Owner = { kind: 'admin', name: 'admin' };
-
-/** As many places as `most`. */
-function parking(most = 10): Parking & { parked: number } {
-  return {
-    parked: 0,
-    enter() {
-      if (this.parked >= most) return false;
-      this.parked++;
-      return true;
-    },
-    leave() {
-      this.parked--;
-    },
-  };
-}
 
 /** Says to each client whom it has reached. */
 const site = (owner: Owner, text: string, optional = false): Site => {
