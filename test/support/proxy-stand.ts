@@ -1,4 +1,4 @@
-/** A frontend between clients and servers that a test has in its hands: real sockets, a real backend, and no program. */
+/** A frontend between clients and servers that a test has in its hands: real sockets, a real backend, no program. */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { connect, createServer, type AddressInfo, type Server as Listener, type Socket } from 'node:net';

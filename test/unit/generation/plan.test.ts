@@ -19,6 +19,9 @@ import { folderOf, openFilesOf } from '../../support/files.ts';
 import { closedPort, listenRaw } from '../../support/listening.ts';
 import { eventually } from '../../support/waiting.ts';
 
+/** Nothing is stopped. */
+const NEVER = new AbortController().signal;
+
 /** What a process holds open, as far as it can be counted. */
 function held(): { readonly listeners: number; readonly timers: number; readonly files: number } {
   const active = process.getActiveResourcesInfo();
@@ -73,7 +76,7 @@ class Site {
   }
 
   async turn(config: Config): Promise<Generation> {
-    const next = await plan(this.house, this.generation, config);
+    const next = await plan(this.house, this.generation, config, NEVER);
     this.generation = next.generation;
     next.commit();
     return next.generation;
@@ -112,7 +115,7 @@ function configure(port: number, { frontends, backends, ...more }: Changes = {})
 }
 
 /** What adds to each part: listeners, checks, names, servers. */
-async function more(port: number): Promise<Changes> {
+async function additions(port: number): Promise<Changes> {
   return {
     frontends: { g: { bind: ['127.0.0.1:0', `127.0.0.1:${await closedPort()}`], backend: 'c' } },
     backends: {
@@ -132,10 +135,13 @@ async function takenPort(t: TestContext): Promise<number> {
 }
 
 /** What can go wrong, at each step of a plan, and what the StartError says of it. */
-const FAULTS: Record<string, { readonly says: RegExp; make(t: TestContext, site: Site): Promise<Changes> }> = {
+const FAULTS: Record<
+  string,
+  { readonly says: RegExp; readonly make: (t: TestContext, site: Site) => Promise<Changes> }
+> = {
   'has no room for a connection below the open-file limit': {
     says: /open-file limit/,
-    async make(_, { house }) {
+    make: async (_, { house }) => {
       Object.assign(house, { otherFiles: Number.MAX_SAFE_INTEGER });
       return {};
     },
@@ -167,10 +173,10 @@ describe('a plan that', () => {
         if (when === 'reload') await site.turn(configure(one));
         const { otherFiles } = site.house;
         const wrong = await make(t, site);
-        const added = await more(other);
+        const added = await additions(other);
         const wanted = configure(other, { ...added, ...wrong, frontends: { ...added.frontends, ...wrong.frontends } });
         const [before, told, frontends] = [held(), [...site.told], site.house.frontends];
-        await assert.rejects(plan(site.house, site.generation, wanted), (error) => {
+        await assert.rejects(plan(site.house, site.generation, wanted, NEVER), (error) => {
           assert.ok(error instanceof StartError);
           assert.match(error.message, says);
           return true;
@@ -190,7 +196,7 @@ describe('a plan that', () => {
     const site = new Site(t);
     await site.turn(configure(one));
     const [before, told] = [held(), [...site.told]];
-    const next = await plan(site.house, site.generation, configure(other, await more(other)));
+    const next = await plan(site.house, site.generation, configure(other, await additions(other)), NEVER);
     assert.equal(next.opened.length, 2);
     const [{ address } = { address: '' }] = next.opened;
     const early = new Client({ port: Number(address.replace(/^.*:/, '')) });
@@ -211,7 +217,7 @@ test('a commit changes all at one moment, and keeps what has not changed', async
   const [b] = first.backends.values();
   const servers = b?.servers;
   const [address] = site.house.listeners.addressesOf({ kind: 'frontend', name: 'f' });
-  const next = await plan(site.house, first, configure(one, await more(other)));
+  const next = await plan(site.house, first, configure(one, await additions(other)), NEVER);
   assert.equal(next.generation.config.backends['b'], first.config.backends['b']);
   assert.ok(Object.isFrozen(next.generation));
   assert.deepEqual([site.house.frontends.length, (await site.visit()).by], [1, 'one'], 'nothing is in force yet');
@@ -226,7 +232,7 @@ test('a commit changes all at one moment, and keeps what has not changed', async
   );
 });
 
-test('a frontend that leaves with connections is known until they have ended, and is itself if it comes back', async (t) => {
+test('a frontend that leaves with connections is known until they end, and is itself if it comes back', async (t) => {
   const { one } = await nodes(t);
   const holding = await listenRaw(t, (socket) => void socket.write('holding\n'));
   const site = new Site(t);
@@ -246,5 +252,5 @@ test('a frontend that leaves with connections is known until they have ended, an
   await eventually('it stands', () => g?.connections === 0);
   assert.equal(site.records.at(-1)?.end, 'CD');
   site.house.forget(alone);
-  assert.ok(!site.house.frontends.includes(g!));
+  assert.ok(!site.house.frontends.includes(g));
 });

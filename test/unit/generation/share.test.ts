@@ -20,7 +20,7 @@ const { tree } = fc.letrec<{ tree: unknown }>((tie) => ({
   ),
 }));
 
-/** Two trees that have something in common: the second is the first with another part in one place, or has it as a part. */
+/** Two trees that have something in common, mostly: the second is a copy of the first with another part in one place. */
 const related = fc.oneof(
   fc.tuple(tree, tree),
   tree.map((one) => [one, structuredClone(one)] as const),

@@ -7,11 +7,31 @@ import { describe, test, type TestContext } from 'node:test';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { parseBind, type Bind } from '../../../src/config/values.ts';
 import { StartError } from '../../../src/errors.ts';
-import { Listeners, type Owner, type Site } from '../../../src/listeners/listeners.ts';
+import { Listeners, type Owner, type Parking, type Site } from '../../../src/listeners/listeners.ts';
 import { folderOf, openFilesOf } from '../../support/files.ts';
-import { closedPort, parking } from '../../support/listening.ts';
+import { closedPort } from '../../support/listening.ts';
 import { Peer } from '../../support/peer.ts';
 import { eventually } from '../../support/waiting.ts';
+
+/** Places for as many parked connections as `most`. */
+class Places implements Parking {
+  taken = 0;
+  readonly #most: number;
+
+  constructor(most = 100) {
+    this.#most = most;
+  }
+
+  enter(): boolean {
+    if (this.taken >= this.#most) return false;
+    this.taken++;
+    return true;
+  }
+
+  leave(): void {
+    this.taken--;
+  }
+}
 
 const frontend = (name: string): Owner => ({ kind: 'frontend', name });
 
@@ -53,7 +73,7 @@ class Stage {
   }
 
   async commit(...places: Site[]): Promise<void> {
-    (await this.listeners.plan(places, parking(100))).commit();
+    (await this.listeners.plan(places, new Places())).commit();
   }
 
   /** A client that has connected at an address as `opened` and `addressesOf` have it. */
@@ -102,7 +122,7 @@ async function refused(stage: Stage, address: string): Promise<boolean> {
 describe('clients that come between the plan and its end', () => {
   test('are served after the commit, in the order in which they came', async (t) => {
     const stage = new Stage(t);
-    const plan = await stage.listeners.plan([stage.place(frontend('f'), '127.0.0.1:0')], parking(100));
+    const plan = await stage.listeners.plan([stage.place(frontend('f'), '127.0.0.1:0')], new Places());
     const [{ address } = { address: '' }] = plan.opened;
     const ports: number[] = [];
     for (let i = 0; i < 20; i++) ports.push((await stage.client(address)).socket.localPort ?? 0);
@@ -120,7 +140,7 @@ describe('clients that come between the plan and its end', () => {
     const path = `unix:${join(folderOf(t), 's')}`;
     const places = [stage.place(frontend('f'), '127.0.0.1:0'), stage.place(frontend('f'), path)];
     const before = listening();
-    const plan = await stage.listeners.plan(places, parking(100));
+    const plan = await stage.listeners.plan(places, new Places());
     assert.equal(listening(), before + 1);
     const clients = await Promise.all(plan.opened.map(({ address }) => stage.client(address)));
     await turns();
@@ -132,25 +152,24 @@ describe('clients that come between the plan and its end', () => {
     assert.equal(stage.taken.size, 0);
   });
 
-  test('are parked up to a number at each place, and others are turned away', async (t) => {
+  test('are parked while there are places, others are turned away, and the commit gives the places back', async (t) => {
     const stage = new Stage(t);
-    const places = ['a', 'b'].map((name) => stage.place(frontend(name), '127.0.0.1:0'));
-    const plan = await stage.listeners.plan(places, parking(2));
-    for (const { address, owner } of plan.opened) {
-      const parked = [await stage.client(address), await stage.client(address)];
-      await turns();
-      const tooMany = await stage.client(address);
-      await tooMany.getsEnd();
-      assert.ok(parked.every((client) => !client.read().ended));
-      assert.deepEqual(stage.portsOf(owner.name), []);
-    }
+    const places = new Places(3);
+    const sites = ['a', 'b'].map((name) => stage.place(frontend(name), '127.0.0.1:0'));
+    const plan = await stage.listeners.plan(sites, places);
+    const [{ address: a } = { address: '' }, { address: b } = { address: '' }] = plan.opened;
+    const parked = [await stage.client(a), await stage.client(a), await stage.client(b)];
+    await eventually('they are not parked', () => places.taken === 3);
+    for (const address of [a, b]) await (await stage.client(address)).getsEnd();
+    assert.ok(parked.every((client) => !client.read().ended));
+    assert.equal(stage.taken.size, 0);
     plan.commit();
-    assert.deepEqual([stage.portsOf('a').length, stage.portsOf('b').length], [2, 2]);
+    assert.deepEqual([stage.portsOf('a').length, stage.portsOf('b').length, places.taken], [2, 1, 0]);
   });
 
   test('that have left by the commit are still given to their owner, who finds that out', async (t) => {
     const stage = new Stage(t);
-    const plan = await stage.listeners.plan([stage.place(frontend('f'), '127.0.0.1:0')], parking(100));
+    const plan = await stage.listeners.plan([stage.place(frontend('f'), '127.0.0.1:0')], new Places());
     const client = await stage.client(plan.opened[0]!.address);
     await turns();
     client.reset();
@@ -161,12 +180,12 @@ describe('clients that come between the plan and its end', () => {
 });
 
 describe('a bind', () => {
-  test('that stays keeps its socket, and what the rollback of another plan opens and closes does not touch it', async (t) => {
+  test('that stays keeps its socket, whatever is opened beside it and rolled back', async (t) => {
     const stage = new Stage(t);
     const kept = stage.place(frontend('f'), '127.0.0.1:0');
     await stage.commit(kept);
     const before = stage.listeners.addressesOf(frontend('f'));
-    const plan = await stage.listeners.plan([kept, stage.place(frontend('g'), '127.0.0.1:0')], parking(100));
+    const plan = await stage.listeners.plan([kept, stage.place(frontend('g'), '127.0.0.1:0')], new Places());
     assert.deepEqual(
       plan.opened.map(({ owner }) => owner.name),
       ['g'],
@@ -178,15 +197,15 @@ describe('a bind', () => {
     await stage.takes('f', 1);
   });
 
-  test('that moves from one owner to another is never without one: each client is taken by the owner in force', async (t) => {
+  test('that moves from one owner to another is never without: the owner in force takes each client', async (t) => {
     const stage = new Stage(t);
     const text = `127.0.0.1:${await closedPort()}`;
     await stage.commit(stage.place(frontend('a'), text));
     const before = listening();
     await stage.client(text);
     await stage.takes('a', 1);
-    const plan = await stage.listeners.plan([stage.place(frontend('b'), text)], parking(100));
-    assert.deepEqual([plan.opened, listening()], [[], before], 'the same socket');
+    const plan = await stage.listeners.plan([stage.place(frontend('b'), text)], new Places());
+    assert.equal(listening(), before, 'the same socket');
     await stage.client(text);
     await stage.takes('a', 2);
     plan.commit();
@@ -201,7 +220,7 @@ describe('a bind', () => {
     const stage = new Stage(t);
     const text = `127.0.0.1:${await closedPort()}`;
     await stage.commit(stage.place(frontend('a'), text));
-    const plan = await stage.listeners.plan([], parking(100));
+    const plan = await stage.listeners.plan([], new Places());
     await Promise.all(Array.from({ length: 30 }, () => stage.client(text)));
     plan.commit();
     await stage.takes('a', 30);
@@ -277,7 +296,7 @@ describe('a plan that cannot have a place', () => {
       const kept = stage.listeners.addressesOf(frontend('kept'));
       const before = [listening(), openFilesOf(process.pid)];
       const places = texts.map((text, i) => stage.place(frontend(`f${i}`), text));
-      await assert.rejects(stage.listeners.plan(places, parking(100)), (error: StartError) => {
+      await assert.rejects(stage.listeners.plan(places, new Places()), (error: StartError) => {
         assert.match(error.message, /frontend f\d.*another process listens there/);
         return error instanceof StartError && error.code === 'EADDRINUSE';
       });
@@ -292,22 +311,41 @@ describe('a plan that cannot have a place', () => {
     const stage = new Stage(t);
     const admin: Owner = { kind: 'admin', name: 'admin' };
     const plan = await stage.listeners.plan(
-      [stage.place(frontend('f'), free), stage.place(admin, text, true), stage.place(admin, free, true)],
-      parking(100),
+      [stage.place(frontend('f'), free), stage.place(admin, text, true)],
+      new Places(),
     );
     assert.deepEqual(
       [plan.opened.map(({ address }) => address), plan.missing.map(({ code }) => code)],
       [[free], ['EADDRINUSE']],
     );
     plan.commit();
-    assert.deepEqual(stage.listeners.addressesOf(admin).length + stage.listeners.addressesOf(frontend('f')).length, 1);
+    assert.deepEqual(stage.listeners.addressesOf(admin), []);
+  });
+
+  test('because another owner of the same configuration has it leaves that owner its clients', async (t) => {
+    const stage = new Stage(t);
+    const admin: Owner = { kind: 'admin', name: 'admin' };
+    const text = `127.0.0.1:${await closedPort()}`;
+    await stage.commit(stage.place(admin, text, true));
+    const plan = await stage.listeners.plan(
+      [stage.place(frontend('f'), text), stage.place(admin, text, true)],
+      new Places(),
+    );
+    assert.deepEqual(
+      plan.missing.map(({ code }) => code),
+      ['EADDRINUSE'],
+    );
+    plan.commit();
+    assert.deepEqual([stage.listeners.addressesOf(admin), stage.listeners.addressesOf(frontend('f'))], [[], [text]]);
+    await stage.client(text);
+    await stage.takes('f', 1);
   });
 
   test('because of what this process itself listens on says so', async (t) => {
     const stage = new Stage(t);
     const port = await closedPort();
     await stage.commit(stage.place(frontend('a'), `127.0.0.1:${port}`));
-    const wider = stage.listeners.plan([stage.place(frontend('a'), `0.0.0.0:${port}`)], parking(100));
+    const wider = stage.listeners.plan([stage.place(frontend('a'), `0.0.0.0:${port}`)], new Places());
     await assert.rejects(wider, /this balancer itself listens on 127\.0\.0\.1:/);
   });
 });
@@ -325,12 +363,11 @@ test('a stop takes the backlog of owners of one kind, and leaves the others', as
   await stage.takes('metrics', 1);
 });
 
-test('a place that is named twice is one listener, which its last owner serves', async (t) => {
+test('a place that two owners must have is nobody’s: the plan is rejected', async (t) => {
   const stage = new Stage(t);
   const text = `127.0.0.1:${await closedPort()}`;
-  const before = listening();
-  await stage.commit(stage.place(frontend('a'), text), stage.place(frontend('a'), text));
-  assert.equal(listening(), before + 1);
+  const sites = [stage.place(frontend('a'), text), stage.place(frontend('b'), text)];
+  await assert.rejects(stage.listeners.plan(sites, new Places()), StartError);
 });
 
 /** What a process that was killed leaves: a socket's file that nobody listens at. */

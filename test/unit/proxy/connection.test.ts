@@ -306,7 +306,7 @@ describe('the PROXY header of a client that must send one', () => {
   }
 });
 
-test('a client that names no server, or a server that nobody serves, is turned away where there is no default', async (t) => {
+test('a client that names no server, or an unknown one, is turned away where there is no default', async (t) => {
   const stand = await ProxyStand.open(t, { frontend: { ...ROUTED, prefaceTimeout: '1h' } });
   const unknown = records(helloMessage({ extensions: [serverName('b.test')] }));
   for (const [i, first] of [unknown, Buffer.from('SSH-2.0'), records(helloMessage())].entries()) {
