@@ -210,6 +210,54 @@ describe('a plan that', () => {
   });
 });
 
+/** Notes which backends are planned, committed and rolled back; the names of those in `waiting` are never answered for. */
+function noting({ house }: Site, ...waiting: readonly string[]): string[] {
+  const noted: string[] = [];
+  const backend = house.backend.bind(house);
+  house.backend = (name) => {
+    const one = backend(name);
+    const own = one.plan.bind(one);
+    one.plan = (config) => {
+      const step = own(config);
+      noted.push(`plan ${name}`);
+      const also = (what: 'commit' | 'rollback') => (): void => {
+        noted.push(`${what} ${name}`);
+        step[what]();
+      };
+      const ready = waiting.includes(name) ? new Promise<void>(() => {}) : step.ready;
+      return { ready, commit: also('commit'), rollback: also('rollback') };
+    };
+    return one;
+  };
+  return noted;
+}
+
+test('each step that a failing plan has made is rolled back once, the last first, and none is committed', async (t) => {
+  const { one, other } = await nodes(t);
+  const site = new Site(t);
+  const noted = noting(site);
+  const wrong = { ...(await additions(other)), metrics: { bind: `127.0.0.1:${await takenPort(t)}` } };
+  await assert.rejects(plan(site.house, undefined, configure(one, wrong), NEVER), StartError);
+  assert.deepEqual(noted, ['plan b', 'plan c', 'rollback c', 'rollback b']);
+});
+
+test('a plan that waits for a name is given up when it is stopped, and one that is stopped before is not waited for', async (t) => {
+  const { one } = await nodes(t);
+  for (const first of [true, false]) {
+    const site = new Site(t);
+    const noted = noting(site, 'c');
+    const stops = new AbortController();
+    const added = await additions(one);
+    const before = held();
+    if (first) stops.abort();
+    const planned = plan(site.house, undefined, configure(one, added), stops.signal);
+    if (!first) setImmediate(() => stops.abort());
+    await assert.rejects(planned, { code: 'STOPPING' });
+    assert.deepEqual(noted, ['plan b', 'plan c', 'rollback c', 'rollback b']);
+    await isAgain(before);
+  }
+});
+
 test('a commit changes all at one moment, and keeps what has not changed', async (t) => {
   const { one, other } = await nodes(t);
   const site = new Site(t);
