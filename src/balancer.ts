@@ -18,7 +18,7 @@ import { StateKeeper } from './state.ts';
 import { version } from './version.ts';
 import type { Stage, View } from './view.ts';
 
-/** Idle connections are looked for this often, or more often where a timeout is short. */
+/** The time between two sweeps; a short timeout makes it shorter. */
 const SWEEP_MS = 1_000;
 
 /**
@@ -29,16 +29,16 @@ export class Balancer implements View {
   readonly #load: () => Loaded;
   readonly #house: House;
   readonly #metrics: Metrics;
-  /** What it starts with; what is in force stands in the generation. */
+  /** The configuration of the start; the configuration in force stands in the generation. */
   readonly #first: Config;
   #generation: Generation | undefined;
   #stage: Stage = 'starting';
   #sweep: NodeJS.Timeout | undefined;
   #sweepMs = 0;
-  /** The start or reload that is under way: each compares with what the one before it has left. */
+  /** The start or reload that is under way. The next waits for it, since each compares with what the last has left. */
   #busy: Promise<unknown> = Promise.resolve();
   #stopping: Promise<void> | undefined;
-  /** Aborted when it stops: a plan that waits is given up. */
+  /** Aborted when the balancer stops, so that a plan which waits for names is given up. */
   readonly #stops = new AbortController();
 
   /** `load` reads the configuration file again. */
@@ -115,7 +115,7 @@ export class Balancer implements View {
 
   /**
    * Stops accepting, lets established connections finish within timeouts.drain, and ends. A second call ends at once
-   * what the first one waits for.
+   * what the first call waits for.
    */
   stop(reason: string): Promise<void> {
     if (this.#stopping) for (const frontend of this.frontends) frontend.killAll();
@@ -131,7 +131,7 @@ export class Balancer implements View {
 
   async #reload(): Promise<readonly string[]> {
     if (this.#stage !== 'running') {
-      // What is in force was loaded as it should be, and nobody has to look into the file.
+      // The file is not at fault: `config_last_reload_successful` stays as it is.
       this.#log.warn({ stage: this.#stage }, 'no reload');
       return [`it is ${this.#stage}`];
     }
@@ -141,7 +141,7 @@ export class Balancer implements View {
       if (loaded.kind === 'problems') problems = loaded.problems.map(formatProblem);
       else await this.#turn(loaded.config);
     } catch (error) {
-      // Whatever it is (out of descriptors, say), what runs goes on.
+      // Whatever the error is (out of descriptors, say), the generation in force goes on.
       problems = [error instanceof Error ? error.message : String(error)];
     }
     this.#metrics.loaded(problems.length === 0);
@@ -172,7 +172,7 @@ export class Balancer implements View {
     }
   }
 
-  /** A timer that went on anew with each reload would never fire where reloads come sooner than it does. */
+  /** Leaves a timer alone whose interval stays: reloads that come sooner than the timer would keep it from firing. */
   #sweepEvery({ timeouts: { idle, halfClosed } }: Config): void {
     const everyMs = Math.min(SWEEP_MS, Math.max(10, Math.min(idle, halfClosed) / 4));
     if (this.#sweep && everyMs === this.#sweepMs) return;

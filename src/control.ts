@@ -6,15 +6,15 @@ import { normaliseAddress } from './pool/client-key.ts';
 import { version } from './version.ts';
 import type { View } from './view.ts';
 
-/** Thrown for what an operator asked that is not there. */
+/** Thrown when an operator names a backend or a server that does not exist. */
 export class NotFound extends Error {}
 
-/** The operator's one way in, whatever it is reached by: the admin address, the command line, a signal. */
+/** What an operator may ask and change, whether by the admin address, the command line or a signal. */
 export class Control {
   readonly #view: View;
   readonly #reload: () => Promise<readonly string[]>;
 
-  /** `reload` resolves to the problems that kept the old configuration in force; none where the new one is. */
+  /** `reload` resolves to the problems that kept the old configuration in force; to none if the new one is in force. */
   constructor(view: View, reload: () => Promise<readonly string[]>) {
     this.#view = view;
     this.#reload = reload;

@@ -7,10 +7,10 @@ import type { End } from './proxy/record.ts';
 const CONNECT_SECONDS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5];
 const CONNECTION_SECONDS = [0.005, 0.025, 0.1, 0.5, 1, 5, 15, 60, 300, 1_800, 7_200];
 
-/** How often values fell up to each of `bounds`, as a histogram of Prometheus has it. */
+/** How many values lie between each two of `bounds`: what a Prometheus histogram is made of. */
 export class Distribution {
   readonly bounds: readonly number[];
-  /** By bound, each value once; the last is what lies above all bounds. */
+  /** By the lowest bound that is not below the value; the last count is of values above all bounds. */
   readonly counts: number[];
   sum = 0;
 
@@ -44,8 +44,9 @@ export class BackendCounts {
 }
 
 /**
- * What has happened, counted: plain numbers that live as long as what they are of, and that a scrape reads. So a part
- * that has left is in no scrape, whatever happens to it later, and has its counts again if it comes back.
+ * Plain numbers that count what happens to servers, backends and frontends, and that a scrape reads. The numbers live
+ * as long as the part that they count for. So a part that has left is in no scrape, whatever happens to it later, and a
+ * part that comes back has its counts again.
  */
 export class Counts {
   readonly #servers = new WeakMap<Server, ServerCounts>();

@@ -1,4 +1,4 @@
-/** A reason not to start that the operator can do something about: one line, no stack. */
+/** Why a start or a reload cannot be done. The message is one line that says what the operator can do about it. */
 export class StartError extends Error {
   readonly code: string;
 

@@ -9,10 +9,10 @@ const FLUSH_MS = 100;
 /** A reader of standard output that has stopped reading costs lines, not memory and not connections. */
 const MOST_WAITING_BYTES = 16 << 20;
 
-/** How long a reader that has stopped reading may hold the end up. */
+/** How long the end of the process waits for a reader of standard output that has stopped reading. */
 const PATIENCE_MS = 5_000;
 
-/** JSON lines on standard output, written in batches beside the event loop. `close` writes what is left. */
+/** JSON lines on standard output, written in batches by a thread of libuv. `close` writes the lines that are left. */
 export function openLog({ level }: Config['log']): Log {
   const out = destination({ fd: 1, sync: false, minLength: BATCH_BYTES, maxLength: MOST_WAITING_BYTES });
   // Nobody reads standard output any more: there is nowhere to say so, and connections must go on.
@@ -26,7 +26,7 @@ export function openLog({ level }: Config['log']): Log {
   return Object.assign(logger, {
     close: () => {
       clearInterval(flush);
-      // A check that is under way may end later and want to tell of it, and what is closed throws.
+      // A check that is under way may end later and log its result; a closed destination would throw.
       logger.level = 'silent';
       // pino makes `end` do nothing once the pipe is broken.
       if (gone) return Promise.resolve();
@@ -50,7 +50,7 @@ function isoTime(): () => string {
   };
 }
 
-/** A write that nobody reads stands in a thread that every other way of ending waits for. */
+/** A write that nobody reads blocks a thread of libuv, and every way of ending but SIGKILL waits for that thread. */
 function giveUp(): void {
   process.kill(process.pid, 'SIGKILL');
 }

@@ -13,7 +13,7 @@ export type Reports = PoolObserver & ProxyObserver;
 export type ReportParts = {
   readonly log: Log;
   readonly counts: Counts;
-  /** Whether each connection has its line: asked when it ends. */
+  /** Whether a connection has a line in the log: asked when the connection ends. */
   readonly logConnections: () => boolean;
   readonly serverDown: (server: Server) => void;
 };

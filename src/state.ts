@@ -28,19 +28,16 @@ const line = z.union([
   z.object({ lines: z.number() }),
 ]);
 
-/** What a state file says. */
+/** What a state file says. `unreadable` content is to be set aside; what the system did not let Berth read stays. */
 export type Kept =
   | { readonly kind: 'none' }
   | { readonly kind: 'read'; readonly lines: readonly Line[] }
-  /** Of its content: the file is to be set aside. */
-  | { readonly kind: 'unreadable'; readonly reason: string }
-  /** The file was not read; what it holds is not known, and it stays where it is. */
-  | { readonly kind: 'unread'; readonly reason: string };
+  | { readonly kind: 'unreadable' | 'unread'; readonly reason: string };
 
 type Line = z.output<typeof line>;
 
 /**
- * Writes admin states and bindings beside `file`, then puts that in its place, so that `file` is whole at any moment.
+ * Writes admin states and bindings to a draft, then renames the draft to `file`, so that `file` is whole at any moment.
  */
 export async function saveState(file: string, backends: readonly Backend[]): Promise<void> {
   const draft = `${file}.new`;
@@ -61,7 +58,7 @@ export async function saveState(file: string, backends: readonly Backend[]): Pro
 
 /** Whether the file can be written at all. Rejects with a StartError. */
 export async function checkStateFile(file: string): Promise<void> {
-  // Not the draft: at a reload that may be under way.
+  // Not the draft: a save may be writing the draft during a reload.
   const attempt = `${file}.try`;
   try {
     const there = await stat(file).catch(() => undefined);
@@ -86,7 +83,7 @@ export class StateKeeper {
   readonly #backends: () => readonly Backend[];
   readonly #log: Log;
   #state: Config['state'] = { file: '', interval: 0 };
-  /** A file that could not be read: what it holds is not to be written over. */
+  /** A file that could not be read: its content must not be written over. */
   #spared = '';
   #timer: NodeJS.Timeout | undefined;
   #saved: Promise<void> = Promise.resolve();
@@ -109,7 +106,7 @@ export class StateKeeper {
     return {
       commit: () => {
         if (kept) this.#restore(file, kept, backends);
-        // A timer that went on anew with each reload would never fire where reloads come sooner than it does.
+        // An unchanged timer goes on: reloads that come sooner than the interval would keep a new timer from firing.
         if (state === this.#state) return;
         this.#state = state;
         clearInterval(this.#timer);
@@ -121,7 +118,7 @@ export class StateKeeper {
     };
   }
 
-  /** After what is being written; there is nothing to write before a commit has named a file. */
+  /** Saves after the save that is under way; does nothing before a commit has named a file. */
   save(): Promise<void> {
     this.#saved = this.#saved.then(() => this.#save(this.#state.file));
     return this.#saved;
@@ -194,7 +191,8 @@ function* records(backends: readonly Backend[]): Generator<object> {
 }
 
 /**
- * Brings back what a state file says of servers that are in force, and that have no state or binding of their own yet.
+ * Brings back the states and bindings of servers that are in force. A server whose state somebody has said already, and
+ * a client that has a binding already, keep theirs.
  */
 export function restoreState(
   lines: readonly Line[],
@@ -220,7 +218,9 @@ export function restoreState(
   return counts;
 }
 
-/** Reads a state file, whole or not at all; the time that has passed since it was written counts. Never rejects. */
+/**
+ * Reads a state file, whole or not at all. Bindings have aged by the time since the file was written. Never rejects.
+ */
 export async function readState(file: string): Promise<Kept> {
   const lines: Line[] = [];
   try {
@@ -233,7 +233,7 @@ export async function readState(file: string): Promise<Kept> {
         continue;
       }
       const record = line.parse(json);
-      // A clock that was set back has not given time back.
+      // A clock that was set back must not lengthen the life of a binding.
       const passedMs = Math.max(0, Date.now() - savedAt);
       lines.push('ms' in record ? { ...record, ms: record.ms - passedMs } : record);
     }

@@ -4,7 +4,7 @@ import type { Frontend } from './proxy/frontend.ts';
 
 export type Stage = 'starting' | 'running' | 'draining';
 
-/** What runs, for those who look at it: the metrics, the admin API, the log. */
+/** What the metrics, the admin API and the log see of a running balancer. */
 export type View = {
   readonly stage: Stage;
   /** In force. */

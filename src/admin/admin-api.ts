@@ -77,8 +77,8 @@ class AdminApi {
 
   #refusal({ headers }: IncomingMessage): Reply | undefined {
     const forbid = (error: string): Reply => ({ status: 403, body: { error } });
-    // A page of another site that a browser shows sends its own Origin; one that has rebound its name sends that as
-    // Host.
+    // A browser that shows a page of another site sends the Origin of that site. A page whose name was rebound to this
+    // address (DNS rebinding) sends that name as Host.
     if (headers.origin !== undefined && headers.origin !== `http://${headers.host ?? ''}`)
       return forbid('foreign Origin');
     const { token, tokenFile } = this.#view.config.admin ?? {};
@@ -94,7 +94,7 @@ class AdminApi {
   }
 }
 
-/** In constant time, whatever the lengths. */
+/** Compares in constant time, whatever the lengths. */
 function sameSecret(given: string, secret: string): boolean {
   const digest = (text: string): Buffer => createHash('sha256').update(text).digest();
   return timingSafeEqual(digest(given), digest(secret));
@@ -102,11 +102,11 @@ function sameSecret(given: string, secret: string): boolean {
 
 const TOO_LARGE = Symbol('too large');
 
-/** What the JSON says; undefined where it is none. */
+/** The body as JSON; undefined if the body is not JSON. */
 async function readBody(request: IncomingMessage): Promise<unknown> {
   const chunks: Buffer[] = [];
   let bytes = 0;
-  // Reads on past the limit and keeps nothing: who is still sending does not see an answer.
+  // Reads on past the limit and keeps nothing, since a client that is still sending does not see an answer.
   for await (const chunk of request as AsyncIterable<Buffer>) {
     bytes += chunk.length;
     if (bytes <= LARGEST_BODY_BYTES) chunks.push(chunk);
@@ -119,7 +119,7 @@ async function readBody(request: IncomingMessage): Promise<unknown> {
   }
 }
 
-/** As it stands where it is no URL encoding: then it names nothing. */
+/** A part that is not valid URL encoding stays as it is, and then names no server. */
 function decoded(part: string): string {
   try {
     return decodeURIComponent(part);

@@ -1,7 +1,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 
-/** However many clients there are, they leave descriptors to the connections. */
+/** More clients at one time would take descriptors from the connections of registries' clients. */
 const MOST_CONNECTIONS = 16;
 /** How long a client may take to send its request. */
 const REQUEST_MS = 5_000;
@@ -19,11 +19,11 @@ export class Http {
   constructor(answer: (request: IncomingMessage, response: ServerResponse) => Promise<void>) {
     this.#server = createServer((request, response) => {
       this.#answers.set(request.socket, response);
-      // One answer a connection: who reads slowly, or not at all, must not keep the others out.
+      // One answer a connection: a client that reads slowly, or not at all, must not keep other clients out.
       response.setHeader('connection', 'close');
       void answer(request, response);
     });
-    // What is sent behind the first request is not looked at.
+    // Requests behind the first one are not looked at.
     this.#server.maxRequestsPerSocket = 1;
     this.#server.setTimeout(SILENT_MS);
   }

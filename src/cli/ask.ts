@@ -3,13 +3,13 @@ import { request, type IncomingMessage } from 'node:http';
 import type { AdminConfig } from '../config/schema.ts';
 
 const ANSWER_MS = 10_000;
-/** Where a balancer that listens on every address, of both families or of one, is asked. */
+/** The loopback address at which to ask a balancer that listens on every address of both families, or of one. */
 const ON_THIS_MACHINE: Readonly<Record<string, string>> = { '*': '127.0.0.1', '0.0.0.0': '127.0.0.1', '::': '::1' };
 
 /** What the admin address says. */
 export type AdminReply = { readonly status: number; readonly body: unknown };
 
-/** Asks a running balancer. Rejects with an Error whose message an operator can do something with. */
+/** Asks a running balancer. Rejects with an Error whose message says what an operator can do. */
 export async function ask(
   { bind, token, tokenFile }: AdminConfig,
   method: string,

@@ -56,7 +56,7 @@ export const COMMANDS: Record<string, Command> = {
   reload: asks('reload', 'load the configuration file again, as SIGHUP does'),
   schema: { summary: 'print the JSON Schema of balancer.yml', options: [], run: printSchema },
 };
-/** Named in the documentation of what is to come; this version says so instead of calling them unknown. */
+/** Commands of later versions: this version says that it lacks them instead of calling them unknown. */
 export const NOT_YET = ['table'];
 
 /** A command that talks to a running balancer. */
@@ -74,7 +74,7 @@ async function start({ file }: Call): Promise<number> {
   const config = configOrComplain(file, process.stderr);
   if (!config) return 1;
   const { run } = await import('./start.ts');
-  // A check or a question to DNS that is under way has nobody to answer to any more.
+  // A look-up of a name that is under way would keep the process alive.
   process.exit(await run(config, file));
 }
 

@@ -51,7 +51,7 @@ function optionFault(name: string, raw: string, value?: string, inline?: boolean
     return `unknown option ${raw}.${didYouMean(raw, long) || ' See berth --help'}`;
   }
   if (option.type === 'boolean') return value === undefined ? undefined : `${raw} takes no value`;
-  // The next flag is no value, though parseArgs takes it for one.
+  // parseArgs takes the next flag for the value of this one.
   if (value !== undefined && value !== '' && (inline || !value.startsWith('-'))) return undefined;
   return name === 'config'
     ? '--config needs a file, such as -c balancer.yml'

@@ -23,7 +23,7 @@ export function argumentFault(command: AdminCommand, argument: string | undefine
   }
 }
 
-/** The balancer listens to the admin key that it was started with, or was reloaded to. */
+/** A balancer is asked at the admin address of the file, but listens at the address of its last start or reload. */
 const CHANGED = ' (if admin has changed in the file: undo that for the reload, or send it SIGHUP)';
 
 /** Asks the balancer that runs with `file`. Resolves to the exit code: 1 where it cannot be asked, or says no. */

@@ -6,8 +6,8 @@ import { openLog } from '../log.ts';
 import { eventSockets, onreadSockets, probeOnread } from '../proxy/relay/sockets.ts';
 
 /**
- * Runs a balancer until a signal ends it: SIGTERM and SIGINT drain, a second one ends at once, SIGHUP reloads `file`.
- * Resolves to the exit code: 0 after a drain, 1 where it could not start.
+ * Runs a balancer until a signal ends it: SIGTERM and SIGINT drain, a second signal ends at once, SIGHUP reloads
+ * `file`. Resolves to the exit code: 0 after a drain, 1 where it could not start.
  */
 export async function run(config: Config, file: string): Promise<number> {
   const log = openLog(config.log);
@@ -25,10 +25,10 @@ export async function run(config: Config, file: string): Promise<number> {
   });
   process.off('SIGHUP', early).on('SIGHUP', () => void balancer.reload());
   const starting = balancer.start();
-  // One that came before there was a balancer is answered after the start, too.
+  // A SIGHUP that came before there was a balancer is answered after the start, too.
   if (hangUps > 0) void balancer.reload();
   try {
-    // A signal need not wait for names that do not resolve.
+    // A signal ends a start that waits for names.
     await Promise.race([starting, stopped]);
   } catch (error) {
     if (!(error instanceof StartError)) throw error;

@@ -3,8 +3,8 @@ import type { Backend } from '../pool/backend.ts';
 import type { Frontend } from '../proxy/frontend.ts';
 
 /**
- * A configuration in force, as a value: it is made by a plan, put in force by one commit, and never changed. A
- * connection keeps the part of it that it began under (its terms); what outlives generations stands in the house.
+ * A configuration in force, as a value: a plan makes it, one commit puts it in force, and nothing changes it. A
+ * connection keeps the part under which it began (its terms); what outlives generations stands in the house.
  */
 export type Generation = {
   readonly config: Config;

@@ -22,7 +22,7 @@ export type HouseParts = {
 
 /**
  * What outlives generations: sockets, memory, and every frontend and backend by its name. A part that leaves the
- * configuration is remembered for a while: if its name comes back meanwhile, the part does.
+ * configuration is remembered for a while: if its name comes back meanwhile, the same part comes back.
  */
 export class House {
   readonly state: StateKeeper;
@@ -30,7 +30,7 @@ export class House {
   readonly admin: Http;
   readonly listeners = new Listeners();
   readonly occupancy: Occupancy = { connections: 0 };
-  /** What was open before the first plan, and what always is. */
+  /** Descriptors that were open before the first plan, and those of the own listeners. */
   readonly otherFiles = openFiles() + OWN_LISTENERS;
   readonly #buffers = new RelayBuffers();
   readonly #sockets: Sockets;
@@ -67,7 +67,9 @@ export class House {
     return [...this.#frontends.values()];
   }
 
-  /** Parked connections have descriptors as others do: they count among those that fit, and leave room for no more. */
+  /**
+   * Places for parked connections. Parked connections have descriptors as others do, so they count in the occupancy.
+   */
   parking(capacity: number): Parking {
     const { occupancy } = this;
     return {
@@ -92,7 +94,7 @@ export class House {
   forget(current: Generation): void {
     for (const [name, frontend] of this.#frontends) {
       if (current.frontends.has(name) || frontend.connections > 0) continue;
-      // Who comes to it yet must be swept, counted and waited for.
+      // A client that comes by the listener's backlog must be swept, counted and waited for.
       if (!this.listeners.serves({ kind: 'frontend', name })) this.#frontends.delete(name);
     }
     for (const [name, backend] of this.#backends) {
@@ -100,7 +102,7 @@ export class House {
     }
   }
 
-  /** Everything that listens, asks or keeps time ends. */
+  /** Ends every listener, question, check and timer. */
   close(): void {
     this.state.close();
     for (const backend of this.#backends.values()) backend.close();

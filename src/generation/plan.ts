@@ -43,7 +43,7 @@ export async function plan(
     steps.push(...[...frontends.values()].map((frontend) => termsStep(frontend, generation)));
     const listeners = await house.listeners.plan(sites(house, generation), house.parking(capacity));
     steps.push({ commit: () => house.enter(generation, old), rollback() {} }, listeners);
-    // While names are looked up, what is new listens already, and clients that come wait.
+    // While names are looked up, new binds accept already, and their clients are parked.
     await unlessStopped(Promise.all(answers), stops);
     const { opened, missing } = listeners;
     return { generation, opened, missing, commit: () => steps.forEach((step) => step.commit()), rollback };
@@ -63,7 +63,7 @@ async function unlessStopped(ready: Promise<unknown>, stops: AbortSignal): Promi
   if (stops.aborted) throw new StartError('STOPPING', 'it is stopping');
 }
 
-/** That every name is there was checked with the configuration. */
+/** A name that is missing here is a defect: the configuration was checked. */
 function planned(backend: Backend, { backends }: Config): ReturnType<Backend['plan']> {
   const config = backends[backend.name];
   if (!config) throw new TypeError(`there is no backend ${backend.name}`);
@@ -102,8 +102,8 @@ function byName<T>(of: Readonly<Record<string, unknown>>, part: (name: string) =
 }
 
 /**
- * `next`, with each part that equals its counterpart in `old` taken from there: from here on what has not changed is
- * known by its identity, and nobody else compares two configurations.
+ * `next`, in which each part that equals its counterpart in `old` is that very object. So an unchanged part is known by
+ * its identity, and nobody else compares two configurations.
  */
 export function share<T>(old: unknown, next: T): T {
   if (isDeepStrictEqual(old, next)) return old as T;

@@ -4,7 +4,7 @@ import { dirname } from 'node:path';
 import type { Bind } from '../config/values.ts';
 import { StartError } from '../errors.ts';
 
-/** The kernel cuts it to net.core.somaxconn. */
+/** Connections that the kernel holds until they are accepted; net.core.somaxconn bounds them. */
 const BACKLOG = 4096;
 
 const LOW_PORTS =
@@ -74,7 +74,9 @@ function codeOf({ code = 'UNKNOWN' }: NodeJS.ErrnoException, bind: Bind): string
   return file && !file.isSocket() ? 'ENOTSOCK' : code;
 }
 
-/** What an operator can do about it: `owner` wanted the bind, `own` is what this process listens on in its way. */
+/**
+ * A StartError that says what an operator can do: `owner` wanted `bind`; `own` is the bind of this process in its way.
+ */
 export function bindFault(error: BindError, bind: Bind, owner: string, own: Bind | undefined): StartError {
   const code = codeOf(error, bind);
   const port = bind.kind === 'tcp' ? bind.port : 0;

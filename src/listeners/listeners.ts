@@ -7,13 +7,14 @@ import { bindFault, listen, listeningAddress, type BindError } from './bind.ts';
 import { InheritedSockets } from './inherited.ts';
 
 /**
- * Closing a listener resets what is in its backlog; it stays open for clients that keep coming for this long at most.
+ * To close a listener resets the connections in its backlog. If clients keep coming, a listener that is left stays open
+ * for this long.
  */
 const LEAVING_MS = 1_000;
 
 export type Owner = { readonly kind: 'frontend' | 'metrics' | 'admin'; readonly name: string };
 
-/** Gets each connection that is accepted, paused; `unix` says that it has no address. */
+/** Gets each accepted connection, paused; `unix` says that the connection has no address. */
 export type Take = (socket: Socket, unix: boolean) => void;
 
 /** A bind, and who is served there. */
@@ -68,7 +69,7 @@ export class Listeners {
    * `sites` does not name. Rejects with a StartError, and then has opened nothing.
    */
   async plan(sites: readonly Site[], parking: Parking): Promise<ListenersStep> {
-    // What is being left and wanted again is opened anew: its path or port is free only then.
+    // A bind that is being left and is wanted again is opened anew: its path or port is free only then.
     await Promise.all(this.#leaving.values());
     const [wanted, added, missing] = [new Map<string, Served>(), [] as Listener[], [] as StartError[]];
     const rollback = (): void => added.forEach((listener) => listener.discard());
@@ -136,10 +137,10 @@ export class Listeners {
     return listener;
   }
 
-  /** What this process listens on where `wanted` cannot be had: it must not take itself for another process. */
+  /** The bind of this process in the way of `wanted`: the error must not speak of another process. */
   #inTheWay({ code, address }: BindError, wanted: Bind, added: readonly Listener[]): Bind | undefined {
     if (code !== 'EADDRINUSE') return undefined;
-    // A name that was looked up.
+    // The error tells the address of a name.
     const resolved =
       wanted.kind === 'tcp' && wanted.host !== '*' ? { ...wanted, host: address ?? wanted.host } : wanted;
     const own = [...this.#open.values(), ...added].map((listener) => listener.own);
@@ -149,7 +150,7 @@ export class Listeners {
 
 const sameOwner = (a: Owner, b: Owner): boolean => a.kind === b.kind && a.name === b.name;
 
-/** Ports that the kernel chooses are never the same. */
+/** The kernel chooses another port for each bind to port 0, so such binds differ by their owner. */
 function keyOf({ owner, bind }: Site): string {
   const key = bindKey(bind);
   return bind.kind === 'tcp' && bind.port === 0 ? `${owner.kind} ${owner.name} ${key}` : key;
@@ -213,13 +214,13 @@ class Listener {
   #accept(socket: Socket): void {
     this.#accepted++;
     if (this.#take) return this.#take(socket, this.#unix);
-    // A client that leaves meanwhile is found out by whoever serves it.
+    // The owner that gets the socket notices whether its client has left meanwhile.
     socket.on('error', () => {});
     if (this.#parking.enter()) this.#parked.push(socket);
     else socket.destroy();
   }
 
-  /** Each socket leaves its place when its turn comes, so that whoever takes the socket may have the place. */
+  /** Each socket leaves its place when its turn comes, so that its connection can have the place. */
   *#unpark(): Generator<Socket> {
     for (const socket of this.#parked.splice(0)) {
       this.#parking.leave();

@@ -15,11 +15,7 @@ export type AdminState = (typeof ADMIN_STATES)[number];
 /** A server that has just recovered gets some clients, however slowly it starts. */
 const SLOWEST_START = 0.01;
 
-/**
- * - `away`: it is neither in force nor watched; it may come, or come back.
- * - `planned`: it is watched already, and not in force yet.
- * - `active`: it is in force.
- */
+/** `away` is neither in force nor watched, `planned` is watched and not yet in force, `active` is in force. */
 export type ServerStage = 'away' | 'planned' | 'active';
 
 export type ServerParts = {

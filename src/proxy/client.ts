@@ -47,7 +47,7 @@ export class Client implements Reader {
   readonly #buffers: RelayBuffers;
   #first: Buffer = NOTHING;
   readonly #departure = new Departure();
-  /** Told of more first bytes, and of the client's end. */
+  /** Called when more first bytes, or the client's end, have come. */
   #onMore: (() => void) | undefined;
 
   /** `accepted` comes from a server with `pauseOnConnect`. */
@@ -139,7 +139,7 @@ export class Client implements Reader {
   }
 
   received(chunk: Buffer): boolean {
-    // A copy: what has landed is the reader's only until it returns.
+    // A copy: the next read of another socket lands in the same buffer.
     this.#first = Buffer.concat([this.#first, chunk]);
     this.#onMore?.();
     return this.#first.length < MOST_FIRST_BYTES;

@@ -13,7 +13,7 @@ import type { Sockets, Wire } from './relay/sockets.ts';
 import { Search } from './search.ts';
 import { mustAdvertise, routeFor, type Terms } from './terms.ts';
 
-/** What a connection needs of its frontend, and what outlives its terms. */
+/** What a connection needs of its frontend beside its terms. */
 export type Surroundings = {
   readonly frontend: string;
   readonly access: Access;
@@ -53,10 +53,10 @@ export class Connection {
   #who: Who;
   #serverName: string | undefined;
   #backend: Backend | undefined;
-  /** How a server was looked for; undefined while the first bytes are. */
+  /** The search for a server; undefined before the first bytes have led to a backend. */
   #search: Search | undefined;
   #relay: Relay | undefined;
-  /** Why it is ended from here: by the operator, for its server, or by a rule. */
+  /** The end, if Berth itself ends the connection: for the operator, for its server, or by a rule. */
   #cut: End | undefined;
   /** How much of the relay's bytes the server's counters have. */
   #counted = { in: 0, out: 0 };
@@ -70,7 +70,7 @@ export class Connection {
     this.#client = new Client(accepted, around.sockets, around.buffers);
   }
 
-  /** The server that the connection is joined to; a server that it is on its way to may yet become another. */
+  /** The server that the connection is joined to; undefined while a server is only dialled. */
   get server(): Server | undefined {
     return this.#relay && this.#search?.server;
   }
@@ -78,7 +78,7 @@ export class Connection {
   /** The connection's whole life; resolves when it is over and recorded. */
   async run(): Promise<void> {
     const { access } = this.#around;
-    // Most connections need no waiting before their server is dialled: a promise that is not made costs nothing.
+    // Most connections need not wait before their server is dialled, and a promise costs a new connection CPU.
     const deadlineMs = this.#startedMs + this.#terms.config.prefaceTimeout;
     const unclear = mustAdvertise(this.#terms, this.#peer?.address) ? await this.#readWho(deadlineMs) : undefined;
     if (unclear) return this.#turnAway(unclear);
@@ -113,7 +113,7 @@ export class Connection {
     return this.#relay.lastBytes ? 'L' : 'D';
   }
 
-  /** A proxy in front says who the client is. */
+  /** Reads who the client is from the PROXY header of a proxy in front. */
   async #readWho(deadlineMs: number): Promise<Refusal | undefined> {
     const header = await readProxyHeader(this.#client, deadlineMs);
     if (typeof header === 'string') return header;

@@ -2,7 +2,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import type { Config } from '../config/schema.ts';
 import { StartError } from '../errors.ts';
 
-/** A client's socket and a server's. */
+/** The client's socket and the server's. */
 const PER_CONNECTION = 2;
 /** Kept free for checks, scrapes, names, files and the moments in which one socket replaces another. */
 const RESERVE = 32;
@@ -14,14 +14,14 @@ function openFileLimit(): number {
   return soft === undefined || soft === 'unlimited' ? Infinity : Number(soft);
 }
 
-/** How many it has open. */
+/** How many files this process has open. */
 export function openFiles(): number {
   return readdirSync('/proc/self/fd').length;
 }
 
 /**
- * How many connections fit below the limit, beside `otherFiles`: libuv drops what comes above it in silence, so Berth
- * stops before. Throws a StartError where none does.
+ * How many connections fit below the limit, beside `otherFiles`: libuv closes what comes above the limit in silence, so
+ * Berth stops before. Throws a StartError if no connection fits.
  */
 export function connectionCapacity({ frontends, backends }: Config, otherFiles: number): number {
   const binds = Object.values(frontends).reduce((sum, { bind }) => sum + bind.length, 0);

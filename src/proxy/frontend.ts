@@ -53,7 +53,7 @@ export class Frontend {
     const address = socket.remoteAddress;
     const terms = this.#terms;
     if (!terms || (address === undefined && !unix)) {
-      // Reset before it was accepted: nobody is there, and nothing may be keyed by its address.
+      // The client reset before the accept: nobody is there, and undefined must not become a key.
       socket.on('error', () => {}).destroy();
       return;
     }

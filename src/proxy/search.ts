@@ -13,7 +13,7 @@ const SAME_SERVER_DELAY_MS = 1_000;
 
 export type Reached =
   | { readonly kind: 'server'; readonly server: Server; readonly wire: Wire }
-  /** `final`: another server would not help. */
+  /** `final`: to try another server would not help. */
   | { readonly kind: 'none'; readonly end: End; readonly final: boolean };
 
 const NOBODY: Reached = { kind: 'none', end: 'SC', final: false };
@@ -29,7 +29,7 @@ export type SearchParts = {
  * fails.
  */
 export class Search {
-  /** What is being done now. */
+  /** What the search is at: the client's first bytes, a queue, a connect. */
   stage: 'R' | 'Q' | 'C' = 'R';
   /** The server that was tried last. */
   server: Server | undefined;

@@ -20,7 +20,7 @@ export type Terms = {
   readonly sni: ReadonlyMap<string, Backend>;
 };
 
-/** That every name is there was checked with the configuration. */
+/** Names that are missing in `backends` are left out: the configuration was checked. */
 export function termsOf(
   frontend: FrontendConfig,
   { timeouts }: Config,
@@ -47,7 +47,7 @@ export function mustAdvertise({ proxies }: Terms, address: string | undefined): 
   return proxies !== undefined && address !== undefined && contains(proxies, address);
 }
 
-/** Where a client goes that has named this server. */
+/** The backend of a client that has sent this server name; undefined if there is none. */
 export function routeFor({ sni, backend }: Terms, serverName: string | undefined): Backend | undefined {
   return (serverName === undefined ? undefined : sniMatch(sni, serverName)) ?? backend;
 }
