@@ -32,7 +32,7 @@ async function withClient(t: TestContext, rest = {}): Promise<{ berth: Berth; po
 }
 
 for (const signal of ['SIGTERM', 'SIGINT'] as const) {
-  test(`${signal} closes the door, lets the connections inside finish, and ends with 0`, async (t) => {
+  test(`${signal} stops accepting, lets the connections inside finish, and ends with 0`, async (t) => {
     const { berth, port, client } = await withClient(t);
     const { localPort } = client.socket;
     assert.equal((await berth.get('/readyz')).status, 200);

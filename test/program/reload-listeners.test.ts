@@ -14,13 +14,13 @@ import { settings, yaml, type Settings } from '../support/settings.ts';
 import { eventually } from '../support/waiting.ts';
 
 /** Settings with other frontends; each name with its binds. */
-function withDoors(plain: Settings, wanted: Record<string, string[]>): Settings {
+function withBinds(plain: Settings, wanted: Record<string, string[]>): Settings {
   const frontends = Object.entries(wanted).map(([name, bind]) => [name, { bind, backend: 'b' }]);
   return { ...plain, frontends: Object.fromEntries(frontends) };
 }
 
 /** Where a frontend listens now; undefined where there is none. */
-async function doors(berth: Berth, name = 'f'): Promise<string[] | undefined> {
+async function addressesOf(berth: Berth, name = 'f'): Promise<string[] | undefined> {
   return (await status(berth)).frontends.find((one) => one.name === name)?.addresses;
 }
 
@@ -37,12 +37,12 @@ async function takenPort(t: TestContext): Promise<string> {
 
 test('a bind that is added listens, one that is removed refuses, and the one that stays is not touched', async (t) => {
   const plain = settings(await serve(t, ['s1']));
-  const berth = await start(t, withDoors(plain, { f: ['127.0.0.1:0', '127.0.0.2:0'] }));
-  const [stays = '', goes = ''] = (await doors(berth)) ?? [];
+  const berth = await start(t, withBinds(plain, { f: ['127.0.0.1:0', '127.0.0.2:0'] }));
+  const [stays = '', goes = ''] = (await addressesOf(berth)) ?? [];
   const inside = new Client({ port: portOf(goes), host: '127.0.0.2' });
   await inside.line();
-  await reload(berth, withDoors(plain, { f: ['127.0.0.1:0', '127.0.0.3:0'] }));
-  const [first, comes = '', ...more] = (await doors(berth)) ?? [];
+  await reload(berth, withBinds(plain, { f: ['127.0.0.1:0', '127.0.0.3:0'] }));
+  const [first, comes = '', ...more] = (await addressesOf(berth)) ?? [];
   assert.deepEqual([first, hostOf(comes), more], [stays, '127.0.0.3', []]);
   assert.equal(await whoServes(portOf(stays)), 's1');
   assert.equal(await whoServes(portOf(comes), '127.0.0.1', '127.0.0.3'), 's1');
@@ -53,35 +53,35 @@ test('a bind that is added listens, one that is removed refuses, and the one tha
 
 test('a frontend that is added listens; one that is removed refuses, and is forgotten with its last connection', async (t) => {
   const plain = settings(await serve(t, ['s1']));
-  const berth = await start(t, withDoors(plain, { f: ['127.0.0.1:0'] }));
-  const port = portOf((await doors(berth))?.[0]);
+  const berth = await start(t, withBinds(plain, { f: ['127.0.0.1:0'] }));
+  const port = portOf((await addressesOf(berth))?.[0]);
   const inside = new Client({ port });
   await inside.line();
-  await reload(berth, withDoors(plain, { g: ['127.0.0.2:0'] }));
-  const added = (await doors(berth, 'g'))?.[0] ?? '';
+  await reload(berth, withBinds(plain, { g: ['127.0.0.2:0'] }));
+  const added = (await addressesOf(berth, 'g'))?.[0] ?? '';
   assert.equal(await whoServes(portOf(added), '127.0.0.1', hostOf(added)), 's1');
   assert.equal(await new Client({ port }).ended, 'refused');
-  assert.deepEqual(await doors(berth), []);
+  assert.deepEqual(await addressesOf(berth), []);
   assert.equal(await berth.metric('berth_frontend_connections{frontend="f"}'), 1);
   inside.socket.write('still here');
   await inside.bytes('s1\nstill here'.length);
   await inside.finish();
-  await eventually('the frontend to be forgotten', async () => ((await doors(berth)) ? undefined : true));
+  await eventually('the frontend to be forgotten', async () => ((await addressesOf(berth)) ? undefined : true));
 });
 
 test('a frontend that comes back before its last connection has ended is not forgotten with that', async (t) => {
   const plain = settings(await serve(t, ['s1']), {}, { timeouts: { idle: '1h', drain: '0s' } });
   const [with_, without] = [{ f: ['127.0.0.1:0'], g: ['127.0.0.2:0'] }, { g: ['127.0.0.2:0'] }];
-  const berth = await start(t, withDoors(plain, with_));
+  const berth = await start(t, withBinds(plain, with_));
   const inside = new Client({ port: await berth.port() });
   await inside.line();
-  await reload(berth, withDoors(plain, without));
-  await reload(berth, withDoors(plain, with_));
-  const [address] = (await doors(berth)) ?? [];
+  await reload(berth, withBinds(plain, without));
+  await reload(berth, withBinds(plain, with_));
+  const [address] = (await addressesOf(berth)) ?? [];
   await inside.finish();
   await berth.connections(1);
   await reload(berth);
-  assert.deepEqual(await doors(berth), [address], 'its socket is still known');
+  assert.deepEqual(await addressesOf(berth), [address], 'its socket is still known');
   assert.equal(await whoServes(portOf(address)), 's1');
 });
 
@@ -91,13 +91,13 @@ test('a bind that goes from one frontend to another keeps its socket', async (t)
   await once(other, 'listening');
   const bind = `127.0.9.8:${(other.address() as AddressInfo).port}`;
   other.close();
-  const berth = await start(t, withDoors(plain, { old: [bind, '127.0.0.1:0'] }));
+  const berth = await start(t, withBinds(plain, { old: [bind, '127.0.0.1:0'] }));
   // Never accepted by anybody, were the socket to be closed.
-  assert.equal((await reload(berth, withDoors(plain, { new: [bind], old: ['127.0.0.1:0'] }))).msg, 'reloaded');
-  assert.deepEqual(await doors(berth, 'new'), [bind]);
+  assert.equal((await reload(berth, withBinds(plain, { new: [bind], old: ['127.0.0.1:0'] }))).msg, 'reloaded');
+  assert.deepEqual(await addressesOf(berth, 'new'), [bind]);
   assert.equal(await whoServes(portOf(bind), '127.0.0.1', hostOf(bind)), 's1');
   assert.equal((await berth.connections(1))[0]?.['frontend'], 'new');
-  assert.equal((await reload(berth, withDoors(plain, { newest: [bind] }))).msg, 'reloaded');
+  assert.equal((await reload(berth, withBinds(plain, { newest: [bind] }))).msg, 'reloaded');
   assert.equal(await whoServes(portOf(bind), '127.0.0.1', hostOf(bind)), 's1');
   assert.equal((await berth.connections(2))[1]?.['frontend'], 'newest');
 });
@@ -173,7 +173,7 @@ for (const what of ['frontend', 'metrics', 'admin', 'state'] as const) {
     const [before, filesBefore, seen] = [await status(berth), openFilesOf(berth.pid), berth.lines.length];
     const line = await reload(
       berth,
-      withDoors({ ...more, backends: { ...more.backends, c: more.backends['b']! } }, doorsWanted),
+      withBinds({ ...more, backends: { ...more.backends, c: more.backends['b']! } }, doorsWanted),
     );
     assert.equal(line.msg, 'reload failed; the old configuration stays in force');
     const said =
@@ -205,7 +205,7 @@ test('a signal to end that comes in the middle of a reload is obeyed', async (t)
   // Whatever step it comes in: each is over within milliseconds.
   for (const afterMs of [0, 1, 2, 4, 6, 8, 12, 16]) {
     const berth = await start(t, settings(servers));
-    const more = withDoors(settings(servers, {}, { metrics: { bind: '127.0.0.2:0' } }), {
+    const more = withBinds(settings(servers, {}, { metrics: { bind: '127.0.0.2:0' } }), {
       f: ['127.0.0.1:0'],
       g: ['127.0.0.1:0', '127.0.0.2:0'],
     });
@@ -224,16 +224,16 @@ test('a bind that is only written in another way is the same', async (t) => {
   await once(free, 'listening');
   const { port } = free.address() as AddressInfo;
   await new Promise((resolve) => free.close(resolve));
-  const berth = await start(t, withDoors({ ...plain, metrics: { bind: 'LOCALHOST:0' } }, { f: [`*:${port}`] }));
-  const before = await doors(berth);
+  const berth = await start(t, withBinds({ ...plain, metrics: { bind: 'LOCALHOST:0' } }, { f: [`*:${port}`] }));
+  const before = await addressesOf(berth);
   const seen = berth.lines.length;
   for (const [name, bind] of [
     ['f', `:${port}`],
     ['g', `*:${port}`],
   ] as const) {
-    const file = withDoors({ ...plain, metrics: { bind: 'localhost:0' } }, { [name]: [bind] });
+    const file = withBinds({ ...plain, metrics: { bind: 'localhost:0' } }, { [name]: [bind] });
     assert.equal((await reload(berth, file)).msg, 'reloaded');
-    assert.deepEqual(await doors(berth, name), before);
+    assert.deepEqual(await addressesOf(berth, name), before);
     assert.equal(await whoServes(port), 's1');
   }
   assert.ok(!berth.lines.slice(seen).some(({ msg }) => msg === 'metrics listening'), 'nor has that moved');
@@ -241,12 +241,12 @@ test('a bind that is only written in another way is the same', async (t) => {
 
 test('where a bind is widened its own socket is in the way, and the problem says so', async (t) => {
   const plain = settings(await serve(t, ['s1']));
-  const berth = await start(t, withDoors(plain, { f: ['127.0.0.1:0'] }));
-  const [narrow = ''] = (await doors(berth)) ?? [];
+  const berth = await start(t, withBinds(plain, { f: ['127.0.0.1:0'] }));
+  const [narrow = ''] = (await addressesOf(berth)) ?? [];
   const own = (address: string): string => `this balancer itself listens on ${address}; restart it to change that`;
   for (const wide of ['*', '0.0.0.0', 'localhost']) {
     const bind = `${wide}:${portOf(narrow)}`;
-    const { problems } = await reload(berth, withDoors(plain, { f: [bind] }));
+    const { problems } = await reload(berth, withBinds(plain, { f: [bind] }));
     assert.deepEqual(problems, [`cannot listen on ${bind} (frontend f): ${own(narrow)}`]);
   }
   const admin = String(berth.lines.find(({ msg }) => msg === 'admin listening')?.['address']);
@@ -254,7 +254,7 @@ test('where a bind is widened its own socket is in the way, and the problem says
   assert.deepEqual(problems, [`cannot listen on ${admin} (metrics): ${own(admin)}`]);
   const taken = await takenPort(t);
   assert.match(
-    String((await reload(berth, withDoors(plain, { f: [taken] })))['problems']),
+    String((await reload(berth, withBinds(plain, { f: [taken] })))['problems']),
     /another process listens there/,
   );
   assert.equal(await whoServes(portOf(narrow)), 's1');

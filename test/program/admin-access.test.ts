@@ -19,7 +19,7 @@ const TOKEN = 'correct-horse-battery';
 const NOBODY = [{ name: 's1', address: '127.0.0.1:1' }];
 const MAINT = JSON.stringify({ state: 'maint' });
 
-const door = (bind: string, more: object = {}): object => ({ admin: { bind, ...more } });
+const adminAt = (bind: string, more: object = {}): object => ({ admin: { bind, ...more } });
 const bearer = (token: string): Question => ({ headers: { authorization: `Bearer ${token}` } });
 
 async function running(t: TestContext, admin: object = {}): Promise<Berth> {
@@ -27,7 +27,7 @@ async function running(t: TestContext, admin: object = {}): Promise<Berth> {
 }
 
 test('where a token is set, who does not say it learns nothing and changes nothing', async (t) => {
-  const berth = await running(t, door('127.0.0.1:0', { token: TOKEN }));
+  const berth = await running(t, adminAt('127.0.0.1:0', { token: TOKEN }));
   const wrong: Question[] = [
     {},
     bearer(''),
@@ -57,10 +57,10 @@ test('where a token is set, who does not say it learns nothing and changes nothi
 });
 
 test('another token counts from the reload on', async (t) => {
-  const berth = await running(t, door('127.0.0.1:0', { token: TOKEN }));
+  const berth = await running(t, adminAt('127.0.0.1:0', { token: TOKEN }));
   const file = join(berth.folder, 'token');
   writeFileSync(file, 'another-secret-of-mine\n');
-  await reload(berth, settings(NOBODY, {}, door('127.0.0.1:0', { tokenFile: 'token' })));
+  await reload(berth, settings(NOBODY, {}, adminAt('127.0.0.1:0', { tokenFile: 'token' })));
   assert.equal((await api(berth, 'GET', '/api/v1/status', bearer(TOKEN))).status, 401);
   assert.equal((await api(berth, 'GET', '/api/v1/status', bearer('another-secret-of-mine'))).status, 200);
   writeFileSync(file, 'short\n');
@@ -70,12 +70,12 @@ test('another token counts from the reload on', async (t) => {
     /admin\.tokenFile: cannot be used: its first line has less than 16 characters/,
   );
   assert.equal((await api(berth, 'GET', '/api/v1/status', bearer('another-secret-of-mine'))).status, 200);
-  await reload(berth, settings(NOBODY, {}, door('127.0.0.1:0')));
+  await reload(berth, settings(NOBODY, {}, adminAt('127.0.0.1:0')));
   assert.equal((await api(berth, 'GET', '/api/v1/status')).status, 200);
 });
 
 test('no secret is in the log, in an answer, or in what check says', async (t) => {
-  const berth = await running(t, door('127.0.0.1:0', { token: TOKEN }));
+  const berth = await running(t, adminAt('127.0.0.1:0', { token: TOKEN }));
   const answers = [
     await api(berth, 'GET', '/api/v1/status', bearer(TOKEN)),
     await api(berth, 'GET', '/api/v1/status', bearer(`${TOKEN}x`)),
@@ -87,7 +87,7 @@ test('no secret is in the log, in an answer, or in what check says', async (t) =
 
 test('an address that others can reach is refused without a token', async (t) => {
   const file = join(folderOf(t), 'balancer.yml');
-  writeFileSync(file, yaml(settings(NOBODY, {}, door('0.0.0.0:0'))));
+  writeFileSync(file, yaml(settings(NOBODY, {}, adminAt('0.0.0.0:0'))));
   const { code, out } = await command('check', '-c', file);
   assert.equal(code, 2);
   assert.match(out, /admin\.bind: 0\.0\.0\.0:0 is open to others; add tokenFile, or bind a loopback address/);
@@ -197,7 +197,7 @@ test('what is asked wrongly is answered with what is wrong', async (t) => {
 
 test('a unix socket answers its owner, and goes with the program', async (t) => {
   const path = join(folderOf(t), 'admin.sock');
-  const berth = await running(t, door(`unix:${path}`));
+  const berth = await running(t, adminAt(`unix:${path}`));
   assert.equal((await askAt(`unix:${path}`, 'GET', '/api/v1/status', { headers: { host: 'localhost' } })).status, 200);
   assert.equal(
     (await askAt(`unix:${path}`, 'GET', '/api/v1/status', { headers: { host: 'evil.example' } })).status,
@@ -249,7 +249,7 @@ test('the standard admin address is done without where another process has it; o
   const left = new Client({ port: Number(address.split(':').at(-1)) });
   assert.equal(await left.ended, 'refused', 'it is not open where nobody asked for it any more');
 
-  const asked = new Berth(settings(servers, {}, door('127.0.0.1:9181')));
+  const asked = new Berth(settings(servers, {}, adminAt('127.0.0.1:9181')));
   t.after(() => asked.stop());
   assert.equal(await asked.exitCode(), 1);
   assert.match(
