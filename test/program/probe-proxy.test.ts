@@ -68,11 +68,11 @@ test(
   { skip: NO_HAPROXY },
   async (t) => {
     const plain = 'frontend p\n  mode http\n  bind 127.0.0.1:PORT\n  http-request return status 200';
-    const [door = 0, open = 0] = await startHaproxy(t, [awaiting(false), plain]);
+    const [strict = 0, open = 0] = await startHaproxy(t, [awaiting(false), plain]);
     const check = { type: 'http', ...QUICK_CHECKS.healthCheck };
-    const list = [door, { address: `127.0.0.1:${door}`, sendProxy: 'none' }];
+    const list = [strict, { address: `127.0.0.1:${strict}`, sendProxy: 'none' }];
     const berth = await start(t, settings(list, { sendProxy: 'v2', healthCheck: check }));
-    // Only with the header can the door be up, and every server's first check counts.
+    // Only with the header can the strict be up, and every server's first check counts.
     await berth.change('server down', 's2');
     await berth.metricIs('berth_server_checks_total{backend="b",server="s1",result="passed"}', (count) => count >= 2);
     assert.deepEqual(
@@ -82,7 +82,7 @@ test(
         ['s2', false],
       ],
     );
-    const other = await start(t, settings([door], { sendProxy: 'v2', healthCheck: { ...check, port: open } }));
+    const other = await start(t, settings([strict], { sendProxy: 'v2', healthCheck: { ...check, port: open } }));
     await other.metricIs('berth_server_checks_total{backend="b",server="s1",result="passed"}', (count) => count >= 2);
     assert.ok(!other.lines.some(({ msg }) => msg === 'server down'));
   },

@@ -169,11 +169,11 @@ for (const what of ['frontend', 'metrics', 'admin', 'state'] as const) {
         log: { level: 'debug' },
       },
     );
-    const doorsWanted = { f: ['127.0.0.1:0', '127.0.0.3:0'], g: [what === 'frontend' ? taken : '127.0.0.4:0'] };
+    const bindsWanted = { f: ['127.0.0.1:0', '127.0.0.3:0'], g: [what === 'frontend' ? taken : '127.0.0.4:0'] };
     const [before, filesBefore, seen] = [await status(berth), openFilesOf(berth.pid), berth.lines.length];
     const line = await reload(
       berth,
-      withBinds({ ...more, backends: { ...more.backends, c: more.backends['b']! } }, doorsWanted),
+      withBinds({ ...more, backends: { ...more.backends, c: more.backends['b']! } }, bindsWanted),
     );
     assert.equal(line.msg, 'reload failed; the old configuration stays in force');
     const said =
