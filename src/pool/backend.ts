@@ -9,10 +9,10 @@ import { StickTable, type StickTableOptions } from './stick-table.ts';
 
 const SWEEP_MS = 1_000;
 
-/** What makes one client where no stick table says so. */
+/** How much of an address makes one client if no stick table says so. */
 const ONE_HOST = { ipv4: 32, ipv6: 64 };
 
-/** How long a server that has left is remembered where no stick table says so: a table's `expire` by default. */
+/** How long a server that has left is remembered if there is no stick table: the default of a table's `expire`. */
 const REMEMBERED_MS = 30 * 60_000;
 
 /**
@@ -26,7 +26,7 @@ export type Stay = {
   close(): void;
 };
 
-/** The binding of a client, and where its next connection goes by it: undefined where it leads nowhere. */
+/** The binding of a client, and where its next connection goes (`next`): undefined if the binding leads nowhere. */
 export type StandingBinding = {
   readonly bound: Server;
   readonly connections: number;
@@ -48,7 +48,7 @@ export class Backend {
   #sweep: NodeJS.Timeout | undefined;
   #closedMs: number | undefined;
 
-  /** It does nothing before the first plan, and serves nobody before the first commit. */
+  /** A new backend does nothing before its first plan, and serves nobody before its first commit. */
   constructor(name: string, observer: PoolObserver, parts: PoolParts = {}) {
     this.name = name;
     this.#members = new Members(name, observer, parts);
@@ -100,7 +100,7 @@ export class Backend {
     this.#members.close();
   }
 
-  /** Whether it was closed so long ago that nothing of it is worth keeping, and serves nobody any more. */
+  /** Whether the backend was closed so long ago that nothing of it is worth keeping, and serves nobody any more. */
   get isForgotten(): boolean {
     if (this.#closedMs === undefined || performance.now() - this.#closedMs < this.#keepMs) return false;
     return this.servers.every(({ connections }) => connections === 0);
@@ -132,7 +132,7 @@ export class Backend {
     return { bound, ...rest, next: keptServer(this.#pool(this.#table), client, bound, new Set()) };
   }
 
-  /** How long what has left is remembered. */
+  /** How long a server or backend that has left is remembered. */
   get #keepMs(): number {
     const stickTable = this.#config?.stickTable ?? false;
     return stickTable === false ? REMEMBERED_MS : stickTable.expire;
@@ -156,7 +156,7 @@ export class Backend {
     return this.#table;
   }
 
-  /** Drops what has run out: bindings, and what is known of servers that have left. */
+  /** Drops bindings and servers away whose time has run out. */
   #forget(): void {
     const table = this.#table;
     table?.expire();

@@ -8,7 +8,7 @@ export type Pool = {
   readonly servers: readonly Server[];
   readonly policy: Policy;
   readonly table: StickTable<Server> | undefined;
-  /** A client that was moved goes back to its first server; one that was moved to a backup always does. */
+  /** A client that was moved goes back to its first server. A client that was moved to a backup always does. */
   readonly failback: boolean;
 };
 
@@ -31,15 +31,15 @@ export function choose(pool: Pool, client: string | undefined, tried: ReadonlySe
   // A server with room before one where a place must be waited for.
   const roomy = candidates.filter((server) => server.hasRoom);
   const server = policy(roomy.length > 0 ? roomy : candidates, client);
-  // In drain, or with the weight 0, it takes no newcomers, but this is its own client.
+  // A server in drain, or with the weight 0, takes no newcomers, but this client is its own.
   if (!server) return bound?.usable === true ? { kind: 'stuck', server: bound } : { kind: 'none' };
   if (client !== undefined) table?.bind(client, server);
   return { kind: 'balanced', server };
 }
 
 /**
- * Where a client that is bound goes without being given another server: to its first one, where it is to return there,
- * or to the one it is bound to.
+ * Where a client that is bound goes without being given another server: to its first server, if it is to return there,
+ * or to the server that it is bound to.
  */
 export function keptServer(
   { servers, table, failback }: Pool,

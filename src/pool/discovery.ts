@@ -2,14 +2,14 @@ import { Resolver } from 'node:dns/promises';
 import { isIP } from 'node:net';
 import { formatEndpoint, type Discovered, type Endpoint } from '../config/values.ts';
 
-/** `name` is the one that has this address: the name that was asked for, or a target of the service. */
+/** `name` has this address: the name that was asked for, or a target of the service. */
 export type Found = Endpoint & { readonly name: string };
 
 export type DnsAnswer = {
   readonly endpoints: readonly Found[];
-  /** For how long that holds. */
+  /** For how long the answer holds. */
   readonly ttlSeconds: number;
-  /** Names that were not answered for in one of the families, while they were in the other. */
+  /** Names for which one family (IPv4 or IPv6) was answered and the other was not. */
   readonly unanswered: readonly { readonly name: string; readonly port: number; readonly family: 4 | 6 }[];
 };
 
@@ -24,7 +24,8 @@ const ANSWER_MS = 5_000;
 const NO_ADDRESS: ReadonlySet<string | undefined> = new Set(['ENOTFOUND', 'ENODATA']);
 
 /**
- * What a discovery may be given: who answers instead of DNS, and what an earlier one for the same question had found.
+ * What a discovery may be given: who answers instead of DNS, and what an earlier discovery for the same question had
+ * found.
  */
 export type DiscoveryParts = { readonly ask?: AskDns | undefined; readonly found?: readonly Found[] | undefined };
 
@@ -140,7 +141,7 @@ async function targets(resolver: Resolver, service: string): Promise<DnsAnswer> 
   const services = await resolver.resolveSrv(service);
   const found = await Promise.all(
     services.map(({ name, port }) =>
-      // One target without an address must not keep the others away; one that could not be asked for may have some.
+      // A target without an address must not keep the others away; a target that could not be asked for may have some.
       addresses(resolver, name, port).catch((error: NodeJS.ErrnoException): DnsAnswer => {
         if (NO_ADDRESS.has(error.code)) return { endpoints: [], ttlSeconds: Infinity, unanswered: [] };
         throw error;
@@ -154,7 +155,7 @@ async function targets(resolver: Resolver, service: string): Promise<DnsAnswer> 
   };
 }
 
-/** IPv4 and IPv6; rejects only where neither is there. */
+/** The IPv4 and IPv6 addresses of a name; rejects only if neither family is answered. */
 async function addresses(resolver: Resolver, name: string, port: number): Promise<DnsAnswer> {
   const [four, six] = await Promise.allSettled([
     resolver.resolve4(name, { ttl: true }),

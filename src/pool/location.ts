@@ -2,27 +2,28 @@ import type { Endpoint } from '../config/values.ts';
 import { NameWatch, type Resolution, type Lookup } from './resolve.ts';
 
 /**
- * What an answer means for the server: it can be reached now, at another place than before where `moved`; or it cannot.
+ * What an answer means for the server: the server can be reached now (`moved`: at another endpoint than before), or the
+ * name does not resolve.
  */
 export type Arrival =
   { readonly kind: 'found'; readonly moved: boolean } | { readonly kind: 'lost'; readonly failure: string };
 
 /**
  * Where a server is: the addresses of its name, and the one among them that is in use. After a change of the name or
- * the port it stays at the former address until the new one is known. Once it is found, the last good answer stays in
- * force: a resolver that is away takes no server down.
+ * the port the server stays at the former address until the new address is known. After that the last good answer stays
+ * in force: a resolver that is away takes no server down.
  */
 export class Location {
   readonly #onArrival: (arrival: Arrival) => void;
   readonly #lookup: Lookup | undefined;
   #watch: NameWatch | undefined;
-  /** Whether what follows is of the name and port that are watched; until then it is of the former ones. */
+  /** Whether the addresses below are of the name and port that are watched now, not of the former ones. */
   #arrived = false;
   #addresses: readonly string[] = [];
   #address: string | undefined;
   #port = 0;
 
-  /** `onArrival` is called for the first answer after each `find`, and until one is good. */
+  /** `onArrival` is called for each answer after a `find`, up to the first good answer. */
   constructor(onArrival: (arrival: Arrival) => void, lookup: Lookup | undefined) {
     this.#onArrival = onArrival;
     this.#lookup = lookup;
@@ -57,13 +58,13 @@ export class Location {
     this.#address = this.#addresses[(this.#addresses.indexOf(host) + 1) % this.#addresses.length];
   }
 
-  /** Nothing is known of it any more. */
+  /** Forgets every address. */
   forget(): void {
     this.#addresses = [];
     this.#address = undefined;
   }
 
-  /** Asks nothing any more; it stays where it is. */
+  /** Asks nothing any more; the endpoint stays. */
   close(): void {
     this.#watch?.close();
   }
@@ -79,7 +80,7 @@ export class Location {
     this.#arrived = true;
     this.#port = port;
     this.#addresses = answer.addresses;
-    // Stays where it is while that is still an answer: a client's pushes belong on one node.
+    // The address in use stays while it is among the answers: a client's pushes belong on one node.
     if (first || !answer.addresses.includes(this.#address ?? '')) this.#address = answer.addresses[0];
     if (first) this.#onArrival({ kind: 'found', moved });
   }

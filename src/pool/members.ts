@@ -10,7 +10,7 @@ import { questions, wanted, type ServerTerms } from './terms.ts';
 /** A plan does not wait longer than this for the names of its servers. */
 const FIRST_ANSWERS_MS = 5_000;
 
-/** What stands for DNS, the checks and the clock; each is the real one where it is left out. */
+/** What a test puts in the place of DNS, the checks and the clock; the real ones are used where a part is left out. */
 export type PoolParts = {
   readonly lookup?: Lookup;
   readonly ask?: AskDns;
@@ -28,7 +28,7 @@ export type PoolStep = Step & {
 /**
  * Who the servers of one backend are: what the configuration names, and what DNS finds for it. A server's identity is
  * its name: a server that leaves, by a reload or by an answer of DNS, is kept under its name for a while, and if the
- * name comes back meanwhile it is the same server, with its operator's state, its counters and its clients' bindings.
+ * name comes back meanwhile, the same server comes back, with its operator's state, counters and clients' bindings.
  */
 export class Members {
   readonly #backend: string;
@@ -38,11 +38,11 @@ export class Members {
   #config: BackendConfig | undefined;
   /** What DNS is asked for the configuration in force, by question. */
   #discoveries = new Map<string, Discovery>();
-  /** In force, in the order of the configuration. */
+  /** The servers in force, in the order of the configuration. */
   #servers: readonly Server[] = [];
   /** Every server there is, by name, whatever its stage. */
   readonly #known = new Map<string, Server>();
-  /** When those that have left did so. */
+  /** When each server that is away has left, on the clock of `#now`. */
   readonly #leftMs = new Map<Server, number>();
   #closed = false;
 
@@ -53,14 +53,14 @@ export class Members {
     this.#now = parts.now ?? (() => performance.now());
   }
 
-  /** Those in force. */
+  /** The servers in force. */
   get servers(): readonly Server[] {
     return this.#servers;
   }
 
   /** Makes and starts what `config` adds, beside what runs. */
   plan(config: BackendConfig): PoolStep {
-    /** Servers that this plan has brought, and what they were before: undefined for those that were not there. */
+    /** Servers that this plan has brought, with their former terms: undefined for a server that did not exist. */
     const brought = new Map<Server, ServerTerms | undefined>();
     const answers: Promise<void>[] = [];
     const bring = (): void => {
@@ -98,8 +98,8 @@ export class Members {
   }
 
   /**
-   * Forgets the servers that left `keepMs` ago or earlier, but for those that still have connections or that `isBound`
-   * says clients are bound to.
+   * Forgets the servers that left `keepMs` ago or earlier, unless a server still has connections, or `isBound` says
+   * that clients are bound to the server.
    */
   forget(keepMs: number, isBound: (server: Server) => boolean): void {
     for (const [server, leftMs] of this.#leftMs) {
@@ -160,7 +160,8 @@ export class Members {
 
   /**
    * The discoveries for `config` by question, and those among them that do not run yet; these call `onAnswer` after
-   * each answer until they are in force. One that ran for a configuration which is back begins with what it had found.
+   * each answer until they are in force. A discovery for a question that was asked before begins with what was found
+   * then.
    */
   #ask(config: BackendConfig, onAnswer: () => void): [Map<string, Discovery>, Set<Discovery>] {
     const fresh = new Set<Discovery>();

@@ -11,7 +11,7 @@ export type StickTableOptions = {
   readonly homes?: boolean;
 };
 
-/** A binding as it can be kept elsewhere: `remainingMs` of life, were its client away from now on. */
+/** A binding as a state file keeps it: `remainingMs` is its life if its client is away from now on. */
 export type Binding<S> = {
   readonly client: string;
   readonly server: S;
@@ -24,9 +24,9 @@ type Held<S> = { server: S | undefined; connections: number };
 /**
  * Which server each client keeps.
  *
- * A client with open connections needs no clock and must not be evicted: it stands in a plain map with a count. One
- * that is away needs both: it stands in an LRU cache whose size, age and eviction are the library's business. Clients
- * with open connections may outnumber `size`; their bindings then live as long as the connections.
+ * A client with open connections needs no clock and must not be evicted: it stands in a plain map with a count. A
+ * client that is away needs both: it stands in an LRU cache whose size, age and eviction are the library's business.
+ * Clients with open connections may outnumber `size`; their bindings then live as long as the connections.
  */
 export class StickTable<S extends object> {
   hits = 0;
@@ -39,10 +39,10 @@ export class StickTable<S extends object> {
   #size: number;
   #expireMs: number;
   #away: LRUCache<string, S>;
-  /** The clients in the cache, in its order: to list them takes the cache itself a hundred times as long. */
+  /** The clients in the cache, in the cache's order: to list the cache itself takes a hundred times as long. */
   readonly #roll = new Set<string>();
   readonly #entriesOf = new Map<S, number>();
-  /** Only the clients that are not where they began. */
+  /** The first server of each client that was moved from it. */
   #homes: Map<string, S> | undefined;
 
   constructor({ size, expireMs, now = () => performance.now(), homes = false }: StickTableOptions) {
@@ -135,7 +135,8 @@ export class StickTable<S extends object> {
   }
 
   /**
-   * All bindings, the oldest first. The table may change between two steps: what comes meanwhile may be in it or not.
+   * All bindings, the oldest first. The table may change between two steps: a binding that comes meanwhile may be
+   * listed or not.
    */
   *bindings(): Generator<Binding<S>> {
     const binding = (client: string, server: S, remainingMs: number): Binding<S> => ({
@@ -144,7 +145,7 @@ export class StickTable<S extends object> {
       home: this.#homes?.get(client),
       remainingMs,
     });
-    // Who is bound now, each once: a walk of the living set would never end where clients come faster than it goes.
+    // A copy of the clients that are bound now: a walk of the living set would never end if clients come faster.
     for (const client of [...this.#roll, ...this.#held.keys()]) {
       const held = this.#held.get(client);
       const server = held ? held.server : this.#away.peek(client, { allowStale: false });
@@ -153,12 +154,12 @@ export class StickTable<S extends object> {
   }
 
   /**
-   * Whether it took a binding that was kept elsewhere: one that has not run out, of a client that has none yet. Makes
-   * room for it.
+   * Takes a binding that a state file has kept, and makes room for it. Returns false for a binding that has run out,
+   * and for a client that has a binding already.
    */
   restore({ client, server, home, remainingMs }: Binding<S>): boolean {
     if (remainingMs <= 0 || this.#held.has(client) || this.#away.has(client)) return false;
-    // One that has run out may still stand there, with its home and its place in the server's count.
+    // A binding that has run out may still stand in the cache, with its home and its place in the server's count.
     this.#away.get(client, { allowStale: false });
     const ageMs = this.#expireMs - Math.min(remainingMs, this.#expireMs);
     this.#roll.add(client);
@@ -171,7 +172,7 @@ export class StickTable<S extends object> {
 
   /**
    * Another size, life or memory of homes for the bindings that stand. A binding's time has run since its last match,
-   * whatever its life was then. It holds the event loop meanwhile: up to a second for 200 000 entries, on a busy
+   * whatever its life was then. The change holds the event loop: up to a second for 200 000 entries, on a busy
    * machine.
    */
   change({ size, expireMs, homes = false }: Omit<StickTableOptions, 'now'>): void {
@@ -195,7 +196,7 @@ export class StickTable<S extends object> {
       ttl: this.#expireMs,
       ttlResolution: 0,
       perf: { now: this.#now },
-      // For `expire`, which must see the stale ones; every `get` refuses them.
+      // `expire` must see stale entries; every `get` refuses them.
       allowStale: true,
       dispose: (server, client, reason) => {
         if (reason === 'expire') this.expirations++;

@@ -72,7 +72,7 @@ test(
     const check = { type: 'http', ...QUICK_CHECKS.healthCheck };
     const list = [strict, { address: `127.0.0.1:${strict}`, sendProxy: 'none' }];
     const berth = await start(t, settings(list, { sendProxy: 'v2', healthCheck: check }));
-    // Only with the header can the strict be up, and every server's first check counts.
+    // Only with the header can the strict server be up, and every server's first check counts.
     await berth.change('server down', 's2');
     await berth.metricIs('berth_server_checks_total{backend="b",server="s1",result="passed"}', (count) => count >= 2);
     assert.deepEqual(
