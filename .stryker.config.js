@@ -17,15 +17,15 @@ export default {
   tsconfigFile: '', // Stryker would rewrite the paths in tsconfig.json with an API that TypeScript 7 no longer has
   testRunner: 'berth',
   coverageAnalysis: 'perTest',
-  ignorePatterns: ['dist', 'docs', 'deploy', 'bench', '*.log'],
+  ignorePatterns: ['dist', 'docs', 'deploy', 'bench', '*.log', '.stryker', 'reports'],
 
   concurrency: 2,
-  timeoutMS: 4_000, // beyond what the tests that reach the mutant took without it
+  timeoutMS: 30_000, // for endless loops: runner.js sees a test that waits for nothing
   timeoutFactor: 2,
   maxTestRunnerReuse: 300, // what mutants leave behind adds up
   incremental: true,
   incrementalFile: report('incremental.json'),
-  tempDirName: `.stryker/${room}`,
+  tempDirName: '.stryker/tmp',
   reporters: ['clear-text', 'progress', 'html', 'json'],
   htmlReporter: { fileName: report('html') },
   jsonReporter: { fileName: report('json') },

@@ -14,14 +14,26 @@ import { judges } from './judges.js';
 const { NAMESPACE } = INSTRUMENTER_CONSTANTS;
 const stryker = (globalThis[NAMESPACE] ??= {});
 const { constructor: MockTracker } = Object.getPrototypeOf(mock);
+const HANGS = 'the test hangs';
 /** The ids of the tests, written by the process that ran them without a mutant. */
 const QUICKEST_FIRST = '.build/quickest-first.json';
 /** Of the test that runs: called with what nobody caught. */
 let fail = () => {};
 for (const event of ['uncaughtException', 'unhandledRejection']) process.on(event, (error) => fail(error));
 
+// The tests' own timers are mocked now and then.
+const { setInterval, clearInterval } = globalThis;
+/** A test hangs when the event loop has been free so often, at this distance, and the test has not ended. */
+const TICK_MS = 100;
+const MOST_TICKS = 100;
+
+/** With the mutants in the source these take a minute, and for each mutant anew. */
+const TOO_SLOW = /a byte at a time, is understood, and not before the last byte$/;
+
 /** The error that a test ended with; undefined where it passed. */
 async function failureOf({ run }) {
+  let ticks = 0;
+  const watch = setInterval(() => ++ticks > MOST_TICKS && fail(new Error(HANGS)), TICK_MS);
   const afters = [];
   const context = {
     mock: new MockTracker(),
@@ -41,6 +53,7 @@ async function failureOf({ run }) {
   // What comes late comes before the next test.
   await new Promise((resolve) => setImmediate(resolve));
   fail = () => {};
+  clearInterval(watch);
   return failure;
 }
 
@@ -62,7 +75,7 @@ class Runner {
     for (const file of judges(process.env.MUTANTS_ROOM)) {
       await import(pathToFileURL(file).href);
       for (const one of globalThis.collectedTests.splice(0))
-        this.#tests.push({ ...one, file, id: `${file}: ${one.name}` });
+        if (!TOO_SLOW.test(one.name)) this.#tests.push({ ...one, file, id: `${file}: ${one.name}` });
     }
   }
 
@@ -97,6 +110,7 @@ class Runner {
         const failure = await failureOf(test);
         const endless = determineHitLimitReached(stryker.hitCount, hitLimit);
         if (endless) return endless;
+        this.#isSpoilt ||= failure?.message === HANGS; // what it waits for may still come
         if (!failure || !(await this.#isToBlame(test, activeMutant, mutantActivation))) {
           tests.push(report(test, undefined, 0));
           continue;
@@ -116,7 +130,7 @@ class Runner {
 
   /** Whether a test that failed under a mutant passes without it, and fails under it again. */
   async #isToBlame(test, activeMutant, mutantActivation) {
-    if (mutantActivation === 'static') return true; // alone in its process
+    if (this.#isSpoilt || mutantActivation === 'static') return true;
     stryker.activeMutant = undefined;
     if (await failureOf(test)) {
       // As the first in its process it has spoilt the process itself; else a mutant before may have done that.
