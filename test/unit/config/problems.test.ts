@@ -297,3 +297,52 @@ check(
   `${SHORTEST}log: { level: inf }\n`,
   'FILE:9:15: log.level: expected one of trace, debug, info, warn, error, fatal, silent, got "inf". Did you mean "info"?',
 );
+check(
+  'a route by server name to a backend that is not there',
+  instead('    backend: b', '    sni:\n      a.test: b\n      b.test: c'),
+  'FILE:6:15: frontends.f.sni.b.test: there is no backend "c". Did you mean "b"?',
+);
+check(
+  'a server name that is __proto__',
+  instead('    backend: b', '    backend: b\n    sni: { __proto__: b }'),
+  `FILE:5:12: frontends.f.sni.__proto__: ${NAME}`,
+);
+check(
+  'admin, metrics and a frontend at one address, each told of the first',
+  `${SHORTEST}admin: { bind: "*:443", token: 0123456789abcdef }\nmetrics: { bind: "*:443" }\n`,
+  'FILE:9:16: admin.bind: *:443 collides with *:443 of frontend f',
+  'FILE:10:18: metrics.bind: *:443 collides with *:443 of frontend f',
+);
+check(
+  'admin and metrics at one address',
+  `${SHORTEST}admin: { bind: "127.0.0.1:9" }\nmetrics: { bind: "*:9" }\n`,
+  'FILE:10:18: metrics.bind: *:9 collides with 127.0.0.1:9 of admin',
+);
+check('a size of the largest table', backend('stickTable: { size: 16m }'));
+check(
+  'a size beyond the largest table',
+  backend('stickTable: { size: 16000001 }'),
+  'FILE:9:25: backends.b.stickTable.size: expected a number of entries from 1 to 16m, such as 200k, got 16000001',
+);
+check(
+  'an alias of nothing in the place of a secret, which is not repeated',
+  `${SHORTEST}admin: { bind: "*:9", token: *abc }\n`,
+  'FILE:9:30: *… is a YAML alias of nothing; text that starts with * needs quotes: "*…"',
+);
+check(
+  'an alias of nothing beside a secret',
+  `${SHORTEST}admin: { token: abc, bind: *abc }\n`,
+  'FILE:9:28: *abc is a YAML alias of nothing; text that starts with * needs quotes: "*abc"',
+);
+check(
+  'what is wrong behind an alias is told at its anchor',
+  SHORTEST.replace('frontends:', 'frontends:\n  e: &f { bind: "*:80", backend: c }\n  g: *f'),
+  'FILE:2:17: frontends.g.bind: *:80 collides with *:80 of frontend e',
+  'FILE:2:34: frontends.e.backend: there is no backend "c". Did you mean "b"?',
+  'FILE:2:34: frontends.g.backend: there is no backend "c". Did you mean "b"?',
+);
+check(
+  'a control character in a name, which no terminal is to obey',
+  instead('      s1: registry1:5000', '      "s\\u007f": registry1:5000'),
+  `FILE:8:7: backends.b.servers.s\\u007f: ${NAME}`,
+);

@@ -3,6 +3,7 @@ import { BlockList, isIP } from 'node:net';
 import { test } from 'node:test';
 import * as fc from 'fast-check';
 import {
+  bindKey,
   bindsCollide,
   formatDuration,
   formatEndpoint,
@@ -10,6 +11,7 @@ import {
   parseBind,
   parseDuration,
   parseEndpoint,
+  parseRate,
   parseServerAddress,
   parseSize,
 } from '../../../src/config/values.ts';
@@ -268,4 +270,38 @@ test('no text makes a parser throw', () => {
     }),
     { numRuns: 2_000 },
   );
+});
+
+test('rates', () => {
+  const table: Record<string, { count: number; windowMs: number } | undefined> = {
+    '20/10s': { count: 20, windowMs: 10_000 },
+    '0/1m': { count: 0, windowMs: 60_000 },
+    '123456789/500ms': { count: 123_456_789, windowMs: 500 },
+    '1234567890/1s': undefined,
+    '20/0s': undefined,
+    '20/10': undefined,
+    '20/': undefined,
+    '/10s': undefined,
+    '20': undefined,
+    '': undefined,
+    '-20/10s': undefined,
+    'x20/10s': undefined,
+    '20/10s ': undefined,
+    '20/10s/1s': undefined,
+    '1.5/10s': undefined,
+  };
+  for (const [text, expected] of Object.entries(table)) assert.deepEqual(parseRate(text), expected, text);
+});
+
+test('all spellings of a bind have one key, and other binds another', () => {
+  const key = (text: string): string => bindKey(parseBind(text)!);
+  assert.deepEqual(
+    ['*:443', ':443', '[::1]:443', '[0:0::1]:443', '[::ffff:10.0.0.1]:443', '10.0.0.1:443', 'LocalHost:80'].map(key),
+    ['*:443', '*:443', '[::1]:443', '[::1]:443', '10.0.0.1:443', '10.0.0.1:443', 'localhost:80'],
+  );
+  assert.equal(key('unix:/run/berth.sock'), 'unix:/run/berth.sock');
+  assert.deepEqual(parseBind(key('[fe80::1%eth0]:443')), {
+    ...parseBind('[fe80::1%eth0]:443')!,
+    text: key('[fe80::1%eth0]:443'),
+  });
 });
