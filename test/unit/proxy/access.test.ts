@@ -96,6 +96,8 @@ test('deny wins over allow, and an empty allow is everyone', () => {
 test('IPv4 addresses are not in ::/0, but are in the part of it that maps them', () => {
   assert.equal(new Gate({ ...OPEN, deny: ['::/0'] }).admit('10.0.0.1'), undefined);
   assert.equal(new Gate({ ...OPEN, allow: ['::/0'] }).admit('10.0.0.1'), 'not_allowed');
+  assert.equal(new Gate({ ...OPEN, deny: ['::ffff:0:0/95'] }).admit('10.0.0.1'), undefined);
+  assert.equal(new Gate({ ...OPEN, deny: ['::ffff:0:0/96'] }).admit('10.0.0.1'), 'denied');
   const access = new Gate({ ...OPEN, deny: ['::ffff:10.0.0.0/104', '::ffff:192.0.2.1'] });
   assert.deepEqual([access.admit('10.9.9.9'), access.admit('192.0.2.1')], ['denied', 'denied']);
   assert.deepEqual(

@@ -65,6 +65,13 @@ const patched = (at: number, ...bytes: readonly number[]): Buffer => {
   wire.set(bytes, at);
   return wire;
 };
+/** The message with another length, and so many zero bytes behind it or so many bytes less. */
+const longer = (message: Buffer, by: number): Buffer => resized(Buffer.concat([message, Buffer.alloc(by)]));
+const shorter = (message: Buffer, by: number): Buffer => resized(message.subarray(0, message.length - by));
+const resized = (message: Buffer): Buffer => {
+  message.writeUIntBE(message.length - 4, 1, 3);
+  return message;
+};
 const foreign: readonly (readonly [name: string, bytes: Buffer])[] = [
   ['HTTP', Buffer.from('GET / HTTP/1.1\r\n\r\n')],
   ['a PROXY header', Buffer.from('PROXY UNKNOWN\r\n')],
@@ -84,17 +91,12 @@ const foreign: readonly (readonly [name: string, bytes: Buffer])[] = [
   ['no compression method', records(helloMessage({ compressionMethods: Buffer.alloc(0) }))],
   ['an extension that overruns', hello(Buffer.from('0015000500', 'hex'))],
   ['an extension without a length', hello(Buffer.from('0015', 'hex'))],
-  [
-    'bytes after the extensions',
-    records(Buffer.concat([helloMessage({ extensions: [] }).fill(1, 3, 4), Buffer.alloc(3)])),
-  ],
+  ['bytes after the extensions', records(longer(helloMessage({ extensions: [] }), 3))],
+  ['extensions that overrun', records(shorter(helloMessage({ extensions: [keyShare] }), 3))],
   ['an empty server_name extension', list(Buffer.alloc(0))],
   ['an empty list of names', list(vector(2))],
   ['a list that overruns', list(Buffer.from('000500', 'hex'))],
-  [
-    'bytes after the list',
-    list(Buffer.concat([vector(2, Buffer.from('000001', 'hex'), Buffer.from('61')), Buffer.alloc(1)])),
-  ],
+  ['bytes after the list', list(Buffer.concat([vector(2, Buffer.from('00000161', 'hex')), Buffer.alloc(1)]))],
   ['an empty name', hello(serverName(''))],
   ['a name that overruns', list(vector(2, Buffer.from('00000961', 'hex')))],
   [
