@@ -257,14 +257,15 @@ function atMost(what: string, value: number, most: number): void {
 /**
  * Where both configurations listen, either of them serves everybody. Where neither listens, nobody is served. Who comes to a
  * bind that comes or goes may be refused or closed, but is not left hanging; the frontend that gives up a bind may serve who
- * was accepted there by its new route.
+ * was accepted there by its new route, and a frontend that leaves by its old route, to the servers that its backend has now.
  */
 function areServed(visits: readonly Visit[], before: Seen, after: Seen): void {
   const faults = visits.filter(({ address, by, fault = '' }) => {
     const [old, fresh] = [before.answers.get(address), after.answers.get(address)];
     if (by === undefined) return (old && fresh) || !fault.startsWith('no answer');
     const rerouted = [...after.answers.values()].find(({ frontend }) => frontend === old?.frontend);
-    return ![old, fresh, rerouted].some((answer) => answer?.by.includes(by));
+    const left = old && after.servers.get(old.backend);
+    return ![old?.by, fresh?.by, rerouted?.by, left].some((servers) => servers?.includes(by));
   });
   assert.deepEqual(faults, []);
 }

@@ -51,12 +51,16 @@ export const FIRST: Config = {
   state: 0,
 };
 
+export type Answer = { readonly frontend: string; readonly backend: string; readonly by: readonly string[] };
+
 /** What is to be seen while a configuration is in force. */
 export type Seen = {
   /** Where the process listens, in order. */
   readonly listens: readonly string[];
   /** Whose each address is that clients come to, and who may answer there. */
-  readonly answers: ReadonlyMap<string, { readonly frontend: string; readonly by: readonly string[] }>;
+  readonly answers: ReadonlyMap<string, Answer>;
+  /** The servers of each backend. */
+  readonly servers: ReadonlyMap<string, readonly string[]>;
   /** The values of the labels in /metrics: `frontend f`, `backend b`, `server b/b1`. */
   readonly labels: readonly string[];
 };
@@ -65,13 +69,14 @@ export function seen(config: Config, places: Places): Seen {
   const frontends = frontendsOf(config, places);
   const answers = new Map(
     frontends.flatMap(({ name, addresses, backend }) =>
-      addresses.map((address) => [address, { frontend: name, by: serversOf(config, backend) }] as const),
+      addresses.map((address) => [address, { frontend: name, backend, by: serversOf(config, backend) }] as const),
     ),
   );
   const backends = backendsOf(config);
   return {
     listens: [...answers.keys(), places.metrics[config.metrics]!, places.admin[config.admin]!].toSorted(),
     answers,
+    servers: new Map(backends.map((backend) => [backend, serversOf(config, backend)])),
     labels: [
       ...frontends.map(({ name }) => `frontend ${name}`),
       ...backends.map((backend) => `backend ${backend}`),
