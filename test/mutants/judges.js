@@ -1,8 +1,8 @@
 /** Which test files have to notice the mutants of a room of src/. */
 import { readdirSync } from 'node:fs';
 
-/** Files that judge pages, the state file and memory: each would run for many mutants, and notice few. */
-const BESIDE = /readme|state-file|relay-memory/;
+/** Files that judge pages and the state file: each would run for many mutants, and notice few. */
+const BESIDE = /readme|state-file/;
 /** In test/program for the sake of openssl alone: its tests call the check of a node, and start no program. */
 const CHECKS_OVER_TLS = 'program/probe-tls.test.js';
 
