@@ -139,7 +139,9 @@ export class Peer {
     this.received += chunk.length;
     if (this.pausesOften) {
       this.pause();
-      setImmediate(() => this.read());
+      setImmediate(() => {
+        if (this.pausesOften) this.read();
+      });
     }
     this.#changes.tell();
   }

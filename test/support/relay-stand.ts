@@ -67,8 +67,11 @@ export class Flow {
     return this.#relay !== undefined;
   }
 
-  /** As the proxy does: joined in the tick in which the server's socket has connected, if the client is still there. */
-  async join(header?: Buffer): Promise<this> {
+  /**
+   * As the proxy does: joined in the tick in which the server's socket has connected, if the client is still there.
+   * With `meanwhile` the client's bytes flow only when that is over, as where the first ones have to be looked at.
+   */
+  async join(header?: Buffer, meanwhile?: () => Promise<void>): Promise<this> {
     const { buffers, sockets } = this.#stand;
     const { wire, accepted } = this.#stand.reach();
     this.inner.server = wire.socket;
@@ -76,9 +79,15 @@ export class Flow {
     if (dialled.kind === 'abandoned') return this;
     assert.equal(dialled.kind, 'connected');
     this.#relay = new Relay(this.waiting.wire, wire, sockets, buffers);
-    this.#relay.forward({ header, first: this.waiting.take(), finished: this.waiting.hasFinished });
+    if (!meanwhile) this.#forward(header);
     this.#server = await accepted;
+    await meanwhile?.();
+    if (meanwhile) this.#forward(header);
     return this;
+  }
+
+  #forward(header?: Buffer): void {
+    this.relay.forward({ header, first: this.waiting.take(), finished: this.waiting.hasFinished });
   }
 
   /**

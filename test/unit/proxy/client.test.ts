@@ -130,6 +130,21 @@ for (const sockets of [onreadSockets, eventSockets]) {
       assert.ok(second.waiting.gone.aborted, 'asked for the first time after');
     });
 
+    test('tells each who still listens once that it is gone', async () => {
+      await using stand = await RelayStand.open(sockets);
+      const { client, waiting } = await stand.arrive();
+      const heard: string[] = [];
+      const [first, second] = [(): void => void heard.push('first'), (): void => void heard.push('second')];
+      waiting.gone.addEventListener('abort', first);
+      waiting.gone.addEventListener('abort', second);
+      waiting.gone.removeEventListener('abort', first);
+      const left = waiting.peek(() => undefined, Infinity);
+      client.reset();
+      await left;
+      waiting.close();
+      assert.deepEqual(heard, ['second']);
+    });
+
     test('that has only finished is not gone, and can still be answered', async () => {
       await using stand = await RelayStand.open(sockets);
       const { client, waiting } = await stand.arrive();

@@ -130,6 +130,40 @@ describe('a connection that the operator ends', () => {
   });
 });
 
+test('a sweep leaves a connection alone that has no server yet, however long it looks for one', async (t) => {
+  const deaf = { connect: () => new Wire(stand.buffers.unread, () => new PatientSocket({ allowHalfOpen: true })) };
+  const stand: ProxyStand = await ProxyStand.open(t, { frontend: ROUTED, sockets: { ...onreadSockets, ...deaf } });
+  const client = await stand.arrive();
+  await stand.accepts(1);
+  const sweep = (): void => stand.frontend.sweep(performance.now() + 86_400_000);
+  sweep();
+  client.socket.write(HELLO);
+  await eventually('nobody is bound', () => stand.backend.binding('127.0.0.1') !== undefined);
+  sweep();
+  assert.deepEqual([stand.records, stand.server().traffic.in], [[], 0]);
+  stand.frontend.killAll();
+});
+
+test('a record tells how long the connect, the wait and the connection took, in milliseconds', async (t) => {
+  const stand = await ProxyStand.open(t, { backend: { servers: { s1: { maxConnections: 1 } } } });
+  const beforeMs = performance.now();
+  const first = await stand.join();
+  await stand.arrive();
+  await eventually('nobody waits', () => stand.server().slots.waiting === 1);
+  const waitsMs = performance.now();
+  await eventually('20 ms', () => performance.now() > waitsMs + 20);
+  first.client.reset();
+  await stand.served();
+  await stand.isEmpty();
+  const tookMs = performance.now() - beforeMs;
+  const [one, two] = [await stand.record(1), await stand.record(2)];
+  for (const { connectMs, queueMs, durationMs } of [one, two]) {
+    assert.ok(connectMs !== undefined && connectMs > 0 && queueMs + connectMs <= durationMs && durationMs <= tookMs);
+  }
+  assert.equal(one.queueMs, 0);
+  assert.ok(two.queueMs >= 20 && one.durationMs >= 20);
+});
+
 test('a server that is marked down takes its joined connections with it, and nobody else’s', async (t) => {
   const stand = await ProxyStand.open(t, { servers: ['s1', 's2'] });
   const [first, second] = [await stand.join('127.0.0.1'), await stand.join('127.0.0.2')];

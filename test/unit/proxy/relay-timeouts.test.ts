@@ -76,6 +76,19 @@ for (const sockets of [onreadSockets, eventSockets]) {
       await flow.endsAs('sD');
     });
 
+    test('a client whose first bytes came before the server was there has spoken last', async (t) => {
+      const clock = new Clock(t);
+      await using stand = await RelayStand.open(sockets);
+      const flow = await stand.arrive();
+      await flow.client.send(BYTES, 10);
+      await flow.waiting.peek(({ length }) => (length === 10 ? {} : undefined), Infinity);
+      await flow.join();
+      await flow.server.gets(10);
+      clock.sweep(flow, 10_000);
+      clock.sweep(flow, 10_000);
+      await flow.endsAs('sD');
+    });
+
     test('the time that it takes to find a server is not idle time', async (t) => {
       const clock = new Clock(t);
       await using stand = await RelayStand.open(sockets);
@@ -138,6 +151,52 @@ for (const sockets of [onreadSockets, eventSockets]) {
       });
     }
 
+    test('a server that takes slowly what the client sent before it was there is not idle', async (t) => {
+      const clock = new Clock(t);
+      await using stand = await RelayStand.open(sockets);
+      const flow = await stand.arrive();
+      flow.waiting.received(Buffer.alloc(64 << 20));
+      await flow.join();
+      await eventually('nothing waits', () => waiting(flow, 'server') > 0);
+      clock.sweep(flow, 9_999);
+      for (let round = 0; round < 5; round++) {
+        const before = waiting(flow, 'server');
+        await readALittle(flow, 'server', () => waiting(flow, 'server') !== before);
+        clock.sweep(flow, 9_999);
+        assert.equal(flow.relay.end, undefined);
+      }
+      await standsStill(() => waiting(flow, 'server'));
+      assert.ok(waiting(flow, 'server') > 0);
+      clock.sweep(flow, 1);
+      clock.sweep(flow, 10_000);
+      await flow.endsAs('sD');
+    });
+
+    test('a server that was slow, and has read all since, is not who is waited for once it has spoken', async (t) => {
+      const clock = new Clock(t);
+      await using stand = await RelayStand.open(sockets);
+      const flow = await stand.flow();
+      await flow.fill('client', BYTES);
+      await flow.server.gets(flow.client.sent);
+      await flow.server.send(BYTES, 1);
+      await flow.client.gets(1);
+      clock.sweep(flow, 1);
+      clock.sweep(flow, 10_000);
+      await flow.endsAs('cD');
+    });
+
+    test('a sweep between the end from outside and its close changes nothing', async (t) => {
+      const clock = new Clock(t);
+      await using stand = await RelayStand.open(sockets);
+      const flow = await stand.flow();
+      void flow.client.send(BYTES, ENDLESS);
+      await eventually('nothing waits', () => waiting(flow, 'server') > 0);
+      flow.relay.close();
+      clock.sweep(flow, 10_000);
+      clock.sweep(flow, 10_000);
+      await flow.endsAs('closed');
+    });
+
     test('ending it from outside closes both sides, while bytes wait as well', async () => {
       await using stand = await RelayStand.open(sockets);
       for (const busy of [false, true]) {
@@ -168,6 +227,15 @@ async function gone(flow: Flow, peer: 'client' | 'server'): Promise<void> {
 async function readOn(flow: Flow, peer: 'client' | 'server', look: () => boolean): Promise<void> {
   flow[peer].read();
   await eventually('nothing moves', look);
+  flow[peer].pause();
+}
+
+/** Lets a peer read as little as is needed until something is seen. */
+async function readALittle(flow: Flow, peer: 'client' | 'server', look: () => boolean): Promise<void> {
+  flow[peer].pausesOften = true;
+  flow[peer].read();
+  await flow[peer].until(look, 'something to move');
+  flow[peer].pausesOften = false;
   flow[peer].pause();
 }
 

@@ -197,6 +197,40 @@ for (const sockets of [onreadSockets, eventSockets]) {
       }
     }
 
+    test('keeps what follows waiting while the kernel has not taken what was written before', async () => {
+      await using stand = await RelayStand.open(sockets);
+      const flow = await stand.arrive();
+      const piece = stretch(UP, 32 * MIB);
+      await flow.join(undefined, async () => void flow.inner.server?.write(piece));
+      flow.client.sent = piece.length;
+      await flow.client.send(UP, 100 * KIB, () => 10 * KIB);
+      await turns(20);
+      assert.equal(flow.relay.bytesIn, 0);
+      flow.server.expects = UP;
+      flow.client.end();
+      await flow.server.getsEnd();
+      assertGot(flow.server, flow.client.sent);
+      flow.server.end();
+      await flow.endsAs('--');
+    });
+
+    test('loses nothing of what a client has sent with its end, where the server has finished before', async () => {
+      await using stand = await RelayStand.open(sockets);
+      const flow = await stand.arrive();
+      const piece = stretch(UP, 32 * MIB);
+      await flow.join(undefined, async () => {
+        flow.server.end();
+        await flow.client.getsEnd();
+        flow.waiting.received(piece);
+        flow.client.end();
+        await seen(flow, () => flow.waiting.hasFinished);
+      });
+      flow.server.expects = UP;
+      await flow.server.getsEnd();
+      assertGot(flow.server, piece.length);
+      await flow.endsAs('--');
+    });
+
     for (const { sender: first, receiver: second, pattern } of WAYS) {
       const other = pattern === UP ? DOWN : UP;
       test(`goes on to the ${first} after the ${first} has finished`, async () => {

@@ -164,6 +164,29 @@ test('a client that resets while its server is dialled ends the dial, and no ser
   assert.deepEqual(stand.told, []);
 });
 
+test('a client that is ended as its server fails is led to no other', async (t) => {
+  const stand = await ProxyStand.open(t, { backend: { servers: { s1: await refusing() } }, servers: ['s2'] });
+  stand.onConnectFailed = () => stand.frontend.killAll();
+  await stand.arrive();
+  const { end, server, retries } = await stand.record();
+  assert.deepEqual([end, server, retries, stand.told], ['KC', 's1', 0, ['refused s1']]);
+});
+
+test('a client that is ended as its server has connected leaves that server, which counts nothing', async (t) => {
+  const connect: Sockets['connect'] = (endpoint, reader) => {
+    const wire = onreadSockets.connect(endpoint, reader);
+    // The dial is over then, and its outcome on the way to the search.
+    setImmediate(() => wire.socket.once('connect', () => stand.frontend.killAll()));
+    return wire;
+  };
+  const stand: ProxyStand = await ProxyStand.open(t, { sockets: { ...onreadSockets, connect } });
+  const client = await stand.arrive();
+  const { end, server, connectMs } = await stand.record();
+  assert.deepEqual([end, server, connectMs, stand.told], ['KC', 's1', undefined, []]);
+  assert.deepEqual([stand.server().traffic.connections, stand.server().slots.taken], [0, 0]);
+  await Promise.all([client.getsEnd(), (await stand.served()).getsEnd()]);
+});
+
 test('a client that has only finished while its server is dialled still gets its server', async (t) => {
   const stand = await ProxyStand.open(t);
   const client = await stand.arrive();
