@@ -52,7 +52,9 @@ install_modules() {
   local installed=node_modules/.package-lock.json # npm writes it last
   if [ -e "$installed" ] && ! [ package-lock.json -nt "$installed" ]; then return; fi
   say 'installing the npm packages (npm ci)'
-  quietly 'npm ci' npm ci --include=dev --no-audit --no-fund --loglevel=error
+  # npm prepares a clone for `npm install --global` with the settings of that, which `npm ci` refuses. This script is what
+  # npm runs to prepare the clone, and npm would run it again.
+  quietly 'npm ci' env -u npm_config_global npm ci --include=dev --ignore-scripts --no-audit --no-fund --loglevel=error
   touch "$installed"
 }
 

@@ -25,6 +25,8 @@ export type BerthOptions = {
   readonly within?: string;
   /** Where its log goes besides. */
   readonly logFile?: string;
+  /** The `berth` to run, instead of the one that was built here. */
+  readonly program?: string;
   /** Descriptors of this process that it has too, as 3, 4, … */
   readonly descriptors?: readonly number[];
 };
@@ -42,11 +44,12 @@ export class Berth {
   #ended = false;
 
   constructor(config: Settings | string, options: BerthOptions = {}) {
-    const { through = [], env = {}, logFile, file, descriptors = [] } = options;
+    const { through = [], env = {}, logFile, file, descriptors = [], program } = options;
     this.folder = mkdtempSync(join(options.within ?? tmpdir(), 'berth-test-'));
     this.file = file ?? join(this.folder, 'balancer.yml');
     writeFileSync(this.file, yaml(config));
-    const [command, ...args] = [...through, process.execPath, CLI, 'start', '-c', this.file];
+    const berth = program === undefined ? [process.execPath, CLI] : [program];
+    const [command, ...args] = [...through, ...berth, 'start', '-c', this.file];
     const stdio = ['ignore' as const, 'pipe' as const, 'pipe' as const, ...descriptors];
     this.#child = spawn(command, args, { stdio, env: { ...process.env, ...env } });
     if (logFile !== undefined) this.#child.stdout?.pipe(createWriteStream(logFile));

@@ -1,0 +1,82 @@
+/** What `npm pack` makes of a clone that nobody has set up, and what npm installs from the package or the repository. */
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { copyFileSync, existsSync, mkdirSync, readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { before, describe, test, type TestContext } from 'node:test';
+import { start } from '../support/berth.ts';
+import { visit } from '../support/clients.ts';
+import { folderOf } from '../support/files.ts';
+import { freeBind } from '../support/leftovers.ts';
+import { serve } from '../support/servers.ts';
+import { settings } from '../support/settings.ts';
+
+const { version } = JSON.parse(readFileSync('package.json', 'utf8')) as { version: string };
+/** The npm of this test is its operator's: what `npm test` has set would make it take this folder for its own. */
+const env = Object.fromEntries(
+  Object.entries(process.env).filter(([name]) => !/^npm_(?!config_)|_prefix$|^NODE_TEST/.test(name)),
+);
+/** npm may have to fetch packages. */
+const SLOW = { timeout: 300_000 };
+
+function run(command: string, args: readonly string[], cwd: string): string {
+  return execFileSync(command, args, { cwd, env, encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
+}
+
+/** This project as it is, committed to a repository that nobody has run anything in. */
+function cloneInto(folder: string): void {
+  const files = run('git', ['ls-files', '-z', '--cached', '--others', '--exclude-standard'], process.cwd());
+  for (const file of files.split('\0').filter((name) => name !== '' && existsSync(name))) {
+    mkdirSync(dirname(join(folder, file)), { recursive: true });
+    copyFileSync(file, join(folder, file));
+  }
+  const author = ['-c', 'user.name=test', '-c', 'user.email=test@localhost'];
+  run('git', ['init', '--quiet'], folder);
+  run('git', ['add', '--all'], folder);
+  run('git', [...author, 'commit', '--quiet', '--message', 'as it is'], folder);
+}
+
+/** What an operator runs first, with the `berth` that npm has put below `prefix`. */
+async function works(t: TestContext, prefix: string): Promise<void> {
+  const program = join(prefix, 'bin', 'berth');
+  const berth = (...args: string[]): string => run(program, args, prefix);
+  assert.equal(berth('--version'), `berth ${version}\n`);
+  const [s1] = await serve(t, ['s1']);
+  const admin = await freeBind('127.0.0.1');
+  const running = await start(t, settings([s1!], {}, { admin: { bind: admin } }), { program });
+  assert.equal((await visit(running, { port: await running.port() })).answered, 's1');
+  assert.match(berth('check', '-c', running.file), /is valid: 1 frontend, 1 backend, 1 server/);
+  assert.match(berth('status', '-c', running.file), /^ +s1 .* up /m);
+  assert.match(berth('doctor', '--help'), /audit the registry nodes/);
+  running.signal('SIGTERM');
+  assert.equal(await running.exitCode(), 0);
+}
+
+describe('from a clone that nobody has set up', () => {
+  const folder = folderOf();
+  const clone = join(folder, 'clone');
+  before(() => cloneInto(clone));
+
+  test('npm pack makes a package that has the program and what an operator copies, and no tests', SLOW, async (t) => {
+    run('npm', ['pack', '--pack-destination', folder], clone);
+    const file = join(folder, `berth-${version}.tgz`);
+    const names = run('tar', ['-tzf', file], folder).split('\n');
+    for (const name of ['dist/cli.js', 'balancer.yml', 'deploy/compose.yml', 'docs/operating.md', 'LICENSE']) {
+      assert.ok(names.includes(`package/${name}`), name);
+    }
+    assert.deepEqual(
+      names.filter((name) => /^package\/(src|test|bench)\/|\.map$|\.ts$/.test(name)),
+      [],
+    );
+    const prefix = join(folder, 'packed');
+    run('npm', ['install', '--global', '--prefix', prefix, file], folder);
+    await works(t, prefix);
+  });
+
+  test('npm installs from the address of the repository, too', SLOW, async (t) => {
+    const prefix = join(folder, 'from-git');
+    // Without --install-links npm 11 leaves a link to a folder that it has removed again (npm/cli issue 9406).
+    run('npm', ['install', '--global', '--install-links', '--prefix', prefix, `git+file://${clone}`], folder);
+    await works(t, prefix);
+  });
+});
