@@ -3,6 +3,7 @@ import { metricsAnswers } from './admin/metrics-answers.ts';
 import type { Loaded } from './config/load.ts';
 import { formatProblem } from './config/locate.ts';
 import { STANDARD_ADMIN, type Config } from './config/schema.ts';
+import { isOpen } from './config/values.ts';
 import { Control } from './control.ts';
 import { Counts } from './counts.ts';
 import type { Generation } from './generation/generation.ts';
@@ -20,6 +21,9 @@ import type { Stage, View } from './view.ts';
 
 /** The time between two sweeps; a short timeout makes it shorter. */
 const SWEEP_MS = 1_000;
+
+const METRICS_ARE_OPEN =
+  'everybody who reaches this address can read the metrics; metrics.bind: 127.0.0.1:9180 keeps them on this machine';
 
 /**
  * The stages of a balancer's life: start, reload after reload, drain, stop. One generation after another is in force.
@@ -165,6 +169,7 @@ export class Balancer implements View {
     for (const { owner, address } of next.opened) {
       if (owner.kind === 'frontend') this.#log.info({ frontend: owner.name, address }, 'listening');
       else this.#log.info({ address }, `${owner.kind} listening`);
+      if (owner.kind === 'metrics' && isOpen(config.metrics.bind)) this.#log.info({ address }, METRICS_ARE_OPEN);
     }
     for (const { code, message } of next.missing) {
       const why = code === 'EADDRINUSE' ? `${STANDARD_ADMIN.bind.text} is taken` : message;

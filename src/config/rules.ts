@@ -1,5 +1,4 @@
-import { isIPv4 } from 'node:net';
-import { bindsCollide, NAME_RULE, parseBind, type Bind } from './values.ts';
+import { bindsCollide, isOpen, NAME_RULE, parseBind, type Bind } from './values.ts';
 import { didYouMean } from './suggest.ts';
 
 /** The keys and list indexes that lead to a value of the file. */
@@ -128,13 +127,9 @@ function* checkAdmin(root: unknown): Generator<Finding> {
   const text = at(admin, 'bind');
   const bind = typeof text === 'string' ? parseBind(text) : undefined;
   const secret = at(admin, 'token') ?? at(admin, 'tokenFile');
-  if (bind?.kind !== 'tcp' || secret !== undefined || isLoopback(bind.host)) return;
+  if (!bind || !isOpen(bind) || secret !== undefined) return;
   yield {
     path: ['admin', 'bind'],
     message: `${bind.text} is open to others; add tokenFile, or bind a loopback address`,
   };
-}
-
-function isLoopback(host: string): boolean {
-  return host === 'localhost' || host === '::1' || (isIPv4(host) && host.startsWith('127.'));
 }

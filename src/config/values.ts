@@ -1,4 +1,4 @@
-import { isIP, SocketAddress } from 'node:net';
+import { isIP, isIPv4, SocketAddress } from 'node:net';
 
 /**
  * Where a listener binds: a TCP address (`host` `*` is dual stack; an IPv6 address has its shortest spelling), or a
@@ -79,6 +79,13 @@ export function parseBind(text: string): Bind | undefined {
   if (!split) return undefined;
   const host = split.host === '' ? '*' : split.host;
   return host === '*' || isHost(host) ? { kind: 'tcp', host: canonicalHost(host), port: split.port, text } : undefined;
+}
+
+/** Whether other machines can reach a bind: the bind is neither a unix socket nor a loopback address. */
+export function isOpen(bind: Bind): boolean {
+  if (bind.kind === 'unix') return false;
+  const { host } = bind;
+  return host !== 'localhost' && host !== '::1' && !(isIPv4(host) && host.startsWith('127.'));
 }
 
 /** The text that all spellings of a bind have in common; parseBind reads it as the same bind. */

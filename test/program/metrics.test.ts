@@ -10,6 +10,7 @@ import { createServer as createTlsServer } from 'node:tls';
 import { start, type Berth } from '../support/berth.ts';
 import { Client, visit } from '../support/clients.ts';
 import { folderOf } from '../support/files.ts';
+import { askAt } from '../support/operator.ts';
 import { mirrors, refusing, serve } from '../support/servers.ts';
 import { settings } from '../support/settings.ts';
 import { eventually } from '../support/waiting.ts';
@@ -264,4 +265,37 @@ test('clients that ask again and again and never read an answer do not silence t
   }
   const healthy = await eventually('an answer', () => berth.get('/healthz').catch(() => undefined));
   assert.deepEqual(healthy, { status: 200, text: 'ok\n' });
+});
+
+test('silent connections of one client take neither the metrics nor the admin address away from anybody', async (t) => {
+  const berth = await start(t, settings([], { healthCheck: false, servers: { s1: '127.0.0.1:1' } }));
+  for (const what of ['metrics', 'admin']) {
+    const { address } = await berth.line(({ msg }) => msg === `${what} listening`);
+    const port = Number(String(address).replace(/^.*:/, ''));
+    for (let round = 0; round < 5; round++) {
+      // As many as had all places before, and again as soon as they are closed.
+      const silent = Array.from({ length: 16 }, () =>
+        createConnection({ port, host: '127.0.0.1', localAddress: '127.0.0.9' }),
+      );
+      t.after(() => silent.forEach((socket) => socket.destroy()));
+      await Promise.all(
+        silent.map((socket) =>
+          once(
+            socket.on('error', () => {}),
+            'connect',
+          ),
+        ),
+      );
+      const path = what === 'metrics' ? '/healthz' : '/api/v1/status';
+      assert.equal((await askAt(String(address), 'GET', path)).status, 200);
+    }
+  }
+});
+
+test('a start says that everybody can read the metrics, where that is so', async (t) => {
+  const said = async (bind: string): Promise<boolean> => {
+    const berth = await start(t, settings(['127.0.0.1:1'], { healthCheck: false }, { metrics: { bind } }));
+    return berth.lines.some(({ msg }) => msg.startsWith('everybody who reaches this address can read the metrics'));
+  };
+  assert.deepEqual([await said('*:0'), await said('127.0.0.1:0')], [true, false]);
 });
