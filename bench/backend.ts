@@ -16,6 +16,7 @@ import {
   REPLY_BYTES,
   REQUEST,
   REQUEST_BYTES,
+  STAY,
   UPLOAD,
   type BackendReady,
 } from './protocol.ts';
@@ -68,6 +69,9 @@ function chooseService(socket: Socket, opening: Buffer): Service {
   switch (opening[0] ?? 0) {
     case DOWNLOAD:
       pour(socket, block, bulkLength(opening), () => socket.end());
+      return () => undefined;
+    case STAY:
+      pour(socket, block, bulkLength(opening), () => undefined);
       return () => undefined;
     case UPLOAD:
       return swallow(socket, bulkLength(opening));

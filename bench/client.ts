@@ -14,6 +14,7 @@ import {
   REPLY_BYTES,
   REQUEST,
   REQUEST_BYTES,
+  STAY,
   UPLOAD,
   type Job,
   type JobReply,
@@ -121,6 +122,30 @@ async function visit(job: Extract<Job, { kind: 'new' }>, visitor: number): Promi
   return { bytes: 0, requests: job.visits, connections: job.visits };
 }
 
+/** Clients that are connected and have nothing to do. */
+const idle = new Set<Socket>();
+
+/** Resolves when the download is there; the connection stays. */
+function stay(port: number, source: number, bytes: number): Promise<Tally> {
+  return new Promise((resolve, reject) => {
+    let received = 0;
+    const socket = open(port, source, (chunk) => {
+      if (!isPayload(chunk, received)) socket.destroy(new Error(`wrong bytes near ${received}`));
+      received += chunk.length;
+      if (received === bytes) resolve({ bytes, requests: 0, connections: 1 });
+    });
+    socket.once('error', reject).once('close', () => reject(new Error('a client that stays was left')));
+    socket.write(bulkHeader(STAY, bytes));
+    idle.add(socket);
+  });
+}
+
+function leave(): Promise<Tally>[] {
+  for (const socket of idle) socket.destroy();
+  idle.clear();
+  return [];
+}
+
 function inParallel(count: number, work: (index: number) => Promise<Tally>): Promise<Tally>[] {
   return Array.from({ length: count }, (_, index) => work(index));
 }
@@ -131,6 +156,10 @@ function start(job: Job): Promise<Tally>[] {
       return inParallel(job.flows, (index) => download(job.port, index, job.bytesPerFlow));
     case 'upload':
       return inParallel(job.flows, (index) => upload(job.port, index, job.bytesPerFlow));
+    case 'stay':
+      return inParallel(job.clients, (index) => stay(job.port, index, job.bytesEach));
+    case 'leave':
+      return leave();
     case 'kept':
       return inParallel(job.connections, (index) => converse(job.port, index, job.requestsPerConnection));
     case 'new':

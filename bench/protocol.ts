@@ -10,6 +10,8 @@ import type { Socket } from 'node:net';
 export const DOWNLOAD = 0x44; // 'D'
 export const UPLOAD = 0x55; // 'U'
 export const REQUEST = 0x52; // 'R'
+/** A download after which the connection stays open. */
+export const STAY = 0x53; // 'S'
 
 export const HEADER_BYTES = 16;
 export const REQUEST_BYTES = 200;
@@ -32,7 +34,7 @@ export function makeBlock(): Buffer {
 }
 
 /** The header of a bulk connection that carries `bytes` of payload. */
-export function bulkHeader(op: typeof DOWNLOAD | typeof UPLOAD, bytes: number): Buffer {
+export function bulkHeader(op: typeof DOWNLOAD | typeof UPLOAD | typeof STAY, bytes: number): Buffer {
   const header = Buffer.alloc(HEADER_BYTES);
   header[0] = op;
   header.writeUIntLE(bytes, 1, 6);
@@ -76,9 +78,12 @@ export function pour(socket: Socket, block: Buffer, total: number, done: () => v
 
 /**
  * A piece of work for the load generator; `port` is the balancer's, on 127.0.0.1. For 'new', each of `parallel`
- * visitors makes `visits` connections one after another, and all visitors together come from `sources` addresses.
+ * visitors makes `visits` connections one after another, and all visitors together come from `sources` addresses. After
+ * 'stay' the `clients` that have downloaded remain connected until 'leave'.
  */
 export type Job =
+  | { kind: 'stay'; port: number; clients: number; bytesEach: number }
+  | { kind: 'leave' }
   | { kind: 'download' | 'upload'; port: number; flows: number; bytesPerFlow: number }
   | { kind: 'kept'; port: number; connections: number; requestsPerConnection: number }
   | { kind: 'new'; port: number; parallel: number; sources: number; visits: number };

@@ -18,6 +18,8 @@ const JOB_DEADLINE_MS = 180_000;
 const TURNS = 4;
 /** A pause after each job, in which a balancer does what follows the end of a connection (log line, counters). */
 const SETTLE_MS = 150;
+/** How long clients that have nothing to do are idle before the measurement. */
+const IDLE_MS = 3_000;
 
 /** Starts a sibling of this file with this file's extension: compiled, or the source under a Node that strips types. */
 function forkSibling(name: string, args: string[]): ChildProcess {
@@ -77,8 +79,11 @@ async function measure(
   running: readonly Running[],
   first: number,
 ): Promise<Sample[]> {
-  for (const balancer of running) await perform(client, workload.warmUp(balancer.port));
-  await sleep(SETTLE_MS);
+  for (const balancer of running) {
+    if (workload.beside) await perform(client, workload.beside(balancer.port));
+    await perform(client, workload.warmUp(balancer.port));
+  }
+  await sleep(workload.beside ? IDLE_MS : SETTLE_MS);
   const spent: Spent[] = running.map(() => ({ cpu: 0, clock: 0, work: 0 }));
   for (let turn = 0; turn < TURNS * running.length; turn++) {
     const index = (first + turn) % running.length;
@@ -89,6 +94,7 @@ async function measure(
     sum.clock += clock;
     sum.work += work;
   }
+  if (workload.beside) await perform(client, { kind: 'leave' });
   return spent.map(({ cpu, clock, work }) => ({ cpu: (cpu / work) * workload.scale, rate: work / clock }));
 }
 

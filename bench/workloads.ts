@@ -17,6 +17,8 @@ export interface Workload {
   rateUnit: string;
   warmUp(port: number): Job;
   job(port: number): Job;
+  /** Who is connected meanwhile, and has nothing to do. */
+  beside?(port: number): Job;
   /** At most so many times the CPU of HAProxy with its defaults may Berth need. */
   goal: number;
 }
@@ -27,6 +29,8 @@ export interface Workload {
  */
 const BULK_BYTES = 512 * 1024 ** 2;
 const BULK_WARM_UP_BYTES = 256 * 1024 ** 2;
+/** Each downloads more than a balancer reads at once. */
+const IDLE = { clients: 1_000, bytesEach: 2 * 1024 ** 2 };
 const KEPT = { connections: 16, requests: 2_000, warmUp: 3_000 };
 const NEW = { parallel: 16, sources: 64, visits: 150, warmUp: 500 };
 
@@ -42,6 +46,16 @@ function bulk(kind: 'download' | 'upload', flows: number): Workload {
     warmUp: (port) => job(port, BULK_WARM_UP_BYTES),
     job: (port) => job(port, BULK_BYTES),
     goal: 0.6,
+  };
+}
+
+/** The same, beside clients that are idle after a download. */
+function besideIdle(workload: Workload): Workload {
+  const { clients, bytesEach } = IDLE;
+  return {
+    ...workload,
+    name: `${workload.name}, beside ${clients} idle clients`,
+    beside: (port) => ({ kind: 'stay', port, clients, bytesEach }),
   };
 }
 
@@ -78,6 +92,14 @@ function fresh(): Workload {
 }
 
 export function workloads(groups: readonly Group[]): Workload[] {
-  const all = [bulk('download', 1), bulk('download', 8), bulk('upload', 1), bulk('upload', 8), kept(), fresh()];
+  const all = [
+    bulk('download', 1),
+    bulk('download', 8),
+    besideIdle(bulk('download', 8)),
+    bulk('upload', 1),
+    bulk('upload', 8),
+    kept(),
+    fresh(),
+  ];
   return all.filter(({ group }) => groups.includes(group));
 }

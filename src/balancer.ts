@@ -130,6 +130,7 @@ export class Balancer implements View {
   sweep(): void {
     const nowMs = performance.now();
     for (const frontend of this.frontends) frontend.sweep(nowMs);
+    this.#house.buffers.trim(nowMs);
     if (this.#generation) this.#house.forget(this.#generation);
   }
 

@@ -30,9 +30,9 @@ export class House {
   readonly admin: Http;
   readonly listeners = new Listeners();
   readonly occupancy: Occupancy = { connections: 0 };
+  readonly buffers = new RelayBuffers();
   /** Descriptors that were open before the first plan, and those of the own listeners. */
   readonly otherFiles = openFiles() + OWN_LISTENERS;
-  readonly #buffers = new RelayBuffers();
   readonly #sockets: Sockets;
   readonly #observer: Reports;
   readonly #frontends = new Map<string, Frontend>();
@@ -51,7 +51,7 @@ export class House {
     const parts = {
       occupancy: this.occupancy,
       sockets: this.#sockets,
-      buffers: this.#buffers,
+      buffers: this.buffers,
       observer: this.#observer,
     };
     return this.#frontends.get(name) ?? new Frontend(name, parts);

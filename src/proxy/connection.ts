@@ -104,7 +104,7 @@ export class Connection {
 
   /** To be called about once a second: ends the connection if it is idle, and adds to the server's counters. */
   sweep(nowMs: number): void {
-    this.#relay?.checkIdle(nowMs, this.#terms.timeouts);
+    this.#relay?.sweep(nowMs, this.#terms.timeouts);
     this.#count();
   }
 

@@ -4,6 +4,8 @@ const LANDING_BYTES = 64 << 10;
 const BULK_BYTES = 1 << 20;
 /** A message of a conversation; a copy of more costs more than the memory for it. */
 const SMALL_BYTES = 2 << 10;
+/** Large buffers that nobody has needed for this long go back to the system. */
+const SPARE_MS = 5_000;
 
 export type BufferSizes = { readonly bulkBytes: number; readonly mostBulkBuffers: number };
 
@@ -21,6 +23,9 @@ export class RelayBuffers {
   #lent = 0;
   /** Last in, first out: the one used last is still in the processor's cache. */
   readonly #idle: Buffer[] = [];
+  /** The fewest that were idle at any moment since `#trimmedMs`. */
+  #leastIdle = 0;
+  #trimmedMs = -Infinity;
 
   constructor({ bulkBytes, mostBulkBuffers }: BufferSizes = { bulkBytes: BULK_BYTES, mostBulkBuffers: 128 }) {
     this.#bulkBytes = bulkBytes;
@@ -45,7 +50,9 @@ export class RelayBuffers {
   lend(): Buffer | undefined {
     if (this.#lent >= this.#most) return undefined;
     this.#lent++;
-    return this.#idle.pop() ?? Buffer.allocUnsafeSlow(this.#bulkBytes);
+    const buffer = this.#idle.pop() ?? releasable(this.#bulkBytes);
+    this.#leastIdle = Math.min(this.#leastIdle, this.#idle.length);
+    return buffer;
   }
 
   /** No socket may read into it any more, and no write point to it. */
@@ -53,6 +60,31 @@ export class RelayBuffers {
     this.#lent--;
     this.#idle.push(buffer);
   }
+
+  /** The memory of large buffers, whether they are lent or idle. */
+  get bulkBytes(): number {
+    return (this.#lent + this.#idle.length) * this.#bulkBytes;
+  }
+
+  /** Gives the memory of idle buffers back to the system. To be called now and then; `nowMs` is `performance.now()`. */
+  trim(nowMs: number): void {
+    if (nowMs - this.#trimmedMs < SPARE_MS) return;
+    // Those at the bottom were not needed all the time.
+    for (const buffer of this.#idle.splice(0, this.#leastIdle)) (buffer.buffer as ResizableMemory).resize(0);
+    this.#leastIdle = this.#idle.length;
+    this.#trimmedMs = nowMs;
+  }
+}
+
+type ResizableMemory = ArrayBuffer & { resize(bytes: number): void };
+const Resizable = ArrayBuffer as unknown as new (bytes: number, options: { maxByteLength: number }) => ResizableMemory;
+
+/**
+ * A buffer whose memory can be let go at once: a process that has nothing more to do collects no garbage, and would
+ * keep the memory of its busiest moment.
+ */
+function releasable(bytes: number): Buffer {
+  return Buffer.from(new Resizable(bytes, { maxByteLength: bytes }));
 }
 
 /** Copies of what begins `source`, one after another in the same place. */

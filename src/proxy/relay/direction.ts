@@ -2,8 +2,15 @@ import type { Socket } from 'node:net';
 import type { RelayBuffers } from './buffers.ts';
 import { afterEnd, type Reader, type Sockets, type Wire, type Writer } from './sockets.ts';
 
-/** A direction that was quiet for this long gives its large buffer back. */
-const QUIET_MS = 1_000;
+/**
+ * A direction that moves fewer bytes than these in a second gives its large buffer back, by a sweep: who is quiet has no
+ * next read at which it could. Not after a few short reads: a bulk transfer has those too, and changing buffers then
+ * costs twice its CPU.
+ */
+const SLOW_BYTES = 256 << 10;
+const SLOW_MS = 1_000;
+/** How often a direction may give its buffer back, since each time costs memory (see `Wire.aim`). */
+const MOST_RETURNS = 1_000;
 const NOTHING = Buffer.alloc(0);
 
 /** Which of two directions had bytes last. */
@@ -32,8 +39,9 @@ export class Direction implements Reader {
   #writer: Writer | undefined;
   /** The large buffer, where the direction has one; it reads into the landing buffer otherwise. */
   #own: Buffer | undefined;
-  /** When the large buffer was last read into, on the clock of `performance.now`. */
-  #ownMs = 0;
+  #returns = 0;
+  /** When the second began whose bytes are counted, and how many bytes there had been by then. */
+  #second = { startMs: -Infinity, bytes: 0 };
   #blocked = false;
   #seenBytes = 0;
   #seenQueuedBytes = 0;
@@ -70,19 +78,9 @@ export class Direction implements Reader {
 
   landed(count: number): boolean {
     const own = this.#own;
-    if (own) {
-      const goOn = this.#pass(own.subarray(0, count));
-      const [lastMs, nowMs] = [this.#ownMs, performance.now()];
-      this.#ownMs = nowMs;
-      // Not after a few short reads: a bulk transfer has those too, and changing buffers then costs twice its CPU.
-      if (goOn && count < this.#buffers.landing.length && nowMs - lastMs > QUIET_MS) this.release();
-      return goOn;
-    }
+    if (own) return this.#pass(own.subarray(0, count));
     const buffers = this.#buffers;
-    if (count === buffers.landing.length) {
-      this.#own = buffers.lend();
-      this.#ownMs = performance.now();
-    }
+    if (count === buffers.landing.length && this.#returns < MOST_RETURNS) this.#own = buffers.lend();
     const copy = buffers.copy(count);
     const goOn = this.#pass(copy);
     if (this.#blocked) buffers.keep(copy);
@@ -105,9 +103,10 @@ export class Direction implements Reader {
 
   /**
    * Whether bytes have moved since the last call: in from the source, or out to a target that reads slowly. To read a
-   * clock at each message would be dearer.
+   * clock at each message would be dearer. To be called about once a second; `nowMs` is `performance.now()`.
    */
-  progressed(): boolean {
+  sweep(nowMs: number): boolean {
+    this.#economise(nowMs);
     const queuedBytes = this.#blocked ? bytesQueued(this.#target) : 0;
     const moved =
       this.bytes !== this.#seenBytes || queuedBytes !== this.#seenQueuedBytes || this.ended !== this.#seenEnd;
@@ -115,6 +114,18 @@ export class Direction implements Reader {
     this.#seenQueuedBytes = queuedBytes;
     this.#seenEnd = this.ended;
     return moved;
+  }
+
+  /** Gives the large buffer back where the landing buffer does as well. */
+  #economise(nowMs: number): void {
+    const { startMs, bytes } = this.#second;
+    if (nowMs - startMs < SLOW_MS) return;
+    // A blocked direction has a write under way in its buffer.
+    const slow = this.#own && !this.#blocked && this.bytes - bytes < SLOW_BYTES;
+    this.#second = { startMs: nowMs, bytes: this.bytes };
+    if (!slow || !this.#source.aim(this.#buffers.landing)) return;
+    this.release();
+    this.#returns++;
   }
 
   /** Gives the large buffer back; no read and no write may be under way in it. */

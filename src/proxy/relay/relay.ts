@@ -90,10 +90,11 @@ export class Relay {
   }
 
   /**
-   * Ends the relay if nothing has moved for too long. To be called about once a second; `nowMs` is `performance.now()`.
+   * Ends the relay if nothing has moved for too long, and has quiet directions give their memory back. To be called
+   * about once a second; `nowMs` is `performance.now()`.
    */
-  checkIdle(nowMs: number, { idle, halfClosed }: RelayTimeouts): void {
-    const moved = [this.#up.progressed(), this.#down.progressed()];
+  sweep(nowMs: number, { idle, halfClosed }: RelayTimeouts): void {
+    const moved = [this.#up.sweep(nowMs), this.#down.sweep(nowMs)];
     if (moved.includes(true)) this.#movedMs = nowMs;
     const half = this.#up.ended || this.#down.ended;
     if (nowMs - this.#movedMs < (half ? halfClosed : idle)) return;

@@ -1,4 +1,4 @@
-import { createServer, type AddressInfo, type Socket } from 'node:net';
+import { createServer, Socket, type AddressInfo } from 'node:net';
 import type { Endpoint } from '../../config/values.ts';
 import { DirectWriter } from './direct-writer.ts';
 import { PatientSocket } from './patient-socket.ts';
@@ -28,7 +28,27 @@ export class Wire {
     this.socket = open(this);
     this.socket.on('end', () => this.reader.finished());
   }
+
+  /**
+   * The next read lands in `buffer`, and not where the reader wanted it after the last read; false where it cannot be
+   * aimed any more. Not to be called while a read is handed over. Costs some 50 bytes for as long as the socket lives,
+   * so no caller may do it without bound.
+   */
+  aim(buffer: Uint8Array): boolean {
+    const socket = this.socket as unknown as WithPlace;
+    if (PLACE === undefined || !(PLACE in socket) || !socket._handle?.useUserBuffer) return false;
+    socket._handle.useUserBuffer(buffer);
+    socket[PLACE] = buffer;
+    return true;
+  }
 }
+
+type WithPlace = { [place: symbol]: unknown; _handle: { useUserBuffer?(buffer: Uint8Array): void } | null };
+
+/** Where an `onread` socket remembers the buffer of its next read, which it would keep in memory otherwise. */
+const PLACE = Object.getOwnPropertySymbols(
+  new Socket({ onread: { buffer: Buffer.alloc(1), callback: () => true } } as object),
+).find(({ description }) => description === 'kBuffer');
 
 /** Writes to one socket: returns true when the kernel has taken everything; otherwise the socket's 'drain' follows. */
 export type Writer = { write(chunk: Uint8Array): boolean };
@@ -174,15 +194,16 @@ export async function probeOnread(): Promise<boolean> {
         echo.on('end', () => echo.end()).resume();
       });
       server.listen(0, '127.0.0.1', () => {
-        const landing = Buffer.alloc(64);
+        const [former, landing] = [Buffer.alloc(64), Buffer.alloc(64)];
         let got = '';
         const { port } = server.address() as AddressInfo;
-        const { socket: client } = onreadSockets.connect(
+        const client = onreadSockets.connect(
           { host: '127.0.0.1', port },
-          readerInto(landing, (count) => (got += landing.toString('latin1', 0, count))),
+          readerInto(former, (count) => (got += landing.toString('latin1', 0, count))),
         );
-        opened.push(client.on('error', reject));
-        client.on('end', () => resolve(got === sent.toString('latin1'))).end(sent);
+        opened.push(client.socket.on('error', reject));
+        client.socket.once('connect', () => client.aim(landing));
+        client.socket.on('end', () => resolve(got === sent.toString('latin1'))).end(sent);
       });
     });
   } catch {

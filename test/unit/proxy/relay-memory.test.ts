@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { describe, test } from 'node:test';
 import * as fc from 'fast-check';
+import { RelayBuffers } from '../../../src/proxy/relay/buffers.ts';
 import { eventSockets, onreadSockets, type Sockets } from '../../../src/proxy/relay/sockets.ts';
 import { Pattern, type Peer } from '../../support/peer.ts';
 import { RelayStand, type Flow } from '../../support/relay-stand.ts';
@@ -154,33 +155,93 @@ for (const sockets of [onreadSockets, eventSockets]) {
   });
 }
 
-test('a flow in bulk transfer has a large buffer, and gives it back after it was quiet', async (t) => {
-  let nowMs = 1_000_000;
-  t.mock.method(performance, 'now', () => nowMs);
-  await using stand = await RelayStand.open(onreadSockets, { bulkBytes: MIB, mostBulkBuffers: 1 });
-  const [first, second] = [await stand.flow(), await stand.flow()];
-  for (const { client, server } of [first, second]) {
-    server.expects = BYTES;
-    await Promise.all([client.send(BYTES, 8 * MIB), server.gets(8 * MIB)]);
-  }
-  assert.equal(stand.buffers.lent, 1);
-  let sent = 8 * MIB;
-  for (const [quietMs, lent] of [
-    [0, 1],
-    [900, 1],
-    [1_100, 0],
-  ] as const) {
-    nowMs += quietMs;
-    await first.client.send(BYTES, 10);
-    sent += 10;
-    await first.server.gets(sent);
-    assert.equal(stand.buffers.lent, lent, `after ${quietMs} ms`);
-  }
-  // Now the other one may have it.
-  await Promise.all([second.client.send(BYTES, 8 * MIB), second.server.gets(16 * MIB)]);
-  assert.equal(stand.buffers.lent, 1);
-  await Promise.all([first.client.send(BYTES, 8 * MIB), first.server.gets(sent + 8 * MIB)]);
-  assert.deepEqual([first.server.corruptAt, second.server.corruptAt], [undefined, undefined]);
+const TIMEOUTS = { idle: 600_000, halfClosed: 60_000 };
+
+describe('a large buffer', () => {
+  test('goes to another flow after a quiet second, though the flow that had it reads nothing more', async () => {
+    await using stand = await RelayStand.open(onreadSockets, { bulkBytes: MIB, mostBulkBuffers: 1 });
+    const [first, second] = [await stand.flow(), await stand.flow()];
+    for (const { client, server } of [first, second]) {
+      server.expects = BYTES;
+      await Promise.all([client.send(BYTES, 8 * MIB), server.gets(8 * MIB)]);
+    }
+    assert.equal(stand.buffers.lent, 1);
+    for (const [nowMs, lent] of [
+      [1_000, 1],
+      [1_900, 1],
+      [2_000, 0],
+    ] as const) {
+      first.relay.sweep(nowMs, TIMEOUTS);
+      assert.equal(stand.buffers.lent, lent, `at ${nowMs} ms`);
+    }
+    await Promise.all([second.client.send(BYTES, 8 * MIB), second.server.gets(16 * MIB)]);
+    assert.equal(stand.buffers.lent, 1, 'the other one has it');
+    // The first reads where others do too, while the second reads into what was the first one's.
+    await Promise.all([
+      first.client.send(BYTES, 8 * MIB),
+      first.server.gets(16 * MIB),
+      second.client.send(BYTES, 8 * MIB),
+      second.server.gets(24 * MIB),
+    ]);
+    assert.deepEqual([first.server.corruptAt, second.server.corruptAt], [undefined, undefined]);
+  });
+
+  test('goes when only a conversation is left, and stays while there is a bulk transfer', async () => {
+    await using stand = await RelayStand.open(onreadSockets, { bulkBytes: MIB, mostBulkBuffers: 1 });
+    const flow = await stand.flow();
+    flow.server.expects = BYTES;
+    let nowMs = 0;
+    const second = async (bytes: number): Promise<void> => {
+      await Promise.all([flow.client.send(BYTES, bytes), flow.server.gets(flow.server.received + bytes)]);
+      flow.relay.sweep((nowMs += 1_000), TIMEOUTS);
+    };
+    for (let i = 0; i < 3; i++) {
+      await second(8 * MIB);
+      assert.equal(stand.buffers.lent, 1, 'in bulk transfer');
+    }
+    await second(1_000);
+    assert.equal(stand.buffers.lent, 0, 'in a conversation');
+    await second(8 * MIB);
+    assert.equal(stand.buffers.lent, 1, 'in bulk transfer again');
+    assert.equal(flow.server.corruptAt, undefined);
+  });
+
+  test('stays while bytes in it wait for a slow reader', async () => {
+    await using stand = await RelayStand.open(onreadSockets, { bulkBytes: MIB, mostBulkBuffers: 1 });
+    const flow = await stand.flow();
+    flow.server.expects = BYTES;
+    await Promise.all([flow.client.send(BYTES, 8 * MIB), flow.server.gets(8 * MIB)]);
+    flow.server.pause();
+    await flow.fill('client', BYTES, 256 * KIB);
+    for (const nowMs of [1_000, 2_000, 3_000]) flow.relay.sweep(nowMs, TIMEOUTS);
+    assert.equal(stand.buffers.lent, 1);
+    flow.client.end();
+    await flow.server.getsEnd();
+    assert.deepEqual([flow.server.received, flow.server.corruptAt], [flow.client.sent, undefined]);
+  });
+
+  test('goes back to the system when nobody has needed it for five seconds', () => {
+    const buffers = new RelayBuffers({ bulkBytes: MIB, mostBulkBuffers: 3 });
+    buffers.trim(0);
+    const lent = [buffers.lend()!, buffers.lend()!, buffers.lend()!];
+    for (const buffer of lent) buffers.giveBack(buffer);
+    for (const [nowMs, bytes] of [
+      [5_000, 3 * MIB],
+      [9_999, 3 * MIB],
+    ] as const) {
+      buffers.trim(nowMs);
+      assert.equal(buffers.bulkBytes, bytes, `at ${nowMs} ms`);
+    }
+    const busy = buffers.lend()!;
+    buffers.giveBack(busy);
+    buffers.trim(10_000);
+    assert.equal(buffers.bulkBytes, MIB, 'the buffer that is needed now and then stays');
+    assert.deepEqual(
+      lent.filter(({ length }) => length > 0),
+      [busy],
+    );
+    assert.equal(buffers.lend(), busy);
+  });
 });
 
 /** Resolves when a sender has not got rid of anything for a while. */

@@ -19,7 +19,7 @@ class Clock {
 
   sweep(flow: Flow, afterMs: number): void {
     this.nowMs += afterMs;
-    flow.relay.checkIdle(this.nowMs, TIMEOUTS);
+    flow.relay.sweep(this.nowMs, TIMEOUTS);
   }
 }
 
