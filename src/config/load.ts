@@ -1,5 +1,5 @@
 import { isUtf8 } from 'node:buffer';
-import { X509Certificate } from 'node:crypto';
+import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { readFileSync, statSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { isMap, LineCounter, parseDocument, Parser } from 'yaml';
@@ -76,9 +76,11 @@ function* readNamedFiles(config: Config, folder: string): Generator<Finding> {
   for (const [name, { healthCheck: check }] of Object.entries(config.backends)) {
     if (check === false) continue;
     const path = ['backends', name, 'healthCheck'];
-    const ca = check.tls === false ? undefined : check.tls.ca;
+    const { ca, cert, key } = check.tls === false ? {} : check.tls;
     const password = check.storage === false ? undefined : check.storage.passwordFile;
     yield* readNamed(ca, folder, [...path, 'tls', 'ca'], certificates);
+    yield* readNamed(cert, folder, [...path, 'tls', 'cert'], certificates);
+    yield* readNamed(key, folder, [...path, 'tls', 'key'], (text) => keyOf(cert?.content ?? '', text));
     yield* readNamed(password, folder, [...path, 'storage', 'passwordFile'], firstLine);
   }
   yield* readNamed(config.admin?.tokenFile, folder, ['admin', 'tokenFile'], secret);
@@ -107,6 +109,22 @@ function certificates(text: string): string {
   } catch (cause) {
     throw new Error('it holds no PEM certificate', { cause });
   }
+}
+
+/** The private key in `text`, which must belong to `cert`, the content of the file of the certificate, if that is good. */
+function keyOf(cert: string, text: string): string {
+  let key;
+  try {
+    key = createPrivateKey(text);
+  } catch (cause) {
+    const encrypted = /^-----BEGIN ENCRYPTED|^Proc-Type: 4,ENCRYPTED/m.test(text);
+    throw new Error(encrypted ? 'its key has a passphrase, and Berth takes none' : 'it holds no PEM private key', {
+      cause,
+    });
+  }
+  if (cert !== '' && !new X509Certificate(cert).checkPrivateKey(key))
+    throw new Error('its key does not belong to the certificate in cert');
+  return text;
 }
 
 /** The first line, which must be long enough: a token from an empty file would let everybody in. */

@@ -101,20 +101,28 @@ function* allBinds(root: unknown): Generator<{ path: Path; owner: string; value:
   if (metrics !== undefined) yield { path: ['metrics', 'bind'], owner: 'metrics', value: metrics };
 }
 
+/** Values of a key that say as much as no key. */
+const UNSET: readonly unknown[] = [undefined, false, ''];
+
 function* checkHealthChecks(root: unknown): Generator<Finding> {
   for (const [name, backend] of entries(at(root, 'backends'))) {
     const check = at(backend, 'healthCheck');
     const type = at(check, 'type') ?? 'tcp';
-    const only = (key: string, owner: string): Finding[] =>
-      at(check, key) === undefined || at(check, key) === false || type === owner
+    const only = (key: string, ...owners: string[]): Finding[] =>
+      UNSET.includes(at(check, key)) || owners.some((owner) => owner === type)
         ? []
         : [
             {
               path: ['backends', name, 'healthCheck', key],
-              message: `belongs to "type: ${owner}"; this check has type ${JSON.stringify(type)}`,
+              message: `belongs to "type: ${owners.join('" or "type: ')}"; this check has type ${JSON.stringify(type)}`,
             },
           ];
     yield* [...only('storage', 'registry'), ...only('path', 'http'), ...only('expect', 'http')];
+    yield* only('host', 'http', 'registry');
+    const tls = at(check, 'tls');
+    if (isTree(tls) && 'cert' in tls !== 'key' in tls) {
+      yield { path: ['backends', name, 'healthCheck', 'tls'], message: 'cert and key go together' };
+    }
     const storage = at(check, 'storage');
     if (isTree(storage) && 'user' in storage !== 'passwordFile' in storage) {
       yield { path: ['backends', name, 'healthCheck', 'storage'], message: 'user and passwordFile go together' };

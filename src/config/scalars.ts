@@ -1,7 +1,7 @@
 /** The kinds of scalars that balancer.yml has (durations, whole numbers, names, networks), each with its error text. */
 import { isDeepStrictEqual } from 'node:util';
 import { z } from 'zod';
-import { isCidr, NAME_RULE, parseBind, parseDuration } from './values.ts';
+import { isCidr, isHost, NAME_RULE, parseBind, parseDuration, parseEndpoint } from './values.ts';
 
 /**
  * Node keeps a timer in 31 bits of milliseconds, and fires a longer timer at once. 24 days is the last whole day
@@ -70,6 +70,17 @@ export const name = () =>
   z.string().regex(/^[A-Za-z0-9][A-Za-z0-9_.:-]{0,127}$/, {
     error: NAME_RULE,
   });
+
+/** As clients write it: with the port where they need one, an IPv6 address in brackets; or nothing. */
+export const hostHeader = () =>
+  spelled('HOST or HOST:PORT, such as registry.example.com', (value) =>
+    value === '' ||
+    (isHost(value) && !value.includes(':')) ||
+    isHost(/^\[(.*:.*)\]$/.exec(value)?.[1] ?? '') ||
+    parseEndpoint(value)
+      ? value
+      : undefined,
+  );
 
 export const serverNamePattern = () =>
   z.string().regex(/^(\*\.)?[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*$/i, {

@@ -19,6 +19,7 @@ import {
   cidr,
   backendName,
   name,
+  hostHeader,
   serverNamePattern,
 } from './scalars.ts';
 import { isHost, parseRate, parseServerAddress, parseSize } from './values.ts';
@@ -104,6 +105,10 @@ const healthCheckTls = z
         .optional()
         .describe('Name sent as SNI and looked for in the certificate'),
       verify: yesNo().optional().describe('Refuse a certificate that does not verify; true where ca is given'),
+      cert: namedFile()
+        .optional()
+        .describe('PEM file of a client certificate, with its chain, for nodes that ask for one (http.tls.clientcas)'),
+      key: namedFile().optional().describe('PEM file of its private key, without a passphrase'),
     }),
   ])
   .transform((value) => {
@@ -132,7 +137,10 @@ const healthCheck = z.strictObject({
     ])
     .prefault(false)
     .describe('registry only: also GET /v2/REPOSITORY/tags/list, which sees a hung or failing storage; /v2/ does not'),
-  tls: healthCheckTls.prefault(false).describe('Check over TLS: true, or ca, serverName and verify'),
+  tls: healthCheckTls.prefault(false).describe('Check over TLS: true, or ca, serverName, verify, cert and key'),
+  host: hostHeader()
+    .prefault('')
+    .describe('http and registry: the Host header; empty = tls.serverName where it is set, else the address'),
   path: text()
     .regex(/^\/[\x21-\x7e]*$/, {
       error: 'expected a path that starts with /, its spaces and letters beyond ASCII as %XX',

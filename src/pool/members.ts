@@ -2,7 +2,7 @@ import type { BackendConfig } from '../config/schema.ts';
 import type { Step } from '../step.ts';
 import { Discovery, type AskDns } from './discovery.ts';
 import type { PoolObserver } from './observer.ts';
-import type { Probe } from './probe.ts';
+import type { Probe } from './probe/probe.ts';
 import type { Lookup } from './resolve.ts';
 import { Server } from './server.ts';
 import { questions, wanted, type ServerTerms } from './terms.ts';

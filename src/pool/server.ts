@@ -3,7 +3,7 @@ import type { Endpoint } from '../config/values.ts';
 import { freshHealth, HealthMonitor, observe, type Health, type Observation } from './health.ts';
 import { Location, type Arrival } from './location.ts';
 import type { PoolObserver } from './observer.ts';
-import { probe, type Probe } from './probe.ts';
+import { probe, type Probe } from './probe/probe.ts';
 import { Slots } from './slots.ts';
 import type { ServerTerms } from './terms.ts';
 import type { Lookup } from './resolve.ts';

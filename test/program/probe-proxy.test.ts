@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
-import { probe } from '../../src/pool/probe.ts';
+import { probe } from '../../src/pool/probe/probe.ts';
 import { parseProxyHeader } from '../../src/pool/proxy-protocol.ts';
 import { Authority } from '../support/authority.ts';
 import { start } from '../support/berth.ts';

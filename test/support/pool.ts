@@ -1,6 +1,6 @@
 /** Servers whose checks and names a test answers by hand. */
 import { schema, type HealthCheckConfig } from '../../src/config/schema.ts';
-import type { ProbeResult } from '../../src/pool/probe.ts';
+import type { ProbeResult } from '../../src/pool/probe/probe.ts';
 import type { Lookup } from '../../src/pool/resolve.ts';
 import { Server } from '../../src/pool/server.ts';
 import type { ServerTerms } from '../../src/pool/terms.ts';

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { generateKeyPairSync } from 'node:crypto';
 import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -38,6 +39,7 @@ test('the shortest useful file has every default', () => {
           type: 'tcp',
           storage: false,
           tls: false,
+          host: '',
           interval: 2_000,
           fastInterval: 500,
           timeout: 2_000,
@@ -136,6 +138,42 @@ test('a file that a configuration names and that cannot be read or used is a pro
   const storage = '{ type: registry, storage: { repository: a, user: u, passwordFile: missing } }';
   assert.deepEqual(file.problems(`${SHORTEST}    healthCheck: ${storage}\n`), [
     'FILE:9:85: backends.b.healthCheck.storage.passwordFile: cannot be used: no such file',
+  ]);
+});
+
+/** Of somebody who has thrown the key away. */
+const CERTIFICATE = `\
+-----BEGIN CERTIFICATE-----
+MIIBbTCCAROgAwIBAgIUBoKvrBYU7+bVMsIjgX2GstSjFHowCgYIKoZIzj0EAwIw
+DDEKMAgGA1UEAwwBYTAeFw0yNjExMjcxMTMzMDVaFw0yNjExMjkxMTMzMDVaMAwx
+CjAIBgNVBAMMAWEwWTATBgcqhkjOPQIBBggqhkjOPQMBBwNCAAS5VN4vnFZHXyKC
+9gC/2Mq4LoY9/nMrvxVl2sZB2upDzDkNJNSIF90Adea/BL/xNJS4aVCNCgEzXtEh
+mbl5hkFto1MwUTAdBgNVHQ4EFgQUjtxJ3HAae3lFq+Lftp9rYvnxzDswHwYDVR0j
+BBgwFoAUjtxJ3HAae3lFq+Lftp9rYvnxzDswDwYDVR0TAQH/BAUwAwEB/zAKBggq
+hkjOPQQDAgNIADBFAiB4I8gJc/IbTWc2iGbJlfW+FylLnlcCJ07w8ecJ62S/IgIh
+AIahz8O+G0d39WYXFo7uGejl7WwkARlyJKryesq6vFUt
+-----END CERTIFICATE-----
+`;
+
+test('the key of a client certificate is one, has no passphrase, and belongs to the certificate', () => {
+  const generate = (cipher: object): string =>
+    generateKeyPairSync('ec', {
+      namedCurve: 'P-256',
+      publicKeyEncoding: { type: 'spki', format: 'pem' },
+      privateKeyEncoding: { type: 'pkcs8', format: 'pem', ...cipher },
+    }).privateKey;
+  writeFileSync(join(file.folder, 'client.crt'), CERTIFICATE);
+  writeFileSync(join(file.folder, 'other.key'), generate({}));
+  writeFileSync(join(file.folder, 'locked.key'), generate({ cipher: 'aes-256-cbc', passphrase: 'p' }));
+  const pair = (cert: string, key: string): string[] =>
+    file.problems(`${SHORTEST}    healthCheck: { tls: { cert: ${cert}, key: ${key} } }\n`);
+  const at = 'FILE:9:50: backends.b.healthCheck.tls.key: cannot be used:';
+  assert.deepEqual(pair('client.crt', 'other.key'), [`${at} its key does not belong to the certificate in cert`]);
+  assert.deepEqual(pair('client.crt', 'missing'), [`${at} no such file`]);
+  assert.deepEqual(pair('client.crt', 'client.crt'), [`${at} it holds no PEM private key`]);
+  assert.deepEqual(pair('client.crt', 'locked.key'), [`${at} its key has a passphrase, and Berth takes none`]);
+  assert.deepEqual(pair('other.key', 'other.key'), [
+    'FILE:9:33: backends.b.healthCheck.tls.cert: cannot be used: it holds no PEM certificate',
   ]);
 });
 

@@ -254,6 +254,19 @@ healthCheck(
   '36: .storage: user and passwordFile go together',
   '59: .storage.repository: expected a repository name such as library/probe, got "A"',
 );
+healthCheck(
+  '{ tls: { cert: c } }',
+  '20: .tls: cert and key go together',
+  '33: .tls.cert: cannot be used: no such file',
+);
+healthCheck(
+  '{ host: registry.example.com }',
+  '26: .host: belongs to "type: http" or "type: registry"; this check has type "tcp"',
+);
+healthCheck(
+  '{ type: http, host: "https://a" }',
+  '38: .host: expected HOST or HOST:PORT, such as registry.example.com, got "https://a"',
+);
 healthCheck('{ tls: yes }', '25: .tls: expected true or false or a map, got "yes"');
 healthCheck(
   '{ tls: { serverName: "a b", verify: 1 } }',

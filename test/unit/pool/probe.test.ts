@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { createServer, type RequestListener } from 'node:http';
 import { test, type TestContext } from 'node:test';
-import { probe, type ProbeResult } from '../../../src/pool/probe.ts';
+import { probe, type ProbeResult } from '../../../src/pool/probe/probe.ts';
 import { closedPort, listen, listenRaw } from '../../support/listening.ts';
 import { checkConfig } from '../../support/pool.ts';
 
@@ -146,24 +146,27 @@ test('storage: user and password go with the tag list alone', async (t) => {
 /** Why a server is down whose whole answer does not come. */
 const LATE = 'no answer within 300ms';
 const HOSTILE: Record<string, [(t: TestContext) => Promise<number>, string]> = {
-  'closes at once': [(t) => listenRaw(t, (socket) => socket.end()), 'GET /v2/: closed without an answer'],
+  'closes at once': [
+    (t) => listenRaw(t, (socket) => socket.end()),
+    'GET /v2/: closed without a whole answer; look at its log',
+  ],
   'resets at once': [
     (t) => listenRaw(t, (socket) => socket.once('data', () => socket.resetAndDestroy())),
-    'GET /v2/: closed without an answer',
+    'GET /v2/: closed without a whole answer; look at its log',
   ],
   'never answers': [(t) => listenRaw(t, () => {}), LATE],
   'says garbage': [
     (t) => listenRaw(t, (socket) => socket.end('\0\x01SSH-2.0-no\n\n')),
-    'GET /v2/: the answer is not HTTP',
+    'GET /v2/: the answer is not HTTP; look at what listens on that port',
   ],
   'stops in the status line': [(t) => listenRaw(t, (socket) => void socket.write('HTTP/1.1 2')), LATE],
   'closes in the headers': [
     (t) => listenRaw(t, (socket) => socket.once('data', () => socket.end('HTTP/1.1 200 OK\r\nA: b\r\n'))),
-    'GET /v2/: closed without an answer',
+    'GET /v2/: closed without a whole answer; look at its log',
   ],
   'sends headers without end': [
     (t) => listenRaw(t, (socket) => flood(socket, 'HTTP/1.1 200 OK\r\n', 'X-Header: value\r\n')),
-    'GET /v2/: the answer is not HTTP',
+    'GET /v2/: the headers of its answer are too long; look at its log',
   ],
   'drips headers': [
     (t) =>

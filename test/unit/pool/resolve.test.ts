@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { mock, test, type TestContext } from 'node:test';
 import { NameWatch, systemLookup, type Lookup, type Resolution } from '../../../src/pool/resolve.ts';
-import type { ProbeResult } from '../../../src/pool/probe.ts';
+import type { ProbeResult } from '../../../src/pool/probe/probe.ts';
 import { settled, testServer, type TestServer } from '../../support/pool.ts';
 
 /** Stands for DNS: what it says is what the test has set. */

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test, type TestContext } from 'node:test';
 import { connectFailure, CONNECT_FAILURES } from '../../../src/pool/failures.ts';
-import type { Probe, ProbeResult } from '../../../src/pool/probe.ts';
+import type { Probe, ProbeResult } from '../../../src/pool/probe/probe.ts';
 import { Server } from '../../../src/pool/server.ts';
 import type { ServerTerms } from '../../../src/pool/terms.ts';
 import { backendConfig } from '../../support/backend.ts';
