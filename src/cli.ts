@@ -1,8 +1,7 @@
 #!/usr/bin/env node
-import { main } from './cli/main.ts';
+import { Signals } from './cli/signals.ts';
 
-// `berth schema | head`: a reader that closes the pipe has seen enough, which is no error.
-process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  if (error.code !== 'EPIPE') throw error;
-});
-process.exitCode = await main(process.argv.slice(2));
+const signals = new Signals().hold();
+// The rest takes a tenth of a second to load, and more on a busy machine.
+const { main } = await import('./cli/main.ts');
+process.exitCode = await main(process.argv.slice(2), signals);

@@ -1,6 +1,7 @@
 import { jsonSchema } from '../config/schema.ts';
 import { check, configOrComplain } from './check.ts';
 import { argumentFault, askBalancer, type AdminCommand } from './operate.ts';
+import type { Signals } from './signals.ts';
 
 export type Values = Readonly<Record<string, string | boolean | undefined>>;
 export type Call = {
@@ -8,6 +9,8 @@ export type Call = {
   readonly argument: string | undefined;
   readonly json: boolean;
   readonly values: Values;
+  /** Held for `start` alone. */
+  readonly signals: Signals;
 };
 export type Command = {
   readonly summary: string;
@@ -70,12 +73,12 @@ function asks(name: AdminCommand, summary: string, argument?: string): Command {
   };
 }
 
-async function start({ file }: Call): Promise<number> {
+async function start({ file, signals }: Call): Promise<number> {
   const config = configOrComplain(file, process.stderr);
   if (!config) return 1;
   const { run } = await import('./start.ts');
   // A look-up of a name that is under way would keep the process alive.
-  process.exit(await run(config, file));
+  process.exit(await run(config, file, signals));
 }
 
 async function doctor({ file, json, values }: Call): Promise<number> {

@@ -3,9 +3,10 @@ import { printable } from '../config/locate.ts';
 import { didYouMean } from '../config/suggest.ts';
 import { version } from '../version.ts';
 import { COMMANDS, help, NOT_YET, OPTIONS, type Option, type OptionName } from './commands.ts';
+import type { Signals } from './signals.ts';
 
 /** Arguments in, exit code out: 2 where the call itself is wrong. */
-export async function main(args: string[]): Promise<number> {
+export async function main(args: string[], signals: Signals): Promise<number> {
   const parsed = parseArgs({ args, options: OPTIONS, strict: false, allowPositionals: true, tokens: true });
   const { tokens, values, positionals } = parsed;
   for (const token of tokens) {
@@ -14,6 +15,12 @@ export async function main(args: string[]): Promise<number> {
     if (fault !== undefined) return complain(fault);
   }
   const [name, argument, ...more] = positionals;
+  // A balancer's log and signals are its own matter.
+  const starts = name === 'start' && values.help !== true && values.version !== true;
+  if (!starts) {
+    signals.release();
+    forgiveClosedPipe();
+  }
   if (values.version === true) {
     process.stdout.write(`berth ${version}\n`);
     return 0;
@@ -40,7 +47,7 @@ export async function main(args: string[]): Promise<number> {
     return complain(`${name} takes no --${foreign}${own === '' ? ', nor any other option' : `; it takes ${own}`}`);
   }
   const { config: file = 'balancer.yml', json = false } = values as { config?: string; json?: boolean };
-  return command.run({ file, argument, json, values });
+  return command.run({ file, argument, json, values, signals });
 }
 
 /** What is wrong with one flag, whatever the command. */
@@ -56,6 +63,13 @@ function optionFault(name: string, raw: string, value?: string, inline?: boolean
   return name === 'config'
     ? '--config needs a file, such as -c balancer.yml'
     : `--${name} needs a value: --${name} ${option.value}`;
+}
+
+/** `berth schema | head`: a reader that closes the pipe has seen enough, which is no error. */
+function forgiveClosedPipe(): void {
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') throw error;
+  });
 }
 
 function complain(message: string): number {

@@ -2,31 +2,34 @@ import { Balancer } from '../balancer.ts';
 import { loadConfig } from '../config/load.ts';
 import type { Config } from '../config/schema.ts';
 import { StartError } from '../errors.ts';
-import { openLog } from '../log.ts';
+import { openLog, type Log } from '../log.ts';
 import { eventSockets, onreadSockets, probeOnread } from '../proxy/relay/sockets.ts';
+import { MEANINGS, type Signals } from './signals.ts';
 
 /**
- * Runs a balancer until a signal ends it: SIGTERM and SIGINT drain, a second signal ends at once, SIGHUP reloads
- * `file`. Resolves to the exit code: 0 after a drain, 1 where it could not start.
+ * Runs a balancer until a signal ends it: SIGTERM, SIGINT and SIGQUIT drain, the next of them ends at once, SIGHUP and
+ * SIGUSR2 reload `file`. Resolves to the exit code: 0 after a drain, 1 where it could not start.
  */
-export async function run(config: Config, file: string): Promise<number> {
+export async function run(config: Config, file: string, signals: Signals): Promise<number> {
   const log = openLog(config.log);
-  const probing = probeOnread();
-  let hangUps = 0;
-  const early = (): void => void hangUps++;
-  process.on('SIGHUP', early);
-  const fast = await probing;
+  const fast = await probeOnread();
   if (!fast) log.warn('this Node cannot read sockets into buffers of ours; relaying the slower way');
+  await closeDebugger(log);
   const balancer = new Balancer(config, log, fast ? onreadSockets : eventSockets, () => loadConfig(file));
-  const stopped = new Promise<void>((resolve) => {
-    for (const signal of ['SIGTERM', 'SIGINT'] as const) {
-      process.on(signal, () => void balancer.stop(signal).then(resolve));
-    }
-  });
-  process.off('SIGHUP', early).on('SIGHUP', () => void balancer.reload());
+  // Signals that came before there was a balancer are obeyed now: a reload follows the start, a stop ends it.
   const starting = balancer.start();
-  // A SIGHUP that came before there was a balancer is answered after the start, too.
-  if (hangUps > 0) void balancer.reload();
+  const stopped = new Promise<void>((resolve) => {
+    signals.hear((signal) => {
+      switch (MEANINGS[signal]) {
+        case 'stop':
+          return void balancer.stop(signal).then(resolve);
+        case 'reload':
+          return void balancer.reload();
+        case 'nothing':
+          return log.warn(`${signal} does nothing; SIGHUP and SIGUSR2 reload, SIGTERM, SIGINT and SIGQUIT stop`);
+      }
+    });
+  });
   try {
     // A signal ends a start that waits for names.
     await Promise.race([starting, stopped]);
@@ -40,4 +43,14 @@ export async function run(config: Config, file: string): Promise<number> {
   await stopped;
   await log.close();
   return 0;
+}
+
+/** A SIGUSR1 that came before Berth's first line ran has opened Node's debugger to everybody on this machine. */
+async function closeDebugger(log: Log): Promise<void> {
+  const flags = [...process.execArgv, process.env['NODE_OPTIONS']].join(' ');
+  if (!process.features.inspector || /--inspect(-brk|-wait)?(=|\s|$)/.test(flags)) return;
+  const inspector = await import('node:inspector');
+  if (inspector.url() === undefined) return;
+  inspector.close();
+  log.warn("a SIGUSR1 came before Berth was there and opened Node's debugger; it is closed again");
 }

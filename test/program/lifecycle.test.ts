@@ -31,7 +31,7 @@ async function withClient(t: TestContext, rest = {}): Promise<{ berth: Berth; po
   return { berth, port, client };
 }
 
-for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+for (const signal of ['SIGTERM', 'SIGINT', 'SIGQUIT'] as const) {
   test(`${signal} stops accepting, lets the connections inside finish, and ends with 0`, async (t) => {
     const { berth, port, client } = await withClient(t);
     const { localPort } = client.socket;

@@ -7,9 +7,9 @@ import { closeSync, existsSync, openSync } from 'node:fs';
 import { networkInterfaces } from 'node:os';
 
 /** Namespaces of its own need root, and a container that allows them. */
-export function noNamespaces(...kinds: readonly ('mount' | 'net')[]): string | false {
+export function noNamespaces(...kinds: readonly ('mount' | 'net' | 'pid')[]): string | false {
   if (process.getuid?.() !== 0) return 'not run: it needs root, for namespaces of its own';
-  const args = [...kinds.map((kind) => `--${kind}`), 'true'];
+  const args = ['--fork', ...kinds.map((kind) => `--${kind}`), 'true'];
   const { status, error, stderr } = spawnSync('unshare', args, { encoding: 'utf8' });
   if (status === 0) return false;
   return `not run: unshare ${args.join(' ')}: ${(error?.message ?? stderr).trim()}`;
