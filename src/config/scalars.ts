@@ -10,6 +10,8 @@ import { isCidr, isHost, NAME_RULE, parseBind, parseDuration, parseEndpoint } fr
 export const LONGEST_TIMER = '24d';
 /** Bindings expire without a timer, so a binding may last longer. */
 export const LONGEST_EXPIRY = '365d';
+/** Linux keeps the time in 15 bits of seconds (tcp(7), TCP_KEEPIDLE). */
+export const LONGEST_KEEP_ALIVE = '9h';
 /** A Map of V8 holds at most 2^24 entries. */
 export const LARGEST_TABLE = '16m';
 /** Characters of a token; a shorter one can be guessed. */

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import {
   LONGEST_TIMER,
   LONGEST_EXPIRY,
+  LONGEST_KEEP_ALIVE,
   LARGEST_TABLE,
   LEAST_SECRET,
   spelled,
@@ -222,6 +223,12 @@ const timeouts = z.strictObject({
   halfClosed: positive().prefault('1m').describe('No byte after one side has finished'),
   queue: zeroOr().prefault('5s').describe('Waiting for a server with maxConnections'),
   drain: zeroOr().prefault('30s').describe('On SIGTERM: how long established connections may go on'),
+  keepAlive: duration({ min: '0s', max: LONGEST_KEEP_ALIVE })
+    .prefault('1m')
+    .describe(
+      'TCP keepalive to the client and the server of a connection that has been quiet this long: a peer that has ' +
+        'vanished is let go 15 s later at most; 0s = off',
+    ),
 });
 
 const admin = z.strictObject({

@@ -40,7 +40,7 @@ export class Docker {
   }
 
   async start(): Promise<void> {
-    const [nsenter = '', ...inside] = this.#namespace.through('mount');
+    const [nsenter, ...inside] = this.#namespace.through('mount');
     const at = (name: string) => join(this.#dir, name);
     const here = ['--host', this.host, '--data-root', at('data'), '--exec-root', at('run'), '--pidfile', at('pid')];
     const network = ['--bridge=none', '--iptables=false', '--ip6tables=false', '--ip-forward=false', '--ip-masq=false'];

@@ -93,7 +93,7 @@ export class MooseFs {
     // Before it is registered a write would only be tried again and again.
     await chunkserver.waitFor('is not registered', () => master.log().includes('chunkserver register end'), 30_000);
     const { dir: root } = await this.mount();
-    const [nsenter = '', ...there] = this.#namespace.through('mount', 'net');
+    const [nsenter, ...there] = this.#namespace.through('mount', 'net');
     const inside = (...command: string[]) => this.#workspace.run(nsenter, [...there, ...command]);
     // One copy of everything: for the usual two, writes wait for a second chunkserver.
     await inside('mfssetgoal', '1', root);
@@ -102,7 +102,7 @@ export class MooseFs {
   }
 
   #start(name: string, command: string, args: string[]): Program {
-    const [nsenter = '', ...inside] = this.#namespace.through('mount', 'net');
+    const [nsenter, ...inside] = this.#namespace.through('mount', 'net');
     return this.#workspace.start({ name, command: nsenter, args: [...inside, command, ...args], expendable: true });
   }
 }

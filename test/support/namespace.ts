@@ -21,9 +21,13 @@ export class Namespace {
   }
 
   /** What to put before a command for it to run there. */
-  through(...kinds: readonly ('mount' | 'net')[]): string[] {
+  through(...kinds: readonly ('mount' | 'net')[]): [string, ...string[]] {
     const file = { mount: 'mnt', net: 'net' };
     return ['nsenter', ...kinds.map((kind) => `--${kind}=/proc/${this.#holder.pid}/ns/${file[kind]}`)];
+  }
+
+  get pid(): number {
+    return this.#holder.pid;
   }
 
   hasMounted(dir: string): boolean {
@@ -47,4 +51,21 @@ export async function openNamespace(
   });
   await holder.waitFor('is not ready', () => holder.log().endsWith('ready\n'));
   return new Namespace(holder);
+}
+
+/** A cable between two networks; the first end of it is called `near`, the second `far`, each with its address of a /24. */
+export async function connectNamespaces(
+  workspace: Workspace,
+  [near, nearAddress]: readonly [Namespace, string],
+  [far, farAddress]: readonly [Namespace, string],
+): Promise<void> {
+  const ip = async (namespace: Namespace, line: string): Promise<void> => {
+    const [command, ...args] = namespace.through('net');
+    await workspace.run(command, [...args, 'ip', ...line.split(' ')]);
+  };
+  await ip(near, `link add near type veth peer name far netns ${far.pid}`);
+  await ip(near, `addr add ${nearAddress}/24 dev near`);
+  await ip(far, `addr add ${farAddress}/24 dev far`);
+  await ip(near, 'link set near up');
+  await ip(far, 'link set far up');
 }

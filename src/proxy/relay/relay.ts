@@ -1,7 +1,7 @@
 import type { Socket } from 'node:net';
 import type { RelayBuffers } from './buffers.ts';
 import { Direction, type Spoken, type Start } from './direction.ts';
-import { reset, type Sockets, type Wire } from './sockets.ts';
+import { keepAlive, reset, type Sockets, type Wire } from './sockets.ts';
 
 export type Side = 'client' | 'server';
 
@@ -14,8 +14,11 @@ export type RelayEnd =
   | { readonly kind: 'broken' | 'idle'; readonly side: Side; readonly lastBytes: boolean }
   | { readonly kind: 'closed'; readonly lastBytes: boolean };
 
-/** Milliseconds without a byte: in either direction, and once one side has finished. */
-export type RelayTimeouts = { readonly idle: number; readonly halfClosed: number };
+/**
+ * Milliseconds without a byte: in either direction, once one side has finished, and before the kernel asks both peers
+ * whether they are still there (0: it does not).
+ */
+export type RelayTimeouts = { readonly idle: number; readonly halfClosed: number; readonly keepAlive: number };
 
 const FINISHED: RelayEnd = { kind: 'finished' };
 
@@ -36,6 +39,7 @@ export class Relay {
   readonly #spoken: Spoken = { last: undefined };
   /** When a sweep last saw that bytes had moved; before the first sweep, when the relay began. */
   #movedMs = performance.now();
+  #isKeptAlive = false;
   #end: RelayEnd | undefined;
 
   /** Both wires are connected, and nobody else reads the server's. */
@@ -93,11 +97,17 @@ export class Relay {
    * Ends the relay if nothing has moved for too long, and has quiet directions give their memory back. To be called
    * about once a second; `nowMs` is `performance.now()`.
    */
-  sweep(nowMs: number, { idle, halfClosed }: RelayTimeouts): void {
+  sweep(nowMs: number, timeouts: RelayTimeouts): void {
     const moved = [this.#up.sweep(nowMs), this.#down.sweep(nowMs)];
     if (moved.includes(true)) this.#movedMs = nowMs;
+    const quietMs = nowMs - this.#movedMs;
+    // Not before: keepalive takes four system calls a socket, which most connections do not live long enough to need.
+    if (!this.#isKeptAlive && timeouts.keepAlive > 0 && quietMs >= timeouts.keepAlive) {
+      this.#isKeptAlive = true;
+      for (const socket of [this.#client, this.#server]) keepAlive(socket, timeouts.keepAlive);
+    }
     const half = this.#up.ended || this.#down.ended;
-    if (nowMs - this.#movedMs < (half ? halfClosed : idle)) return;
+    if (quietMs < (half ? timeouts.halfClosed : timeouts.idle)) return;
     this.#end ??= { kind: 'idle', side: this.#awaited, lastBytes: this.lastBytes };
     this.close();
   }

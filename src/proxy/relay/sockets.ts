@@ -160,6 +160,16 @@ function atLeast(version: string, major: number, minor: number): boolean {
   return ownMajor > major || (ownMajor === major && ownMinor >= minor);
 }
 
+/**
+ * The kernel asks a peer that has been silent for this long whether it is still there, once a second: after ten questions
+ * without an answer the socket fails. Both numbers are libuv's. Nothing is asked while the peer has data to acknowledge,
+ * which is sent again and again instead (tcp(7), tcp_retries2).
+ */
+export function keepAlive(socket: Socket, afterMs: number): void {
+  // Node cuts to whole seconds, and 0 would be the two hours of the system.
+  socket.setKeepAlive(true, Math.ceil(afterMs / 1_000) * 1_000);
+}
+
 /** Closes a socket so that the other end sees a reset, where that can be done. */
 export function reset(socket: Socket): void {
   // A reset while the kernel is asked to send the end fails in Node with EINVAL and leaves the descriptor open for

@@ -54,7 +54,7 @@ test('the shortest useful file has every default', () => {
         servers: { s1: { ...server, address: { host: 'registry1', port: 5000 } } },
       },
     },
-    timeouts: { connect: 5_000, idle: 600_000, halfClosed: 60_000, queue: 5_000, drain: 30_000 },
+    timeouts: { connect: 5_000, idle: 600_000, halfClosed: 60_000, queue: 5_000, drain: 30_000, keepAlive: 60_000 },
     metrics: { bind: { kind: 'tcp', host: '*', port: 9180, text: '*:9180' } },
     state: { file: '', interval: 30_000 },
     log: { level: 'info', connections: true },

@@ -155,7 +155,7 @@ for (const sockets of [onreadSockets, eventSockets]) {
   });
 }
 
-const TIMEOUTS = { idle: 600_000, halfClosed: 60_000 };
+const TIMEOUTS = { idle: 600_000, halfClosed: 60_000, keepAlive: 0 };
 
 describe('a large buffer', () => {
   test('goes to another flow after a quiet second, though the flow that had it reads nothing more', async () => {

@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import type { Socket } from 'node:net';
 import { describe, test, type TestContext } from 'node:test';
 import { eventSockets, onreadSockets } from '../../../src/proxy/relay/sockets.ts';
 import { Pattern } from '../../support/peer.ts';
@@ -7,7 +9,7 @@ import { eventually } from '../../support/waiting.ts';
 
 const BYTES = new Pattern(4);
 const ENDLESS = 1 << 30;
-const TIMEOUTS = { idle: 10_000, halfClosed: 2_000 };
+const TIMEOUTS = { idle: 10_000, halfClosed: 2_000, keepAlive: 5_000 };
 
 /** A clock that stands still, and moves when it is told to. */
 class Clock {
@@ -29,6 +31,13 @@ function waiting(flow: Flow, peer: 'client' | 'server'): number {
   return handle?.writeQueueSize ?? 0;
 }
 
+/** Whether the kernel has a keepalive timer for this socket (proc_net_tcp.txt: timer 2). */
+function isKeptAlive({ localPort = 0, remotePort = 0 }: Socket): boolean {
+  const [local, remote] = [localPort, remotePort].map((port) => port.toString(16).toUpperCase().padStart(4, '0'));
+  const line = new RegExp(`: 0100007F:${local} 0100007F:${remote} \\S+ \\S+ (\\d\\d):`);
+  return line.exec(readFileSync('/proc/net/tcp', 'latin1'))?.[1] === '02';
+}
+
 /** What the kernel at that peer has taken from the relay. */
 function moved(flow: Flow, peer: 'client' | 'server'): number {
   return (peer === 'client' ? flow.relay.bytesOut : flow.relay.bytesIn) - waiting(flow, peer);
@@ -45,6 +54,25 @@ for (const sockets of [onreadSockets, eventSockets]) {
       clock.sweep(flow, 1);
       await flow.endsAs('cD');
       await Promise.all([flow.client.getsEnd(), flow.server.getsEnd()]);
+    });
+
+    test('keepalive begins on both legs when nothing has moved for its time, and not before', async (t) => {
+      const clock = new Clock(t);
+      await using stand = await RelayStand.open(sockets);
+      const flow = await stand.flow();
+      const asked = (): boolean[] => [flow.inner.client, flow.inner.server!].map(isKeptAlive);
+      clock.sweep(flow, 4_999);
+      assert.deepEqual(asked(), [false, false]);
+      clock.sweep(flow, 1);
+      assert.deepEqual(asked(), [true, true]);
+    });
+
+    test('a keepalive of 0 is none', async (t) => {
+      const clock = new Clock(t);
+      await using stand = await RelayStand.open(sockets);
+      const flow = await stand.flow();
+      flow.relay.sweep((clock.nowMs += 9_000), { ...TIMEOUTS, keepAlive: 0 });
+      assert.deepEqual([flow.inner.client, flow.inner.server!].map(isKeptAlive), [false, false]);
     });
 
     test('bytes in either direction begin the idle time anew', async (t) => {
