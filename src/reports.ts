@@ -1,5 +1,6 @@
 import { formatEndpoint } from './config/values.ts';
 import type { Counts } from './counts.ts';
+import type { ListenObserver } from './listeners/listeners.ts';
 import type { Log } from './log.ts';
 import type { PoolObserver } from './pool/observer.ts';
 import type { Server } from './pool/server.ts';
@@ -8,7 +9,7 @@ import type { ProxyObserver } from './proxy/observer.ts';
 /** Refusals are logged at most this often for each frontend and reason; the metrics count them all. */
 const REFUSAL_LOG_MS = 1_000;
 
-export type Reports = PoolObserver & ProxyObserver;
+export type Reports = PoolObserver & ProxyObserver & ListenObserver;
 
 export type ReportParts = {
   readonly log: Log;
@@ -42,6 +43,12 @@ export function reports({ log, counts, logConnections, serverDown }: ReportParts
     },
     serverChecked(server, ok) {
       counts.ofServer(server).checks[ok ? 'passed' : 'failed']++;
+    },
+    listenFailed({ code, message }) {
+      log.error({ code }, `${message}; Berth tries again and again`);
+    },
+    listensAtLast({ kind, name }, address) {
+      log.info({ ...(kind === 'frontend' ? { frontend: name } : {}), address }, 'listening at last');
     },
     refused(frontend, reason, client) {
       counts.refused(frontend)[reason]++;

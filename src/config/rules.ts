@@ -76,12 +76,18 @@ function* checkServerNames(root: unknown): Generator<Finding> {
 function* checkBinds(root: unknown): Generator<Finding> {
   const seen: { bind: Bind; owner: string }[] = [];
   for (const { path, owner, value } of allBinds(root)) {
-    const bind = typeof value === 'string' ? parseBind(value) : undefined;
+    const bind = bindOf(value);
     if (!bind) continue;
     const other = seen.find((earlier) => bindsCollide(earlier.bind, bind));
     if (other) yield { path, message: `${bind.text} collides with ${other.bind.text} of ${other.owner}` };
     seen.push({ bind, owner });
   }
+}
+
+/** A bind, in its short form or as a map. */
+function bindOf(value: unknown): Bind | undefined {
+  const text = at(value, 'address') ?? value;
+  return typeof text === 'string' ? parseBind(text) : undefined;
 }
 
 function* allBinds(root: unknown): Generator<{ path: Path; owner: string; value: unknown }> {
@@ -132,8 +138,7 @@ function* checkHealthChecks(root: unknown): Generator<Finding> {
 
 function* checkAdmin(root: unknown): Generator<Finding> {
   const admin = at(root, 'admin');
-  const text = at(admin, 'bind');
-  const bind = typeof text === 'string' ? parseBind(text) : undefined;
+  const bind = bindOf(at(admin, 'bind'));
   const secret = at(admin, 'token') ?? at(admin, 'tokenFile');
   if (!bind || !isOpen(bind) || secret !== undefined) return;
   yield {

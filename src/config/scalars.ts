@@ -1,7 +1,7 @@
 /** The kinds of scalars that balancer.yml has (durations, whole numbers, names, networks), each with its error text. */
 import { isDeepStrictEqual } from 'node:util';
 import { z } from 'zod';
-import { isCidr, isHost, NAME_RULE, parseBind, parseDuration, parseEndpoint } from './values.ts';
+import { isCidr, isHost, NAME_RULE, parseBind, parseDuration, parseEndpoint, parseMode, type Bind } from './values.ts';
 
 /**
  * Node keeps a timer in 31 bits of milliseconds, and fires a longer timer at once. 24 days is the last whole day
@@ -14,6 +14,8 @@ export const LONGEST_EXPIRY = '365d';
 export const LONGEST_KEEP_ALIVE = '9h';
 /** A Map of V8 holds at most 2^24 entries. */
 export const LARGEST_TABLE = '16m';
+/** The largest number of a group; 2^32 - 1 means none. */
+const MOST_ID = 2 ** 32 - 2;
 /** Characters of a token; a shorter one can be guessed. */
 export const LEAST_SECRET = 16;
 
@@ -62,7 +64,40 @@ export function notYet<T extends z.ZodType>(schema: T, standard: z.output<T>) {
   return schema.refine((value) => isDeepStrictEqual(value, standard), { error: 'is not available in this version' });
 }
 
-export const bind = () => spelled('"*:PORT", "ADDRESS:PORT", "[IPv6]:PORT" or "unix:/PATH"', parseBind);
+const bindText = () => spelled('"*:PORT", "ADDRESS:PORT", "[IPv6]:PORT" or "unix:/PATH"', parseBind);
+const GROUP = 'expected a group, by name or number';
+const bindMap = () =>
+  z
+    .strictObject({
+      address: bindText().describe('As the short form'),
+      reusePort: yesNo()
+        .optional()
+        .describe('Share the port with other sockets of this user (SO_REUSEPORT); needs Node 22.12 or later'),
+      mode: spelled('a mode in octal digits and quotes, such as "0660"', parseMode)
+        .optional()
+        .describe('Mode of a unix socket; who may write to the socket may connect'),
+      group: z
+        .union([z.string().regex(/^[^\s:]+$/, { error: GROUP }), z.int().min(0).max(MOST_ID)], { error: GROUP })
+        .optional()
+        .describe('Group of a unix socket, a name in /etc/group or a number; mode is then "0660" if not given'),
+    })
+    .transform(({ address, ...options }, context): Bind => {
+      const foreign = address.kind === 'unix' ? (['reusePort'] as const) : (['mode', 'group'] as const);
+      for (const key of foreign) {
+        if (options[key] === undefined) continue;
+        const message = `belongs to a ${address.kind === 'unix' ? 'TCP address' : 'unix socket'}`;
+        context.issues.push({ code: 'custom', message, path: [key], input: options[key] });
+      }
+      const { reusePort, mode, group } = options;
+      return address.kind === 'unix' ? { ...address, mode, group } : { ...address, reusePort: reusePort === true };
+    });
+/** A text, or a map with `address`. */
+export const bind = () => z.union([bindText(), bindMap()]);
+/** One bind or a list: one union, so that the error names each form. */
+export const binds = () =>
+  z
+    .union([bindText(), bindMap(), z.array(bind()).min(1, { error: 'expected at least one address' })])
+    .transform((value) => (Array.isArray(value) ? value : [value]));
 export const cidr = () =>
   spelled('an address or a network such as 10.0.0.0/8', (value) => (isCidr(value) ? value : undefined));
 export const backendName = () => z.string({ error: 'expected the name of a backend' });

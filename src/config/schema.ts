@@ -17,6 +17,7 @@ import {
   falseOr,
   notYet,
   bind,
+  binds,
   cidr,
   backendName,
   name,
@@ -29,10 +30,10 @@ const proxyVersion = () =>
   oneOf('none', 'v1', 'v2').describe('Begin with a PROXY protocol header; registries do not understand it');
 
 const frontend = z.strictObject({
-  bind: z
-    .union([bind(), z.array(bind()).min(1, { error: 'expected at least one address' })])
-    .transform((value) => (Array.isArray(value) ? value : [value]))
-    .describe('Where clients arrive: one address or a list; "*:443" is IPv4 and IPv6, "unix:/run/berth.sock" a socket'),
+  bind: binds().describe(
+    'Where clients arrive: one address or a list; "*:443" is IPv4 and IPv6, "unix:/run/berth.sock" a socket; ' +
+      'or a map with address and options',
+  ),
   backend: backendName().optional().describe('Where connections go; required unless every connection is routed by sni'),
   sni: z
     .record(serverNamePattern(), backendName())

@@ -2,11 +2,24 @@ import { isIP, isIPv4, SocketAddress } from 'node:net';
 
 /**
  * Where a listener binds: a TCP address (`host` `*` is dual stack; an IPv6 address has its shortest spelling), or a
- * unix socket. `text` is what the operator wrote.
+ * unix socket. `text` is what the operator wrote. `reusePort` lets other sockets of the same user have the port too;
+ * `mode` and `group` say who may connect to a unix socket.
  */
 export type Bind =
-  | { readonly kind: 'tcp'; readonly host: string; readonly port: number; readonly text: string }
-  | { readonly kind: 'unix'; readonly path: string; readonly text: string };
+  | {
+      readonly kind: 'tcp';
+      readonly host: string;
+      readonly port: number;
+      readonly text: string;
+      readonly reusePort?: boolean;
+    }
+  | {
+      readonly kind: 'unix';
+      readonly path: string;
+      readonly text: string;
+      readonly mode?: number | undefined;
+      readonly group?: string | number | undefined;
+    };
 
 /** Where a server is. `host` is an IP literal, without brackets, or a name that is resolved while Berth runs. */
 export type Endpoint = { readonly host: string; readonly port: number };
@@ -79,6 +92,11 @@ export function parseBind(text: string): Bind | undefined {
   if (!split) return undefined;
   const host = split.host === '' ? '*' : split.host;
   return host === '*' || isHost(host) ? { kind: 'tcp', host: canonicalHost(host), port: split.port, text } : undefined;
+}
+
+/** `0660` or `660`: permissions in octal digits; undefined for another text. */
+export function parseMode(text: string): number | undefined {
+  return /^0?[0-7]{3}$/.test(text) ? Number.parseInt(text, 8) : undefined;
 }
 
 /** Whether other machines can reach a bind: the bind is neither a unix socket nor a loopback address. */

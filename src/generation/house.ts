@@ -1,5 +1,6 @@
 import type { Http } from '../admin/http.ts';
-import { Listeners, type Parking } from '../listeners/listeners.ts';
+import { Listeners } from '../listeners/listeners.ts';
+import type { Parking } from '../listeners/site.ts';
 import { Backend } from '../pool/backend.ts';
 import { RelayBuffers } from '../proxy/relay/buffers.ts';
 import { openFiles } from '../proxy/descriptors.ts';
@@ -28,7 +29,7 @@ export class House {
   readonly state: StateKeeper;
   readonly metrics: Http;
   readonly admin: Http;
-  readonly listeners = new Listeners();
+  readonly listeners: Listeners;
   readonly occupancy: Occupancy = { connections: 0 };
   readonly buffers = new RelayBuffers();
   /** Descriptors that were open before the first plan, and those of the own listeners. */
@@ -41,6 +42,7 @@ export class House {
   constructor({ sockets, observer, state, metrics, admin }: HouseParts) {
     this.#sockets = sockets;
     this.#observer = observer;
+    this.listeners = new Listeners(observer);
     this.state = state;
     this.metrics = metrics;
     this.admin = admin;

@@ -1,7 +1,8 @@
 import { isDeepStrictEqual } from 'node:util';
 import { STANDARD_ADMIN, type Config } from '../config/schema.ts';
 import { StartError } from '../errors.ts';
-import type { ListenersStep, Site } from '../listeners/listeners.ts';
+import type { ListenersStep } from '../listeners/listeners.ts';
+import type { Site } from '../listeners/site.ts';
 import type { Backend } from '../pool/backend.ts';
 import { connectionCapacity } from '../proxy/descriptors.ts';
 import type { Frontend } from '../proxy/frontend.ts';

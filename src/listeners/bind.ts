@@ -1,8 +1,10 @@
 import { existsSync, lstatSync, unlinkSync } from 'node:fs';
-import { connect, type ListenOptions, type Server } from 'node:net';
+import { connect, createServer, type AddressInfo, type ListenOptions, type Server } from 'node:net';
 import { dirname } from 'node:path';
-import type { Bind } from '../config/values.ts';
+import { formatEndpoint, type Bind } from '../config/values.ts';
 import { StartError } from '../errors.ts';
+import { FaultyBind, type BindError } from './bind-error.ts';
+import { permit, type UnixBind } from './unix.ts';
 
 /** Connections that the kernel holds until they are accepted; net.core.somaxconn bounds them. */
 const BACKLOG = 4096;
@@ -10,9 +12,12 @@ const BACKLOG = 4096;
 const LOW_PORTS =
   'Ports below 1024 need CAP_NET_BIND_SERVICE (setcap cap_net_bind_service=+ep on the node binary, or ' +
   'AmbientCapabilities in a systemd unit) or root';
+const NOT_HERE =
+  'this machine does not have that address. If it comes later (a VIP of keepalived), set net.ipv4.ip_nonlocal_bind=1 ' +
+  '(IPv6: net.ipv6.ip_nonlocal_bind=1) with sysctl';
 
-/** What Node says when it cannot listen; `address` is what a name was looked up as. */
-export type BindError = NodeJS.ErrnoException & { readonly address?: string };
+/** Node 20 ignores `reusePort`, and its types do not have it. */
+type Options = ListenOptions & { readonly fd?: number; readonly reusePort?: boolean };
 
 /**
  * Listens on `bind`. `*` is one dual-stack socket, or IPv4 alone where the machine has no IPv6. A unix socket's path
@@ -20,16 +25,15 @@ export type BindError = NodeJS.ErrnoException & { readonly address?: string };
  * with a BindError.
  */
 export async function listen(server: Server, bind: Bind, inheritedFd?: number): Promise<void> {
+  if (inheritedFd !== undefined) return tryListen(server, { fd: inheritedFd, backlog: BACKLOG });
+  if (bind.kind === 'unix') return listenUnix(server, bind);
+  const options = optionsFor(bind);
   try {
-    await tryListen(server, inheritedFd === undefined ? optionsFor(bind) : { fd: inheritedFd, backlog: BACKLOG });
+    await tryListen(server, options);
   } catch (error) {
-    const code = codeOf(error as NodeJS.ErrnoException, bind);
-    const noIPv6 = bind.kind === 'tcp' && bind.host === '*' && ['EAFNOSUPPORT', 'EADDRNOTAVAIL'].includes(code);
-    const stale = bind.kind === 'unix' && code === 'EADDRINUSE' && (await nobodyAnswers(bind.path));
-    if (noIPv6) return tryListen(server, { host: '0.0.0.0', port: bind.port, backlog: BACKLOG });
-    if (!stale) throw error;
-    unlinkSync(bind.path);
-    return tryListen(server, optionsFor(bind));
+    const { code = '' } = error as BindError;
+    if (bind.host !== '*' || !['EAFNOSUPPORT', 'EADDRNOTAVAIL'].includes(code)) throw error;
+    await tryListen(server, { ...options, host: '0.0.0.0', ipv6Only: false });
   }
 }
 
@@ -40,13 +44,47 @@ export function listeningAddress(server: Server): string {
   return address.family === 'IPv6' ? `[${address.address}]:${address.port}` : `${address.address}:${address.port}`;
 }
 
-function optionsFor(bind: Bind): ListenOptions {
-  if (bind.kind === 'unix') return { path: bind.path, backlog: BACKLOG };
-  const host = bind.host === '*' ? '::' : bind.host;
-  return { host, port: bind.port, ipv6Only: bind.host === '::', backlog: BACKLOG };
+/** Where a server will listen that is opened later. */
+export function intendedAddress(bind: Bind): string {
+  if (bind.kind === 'unix') return `unix:${bind.path}`;
+  return formatEndpoint({ host: bind.host === '*' ? '::' : bind.host, port: bind.port });
 }
 
-function tryListen(server: Server, options: ListenOptions & { fd?: number }): Promise<void> {
+function optionsFor(bind: Bind & { kind: 'tcp' }): Options {
+  const host = bind.host === '*' ? '::' : bind.host;
+  const shared = bind.reusePort === true ? { reusePort: true } : {};
+  return { host, port: bind.port, ipv6Only: bind.host === '::', backlog: BACKLOG, ...shared };
+}
+
+async function listenUnix(server: Server, bind: UnixBind): Promise<void> {
+  try {
+    await makeUnix(server, bind);
+  } catch (error) {
+    const stale = codeOf(error as BindError, bind) === 'EADDRINUSE' && (await nobodyAnswers(bind.path));
+    if (!stale) throw error;
+    unlinkSync(bind.path);
+    await makeUnix(server, bind);
+  }
+}
+
+/** All in one turn, and closed to others meanwhile: nobody connects before the socket has its group and its mode. */
+async function makeUnix(server: Server, bind: UnixBind): Promise<void> {
+  const options = { path: bind.path, backlog: BACKLOG };
+  if (bind.mode === undefined && bind.group === undefined) return tryListen(server, options);
+  const umask = process.umask(0o177);
+  try {
+    const made = tryListen(server, options);
+    if (server.listening) permit(bind);
+    return made;
+  } catch (error) {
+    server.close();
+    throw error;
+  } finally {
+    process.umask(umask);
+  }
+}
+
+function tryListen(server: Server, options: Options): Promise<void> {
   return new Promise((resolve, reject) => {
     server.once('error', reject);
     server.listen(options, () => {
@@ -54,6 +92,26 @@ function tryListen(server: Server, options: ListenOptions & { fd?: number }): Pr
       resolve();
     });
   });
+}
+
+/** Rejects with a BindError where this Node cannot share a port: `reusePort` of listen() came with 23.1 and 22.12. */
+export async function mustShare(bind: Bind): Promise<void> {
+  if (bind.kind !== 'tcp' || bind.reusePort !== true || (await sharesPorts())) return;
+  throw new FaultyBind('ENOREUSE', `reusePort needs Node 22.12 or later, and this is Node ${process.versions.node}`);
+}
+
+async function sharesPorts(): Promise<boolean> {
+  const [one, other] = [createServer(), createServer()];
+  try {
+    await tryListen(one, { host: '127.0.0.1', port: 0, reusePort: true });
+    await tryListen(other, { host: '127.0.0.1', port: (one.address() as AddressInfo).port, reusePort: true });
+    return true;
+  } catch {
+    return false;
+  } finally {
+    one.close();
+    other.close();
+  }
 }
 
 function nobodyAnswers(path: string): Promise<boolean> {
@@ -75,21 +133,19 @@ function codeOf({ code = 'UNKNOWN' }: NodeJS.ErrnoException, bind: Bind): string
 }
 
 /**
- * A StartError that says what an operator can do: `owner` wanted `bind`; `own` is the bind of this process in its way.
+ * A StartError that says what an operator can do: `owner` wanted `bind`; `own` says what of this process is in its way.
  */
-export function bindFault(error: BindError, bind: Bind, owner: string, own: Bind | undefined): StartError {
+export function bindFault(error: BindError, bind: Bind, owner: string, own: string | undefined): StartError {
   const code = codeOf(error, bind);
   const port = bind.kind === 'tcp' ? bind.port : 0;
   const known: Record<string, string> = {
-    EADDRINUSE: own
-      ? `this balancer itself listens on ${own.text}; restart it to change that`
-      : 'another process listens there. Stop it, or bind another address',
+    EADDRINUSE: own ?? 'another process listens there. Stop it, or bind another address',
     EACCES: port > 0 && port < 1024 ? `permission denied. ${LOW_PORTS}` : 'permission denied',
-    EADDRNOTAVAIL: 'this machine does not have that address',
-    ENOTSOCK: 'a file that is no socket stands there',
-    ENOENT: 'the folder of the socket does not exist',
+    EADDRNOTAVAIL: NOT_HERE,
+    ENOTSOCK: 'a file that is no socket stands there. Remove the file, or bind another path',
+    ENOENT: 'the folder of the socket does not exist. Make the folder, or bind another path',
     ENOTFOUND: 'that name does not resolve',
   };
-  const what = known[code] ?? error.message;
+  const what = (error instanceof FaultyBind && code !== 'EADDRINUSE' ? undefined : known[code]) ?? error.message;
   return new StartError(code, `cannot listen on ${bind.text} (${owner}): ${what}`, error);
 }

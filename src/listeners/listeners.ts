@@ -1,30 +1,12 @@
-import { createServer, type Server, type Socket } from 'node:net';
-import { setImmediate as nextTurn } from 'node:timers/promises';
-import { bindKey, bindsCollide, parseBind, type Bind } from '../config/values.ts';
+import { bindKey, bindsCollide, type Bind } from '../config/values.ts';
 import { StartError } from '../errors.ts';
 import type { Step } from '../step.ts';
-import { bindFault, listen, listeningAddress, type BindError } from './bind.ts';
+import { FaultyBind, type BindError } from './bind-error.ts';
+import { bindFault } from './bind.ts';
 import { InheritedSockets } from './inherited.ts';
-
-/**
- * To close a listener resets the connections in its backlog. If clients keep coming, a listener that is left stays open
- * for this long.
- */
-const LEAVING_MS = 1_000;
-
-export type Owner = { readonly kind: 'frontend' | 'metrics' | 'admin'; readonly name: string };
-
-/** Gets each accepted connection, paused; `unix` says that the connection has no address. */
-export type Take = (socket: Socket, unix: boolean) => void;
-
-/** A bind, and who is served there. */
-export type Site = {
-  readonly owner: Owner;
-  readonly bind: Bind;
-  readonly take: Take;
-  /** Nobody asked for the site: where it cannot be had, the plan goes on without. */
-  readonly optional?: boolean;
-};
+import { leave, Listener } from './listener.ts';
+import { rehearse } from './rehearse.ts';
+import { ownerText, sameOwner, type Owner, type Parking, type Site } from './site.ts';
 
 export type ListenersStep = Step & {
   /** What a commit begins to listen on, for this owner. */
@@ -33,29 +15,48 @@ export type ListenersStep = Step & {
   readonly missing: readonly StartError[];
 };
 
-/** Places for connections that are parked; all listeners together may fill the places that traffic leaves. */
-export type Parking = {
-  /** Takes a place; false if no place is left. */
-  enter(): boolean;
-  leave(): void;
+/** Hears of a listener that the commit could not open: why, and at last that it is open. */
+export type ListenObserver = {
+  listenFailed(error: StartError): void;
+  listensAtLast(owner: Owner, address: string): void;
 };
 
 /** A listener, and whom the listener serves from the commit on. */
-type Served = { readonly listener: Listener; readonly site: Site };
+type Served = {
+  readonly listener: Listener;
+  readonly site: Site;
+  /** Own listeners in the way, which this plan leaves: the listener opens when they have closed. */
+  readonly after: readonly Listener[];
+};
+
+/** A plan under way. */
+type Draft = {
+  readonly parking: Parking;
+  readonly frontends: readonly string[];
+  /** Binds that somebody has asked for. An open listener of another bind may be left. */
+  readonly kept: ReadonlySet<string>;
+  readonly wanted: Map<string, Served>;
+  readonly undo: (() => void)[];
+};
 
 /** What the kernel would say of a second socket on one bind. */
-const TAKEN: BindError = Object.assign(new Error('address in use'), { code: 'EADDRINUSE' });
+const TAKEN = new FaultyBind('EADDRINUSE', 'address in use');
 
 /** Every listening socket of the process: of traffic, of the metrics and of the admin address, by its bind. */
 export class Listeners {
   readonly inherited = new InheritedSockets();
+  readonly #observer: ListenObserver;
   #open = new Map<string, Listener>();
   readonly #leaving = new Map<Listener, Promise<void>>();
+
+  constructor(observer: ListenObserver) {
+    this.#observer = observer;
+  }
 
   /** Where an owner is reached. */
   addressesOf(owner: Owner): string[] {
     const own = [...this.#open.values()].filter((listener) => sameOwner(listener.owner, owner));
-    return own.map(({ server }) => listeningAddress(server));
+    return own.map(({ address }) => address);
   }
 
   /** Whether a connection may still come to this owner: a listener that is being left takes its backlog first. */
@@ -66,20 +67,25 @@ export class Listeners {
   /**
    * Opens what `sites` adds to what is open. What is added accepts, and is parked until the commit, as many connections
    * as `parking` has places for; a rollback closes them. The commit gives each site to its owner, and leaves what
-   * `sites` does not name. Rejects with a StartError, and then has opened nothing.
+   * `sites` does not name. A bind that only a listener which is left stands in the way of (`*:443` to `10.0.0.1:443`)
+   * opens after the commit, in the turn in which that listener closes. Rejects with a StartError, and then has opened
+   * nothing.
    */
   async plan(sites: readonly Site[], parking: Parking): Promise<ListenersStep> {
     // A bind that is being left and is wanted again is opened anew: its path or port is free only then.
     await Promise.all(this.#leaving.values());
-    const [wanted, added, missing] = [new Map<string, Served>(), [] as Listener[], [] as StartError[]];
-    const rollback = (): void => added.forEach((listener) => listener.discard());
-    const frontends = sites.flatMap(({ owner: { kind, name } }) => (kind === 'frontend' ? [name] : []));
+    const draft: Draft = {
+      parking,
+      frontends: sites.flatMap(({ owner: { kind, name } }) => (kind === 'frontend' ? [name] : [])),
+      kept: new Set(sites.filter(({ optional }) => optional !== true).map(keyOf)),
+      wanted: new Map(),
+      undo: [],
+    };
+    const missing: StartError[] = [];
+    const rollback = (): void => draft.undo.toReversed().forEach((undo) => undo());
     for (const site of sites) {
-      const key = keyOf(site);
       try {
-        if (wanted.has(key)) throw bindFault(TAKEN, site.bind, site.owner.kind, site.bind);
-        const listener = this.#open.get(key) ?? (await this.#listen(site, parking, frontends, added));
-        wanted.set(key, { listener, site });
+        await this.#want(site, draft);
       } catch (error) {
         if (error instanceof StartError && site.optional === true) missing.push(error);
         else {
@@ -88,10 +94,11 @@ export class Listeners {
         }
       }
     }
-    const opened = [...wanted.values()]
-      .filter(({ listener, site }) => added.includes(listener) || !sameOwner(listener.owner, site.owner))
-      .map(({ listener, site: { owner } }) => ({ owner, address: listeningAddress(listener.server) }));
-    return { opened, missing, commit: () => this.#commit(wanted), rollback };
+    const before = new Set(this.#open.values());
+    const opened = [...draft.wanted.values()]
+      .filter(({ listener, site }) => !before.has(listener) || !sameOwner(listener.owner, site.owner))
+      .map(({ listener, site: { owner } }) => ({ owner, address: listener.address }));
+    return { opened, missing, commit: () => this.#commit(draft.wanted), rollback };
   }
 
   /** Takes what the kernel has accepted already, then listens no more for owners of this kind. */
@@ -99,132 +106,111 @@ export class Listeners {
     for (const [key, listener] of this.#open) {
       if (listener.owner.kind !== kind) continue;
       this.#open.delete(key);
-      this.#leave(listener);
+      this.#leave([listener]);
     }
     await Promise.all(this.#leaving.values());
   }
 
   /** Listens no more, at once. */
   close(): void {
-    for (const { server } of [...this.#open.values(), ...this.#leaving.keys()]) server.close();
+    for (const listener of [...this.#open.values(), ...this.#leaving.keys()]) listener.close();
     this.#open.clear();
   }
 
   #commit(wanted: ReadonlyMap<string, Served>): void {
-    const before = this.#open;
+    const left = [...this.#open.values()];
     this.#open = new Map([...wanted].map(([key, { listener }]) => [key, listener]));
-    for (const [key, listener] of before) if (!wanted.has(key)) this.#leave(listener);
+    const late = [...wanted.values()].filter(({ after }) => after.length > 0);
+    const together = new Set(late.flatMap(({ after }) => after));
+    const kept = new Set(this.#open.values());
+    for (const listener of left) if (!kept.has(listener) && !together.has(listener)) this.#leave([listener]);
+    // In the turn in which those in the way close: until then they take who comes, so that the port is never without.
+    if (late.length > 0) this.#leave([...together], () => Promise.all(late.map((served) => this.#openLate(served))));
     // Last, and all in one turn: connections that were parked are served by what is in force now.
     for (const { listener, site } of wanted.values()) listener.serve(site);
   }
 
-  #leave(listener: Listener): void {
-    const left = listener.leave().finally(() => this.#leaving.delete(listener));
-    this.#leaving.set(listener, left);
+  /** A plan that comes meanwhile waits until the listeners are closed, and `then` has been tried. */
+  #leave(listeners: readonly Listener[], then?: () => Promise<unknown>): void {
+    const left = leave(listeners)
+      .then(then)
+      .then(() => listeners.forEach((listener) => this.#leaving.delete(listener)));
+    for (const listener of listeners) this.#leaving.set(listener, left);
   }
 
-  async #listen(site: Site, parking: Parking, frontends: readonly string[], added: Listener[]): Promise<Listener> {
-    const { owner, bind } = site;
-    const listener = new Listener(site, parking);
-    const inheritedFd = owner.kind === 'frontend' ? this.inherited.take(owner.name, frontends) : undefined;
+  #openLate({ listener, site }: Served): Promise<void> {
+    return listener.openAtLast((error) => {
+      if (error) this.#observer.listenFailed(bindFault(error, site.bind, ownerText(site.owner), undefined));
+      else this.#observer.listensAtLast(listener.owner, listener.address);
+    });
+  }
+
+  /** Finds a listener for `site`: one that is open, a new one, or one that opens later. */
+  async #want(site: Site, draft: Draft): Promise<void> {
+    const key = keyOf(site);
+    const { bind, owner } = site;
+    const fault = (error: BindError, own?: Listener): StartError =>
+      bindFault(error, bind, ownerText(owner), own && inTheWay(own));
+    const promised = [...draft.wanted.values()].find(({ after, site: other }) => {
+      return after.length > 0 && bindsCollide(other.bind, bind);
+    });
+    const taken = draft.wanted.get(key) ?? promised;
+    if (taken) throw fault(TAKEN, taken.listener);
+    const open = this.#open.get(key);
     try {
-      await listen(listener.server, bind, inheritedFd);
+      if (open) draft.undo.push(open.permit(bind));
     } catch (error) {
-      const text = owner.kind === 'frontend' ? `frontend ${owner.name}` : owner.kind;
-      throw bindFault(error as BindError, bind, text, this.#inTheWay(error as BindError, bind, added));
+      throw fault(error as BindError);
     }
-    added.push(listener);
-    return listener;
+    if (open) return void draft.wanted.set(key, { listener: open, site, after: [] });
+    const listener = new Listener(site, draft.parking);
+    const inheritedFd = owner.kind === 'frontend' ? this.inherited.take(owner.name, draft.frontends) : undefined;
+    try {
+      await listener.open(inheritedFd);
+      draft.undo.push(() => listener.close());
+      draft.wanted.set(key, { listener, site, after: [] });
+    } catch (error) {
+      const resolved = resolvedBind(error as BindError, bind);
+      const after = this.#obstacles(error as BindError, resolved, draft);
+      const fixed = after.find((one) => one.inherited || !this.#isLeft(one, draft));
+      if (fixed || after.length === 0) throw fault(error as BindError, fixed);
+      await rehearse(resolved, after.length).catch((later: BindError) => {
+        throw fault(later);
+      });
+      draft.wanted.set(key, { listener: new Listener({ ...site, bind: resolved }, draft.parking), site, after });
+    }
   }
 
-  /** The bind of this process in the way of `wanted`: the error must not speak of another process. */
-  #inTheWay({ code, address }: BindError, wanted: Bind, added: readonly Listener[]): Bind | undefined {
-    if (code !== 'EADDRINUSE') return undefined;
-    // The error tells the address of a name.
-    const resolved =
-      wanted.kind === 'tcp' && wanted.host !== '*' ? { ...wanted, host: address ?? wanted.host } : wanted;
-    const own = [...this.#open.values(), ...added].map((listener) => listener.own);
-    return own.find((bind) => bind !== undefined && bindsCollide(bind, resolved));
+  /** Whether `draft` leaves an open listener: nobody has asked for its bind. */
+  #isLeft(listener: Listener, { kept }: Draft): boolean {
+    return [...this.#open].some(([key, open]) => open === listener && !kept.has(key));
+  }
+
+  /** Own listeners in the way of `wanted`. */
+  #obstacles({ code }: BindError, wanted: Bind, draft: Draft): readonly Listener[] {
+    if (code !== 'EADDRINUSE') return [];
+    const own = new Set([...this.#open.values(), ...[...draft.wanted.values()].map(({ listener }) => listener)]);
+    return [...own].filter(({ own: bind }) => bind !== undefined && bindsCollide(bind, wanted));
   }
 }
 
-const sameOwner = (a: Owner, b: Owner): boolean => a.kind === b.kind && a.name === b.name;
+/** The error tells the address of a name, so that nothing is looked up again. */
+function resolvedBind({ address }: BindError, bind: Bind): Bind {
+  return bind.kind === 'tcp' && bind.host !== '*' ? { ...bind, host: address ?? bind.host } : bind;
+}
 
-/** The kernel chooses another port for each bind to port 0, so such binds differ by their owner. */
+/** Why an own listener stands in the way of a bind: the error must not speak of another process. */
+function inTheWay({ inherited, address }: Listener): string {
+  return inherited
+    ? `systemd keeps ${address} open for this balancer. Change the socket unit, and restart both`
+    : `this balancer itself listens on ${address}. Bind another address`;
+}
+
+/**
+ * The kernel chooses another port for each bind to port 0, so such binds differ by their owner. A socket that shares
+ * its port is another than one that does not.
+ */
 function keyOf({ owner, bind }: Site): string {
-  const key = bindKey(bind);
+  const key = bind.kind === 'tcp' && bind.reusePort === true ? `${bindKey(bind)} shared` : bindKey(bind);
   return bind.kind === 'tcp' && bind.port === 0 ? `${owner.kind} ${owner.name} ${key}` : key;
-}
-
-/** A listening socket. Until it serves its owner, connections that it accepts are parked. */
-class Listener {
-  readonly server: Server;
-  readonly #bind: Bind;
-  readonly #unix: boolean;
-  readonly #parking: Parking;
-  owner: Owner;
-  #take: Take | undefined;
-  #parked: Socket[] = [];
-  #accepted = 0;
-
-  constructor({ owner, bind }: Site, parking: Parking) {
-    this.owner = owner;
-    this.#bind = bind;
-    this.#unix = bind.kind === 'unix';
-    this.#parking = parking;
-    this.server = createServer({ pauseOnConnect: true, allowHalfOpen: true, noDelay: true }, (socket) =>
-      this.#accept(socket),
-    );
-    // An accept may fail for want of memory; the next may not.
-    this.server.on('error', () => {});
-  }
-
-  /** The bind with the port that was given and the address that the name has. */
-  get own(): Bind | undefined {
-    const address = listeningAddress(this.server);
-    const star = this.#bind.kind === 'tcp' && this.#bind.host === '*';
-    return parseBind(star ? address.replace(/^.*:/, '*:') : address);
-  }
-
-  serve({ owner, take }: Site): void {
-    this.owner = owner;
-    this.#take = take;
-    for (const socket of this.#unpark()) take(socket, this.#unix);
-  }
-
-  /** Closes the listener, and every connection that is parked. */
-  discard(): void {
-    this.server.close();
-    for (const socket of this.#unpark()) socket.destroy();
-  }
-
-  /**
-   * Closes the listener when its backlog is empty: one connection is taken a turn of the loop, so turns pass without.
-   */
-  async leave(): Promise<void> {
-    const deadlineMs = performance.now() + LEAVING_MS;
-    let seen = -1;
-    while (seen !== this.#accepted && performance.now() < deadlineMs) {
-      seen = this.#accepted;
-      for (let turn = 0; turn < 3; turn++) await nextTurn();
-    }
-    this.server.close();
-  }
-
-  #accept(socket: Socket): void {
-    this.#accepted++;
-    if (this.#take) return this.#take(socket, this.#unix);
-    // The owner that gets the socket notices whether its client has left meanwhile.
-    socket.on('error', () => {});
-    if (this.#parking.enter()) this.#parked.push(socket);
-    else socket.destroy();
-  }
-
-  /** Each socket leaves its place when its turn comes, so that its connection can have the place. */
-  *#unpark(): Generator<Socket> {
-    for (const socket of this.#parked.splice(0)) {
-      this.#parking.leave();
-      yield socket;
-    }
-  }
 }

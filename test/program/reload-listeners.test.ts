@@ -239,23 +239,98 @@ test('a bind that is only written in another way is the same', async (t) => {
   assert.ok(!berth.lines.slice(seen).some(({ msg }) => msg === 'metrics listening'), 'nor has that moved');
 });
 
-test('where a bind is widened its own socket is in the way, and the problem says so', async (t) => {
+test('a bind is widened and narrowed by a reload; whoever is connected stays, whoever comes is served', async (t) => {
   const plain = settings(await serve(t, ['s1']));
   const berth = await start(t, withBinds(plain, { f: ['127.0.0.1:0'] }));
   const [narrow = ''] = (await addressesOf(berth)) ?? [];
-  const own = (address: string): string => `this balancer itself listens on ${address}; restart it to change that`;
-  for (const wide of ['*', '0.0.0.0', 'localhost']) {
-    const bind = `${wide}:${portOf(narrow)}`;
-    const { problems } = await reload(berth, withBinds(plain, { f: [bind] }));
-    assert.deepEqual(problems, [`cannot listen on ${bind} (frontend f): ${own(narrow)}`]);
+  const port = portOf(narrow);
+  const inside = new Client({ port });
+  await inside.line();
+  for (const [bind, address] of [
+    [`*:${port}`, `[::]:${port}`],
+    [narrow, narrow],
+    [`0.0.0.0:${port}`, `0.0.0.0:${port}`],
+    [`localhost:${port}`, narrow],
+  ] as const) {
+    assert.equal((await reload(berth, withBinds(plain, { f: [bind] }))).msg, 'reloaded');
+    assert.deepEqual(await addressesOf(berth), [address]);
+    const wide = address !== narrow;
+    await eventually(`${bind} to be in force`, async () => {
+      const other = new Client({ port, host: '127.0.0.2' });
+      const line = await other.line().catch(() => undefined);
+      other.socket.destroy();
+      return (line === 's1') === wide;
+    });
+    assert.equal(await whoServes(port), 's1');
   }
-  const admin = String(berth.lines.find(({ msg }) => msg === 'admin listening')?.['address']);
-  const { problems } = await reload(berth, { ...plain, metrics: { bind: admin } });
-  assert.deepEqual(problems, [`cannot listen on ${admin} (metrics): ${own(admin)}`]);
-  const taken = await takenPort(t);
-  assert.match(
-    String((await reload(berth, withBinds(plain, { f: [taken] })))['problems']),
-    /another process listens there/,
+  inside.socket.write('still here');
+  await inside.bytes('s1\nstill here'.length);
+});
+
+test('the metrics and admin addresses are widened and narrowed too', async (t) => {
+  const servers = await serve(t, ['s1']);
+  const berth = await start(t, settings(servers));
+  const addressOf = (what: string): string =>
+    String(berth.lines.findLast(({ msg }) => msg === `${what} listening`)?.['address']);
+  const [metrics, admin] = [addressOf('metrics'), addressOf('admin')];
+  const token = 'correct-horse-battery';
+  const wide = settings(
+    servers,
+    {},
+    {
+      metrics: { bind: `*:${portOf(metrics)}` },
+      admin: { bind: `*:${portOf(admin)}`, token },
+    },
   );
+  for (const [file, at] of [
+    [wide, '127.0.0.2'],
+    [settings(servers, {}, { metrics: { bind: metrics }, admin: { bind: admin, token } }), '127.0.0.1'],
+  ] as const) {
+    assert.equal((await reload(berth, file)).msg, 'reloaded');
+    await eventually(`both to answer at ${at}`, async () => {
+      const headers = { authorization: `Bearer ${token}` };
+      const answers = [
+        askAt(`${at}:${portOf(metrics)}`, 'GET', '/healthz'),
+        askAt(`${at}:${portOf(admin)}`, 'GET', '/api/v1/status', { headers }),
+      ];
+      const done = await Promise.all(answers).catch(() => []);
+      return done.length === 2 && done.every(({ status: code }) => code === 200);
+    });
+  }
+  for (const port of [metrics, admin].map(portOf)) {
+    await eventually('it to be narrow again', async () => {
+      return (await new Client({ port, host: '127.0.0.2' }).ended) === 'refused';
+    });
+  }
+});
+
+test('a frontend that is added on the port of the standard admin address has that port', async (t) => {
+  const other = createServer().listen(9181, '127.0.0.1');
+  const free = await Promise.race([once(other, 'listening').then(() => true), once(other, 'error').then(() => false)]);
+  if (free) await new Promise((resolve) => other.close(resolve));
+  const { admin: _, ...plain } = settings(await serve(t, ['s1']));
+  const berth = await start(t, plain);
+  const own = berth.lines.some(({ msg }) => msg === 'admin listening');
+  const { problems = [] } = await reload(berth, withBinds(plain, { f: ['127.0.0.1:0'], g: ['*:9181'] }));
+  if (!own) return assert.match(String(problems), /\*:9181 \(frontend g\): another process listens there/);
+  assert.deepEqual(problems, []);
+  await eventually('the frontend to have the port', async () => (await whoServes(9181)) === 's1');
+  await berth.line(({ msg }) => msg.startsWith('no admin address: 127.0.0.1:9181 is taken'));
+});
+
+test('a bind that cannot be had in the place of its predecessor is refused, and the problem says why', async (t) => {
+  const plain = settings(await serve(t, ['s1']));
+  const berth = await start(t, withBinds(plain, { f: ['127.0.0.1:0'] }));
+  const [narrow = ''] = (await addressesOf(berth)) ?? [];
+  const other = createServer().listen(portOf(narrow), '127.0.9.9');
+  await once(other, 'listening');
+  t.after(() => other.close());
+  for (const [bind, why] of [
+    [`0.0.0.0:${portOf(narrow)}`, 'another process listens there. Stop it, or bind another address'],
+    ['192.0.2.1:443', 'this machine does not have that address. If it comes later (a VIP of keepalived), set'],
+  ] as const) {
+    const { problems } = await reload(berth, withBinds(plain, { f: [bind] }));
+    assert.ok(String(problems).startsWith(`cannot listen on ${bind} (frontend f): ${why}`), String(problems));
+  }
   assert.equal(await whoServes(portOf(narrow)), 's1');
 });

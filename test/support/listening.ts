@@ -1,6 +1,6 @@
 /** Servers on free ports of 127.0.0.1 that may be left in any state: all are gone when their owner is. */
 import { createServer, type AddressInfo, type Server, type Socket } from 'node:net';
-import type { Parking } from '../../src/listeners/listeners.ts';
+import type { Parking } from '../../src/listeners/site.ts';
 
 /** A test, or whatever else calls back at its end. */
 export type Owner = { after(close: () => Promise<void>): void };

@@ -43,7 +43,9 @@ function* section(path: string, schema: Schema): Generator<string> {
     const notes = [
       ...(required ? ['required'] : []),
       ...(first ? [`[keys](#${first.path.toLowerCase().replaceAll('.', '')})`] : []),
-      ...(required || first || value.default === undefined ? [] : [`default \`${spelled(value.default)}\``]),
+      ...(required || value.default === undefined || (first && typeof value.default === 'object')
+        ? []
+        : [`default \`${spelled(value.default)}\``]),
     ];
     const about = notes.length > 0 ? ` (${notes.join('; ')})` : '';
     yield `- \`${key}\`${about}: ${value.description ?? ''}`;

@@ -89,14 +89,14 @@ check(
 check(
   'an alias of what holds it',
   'frontends: &f { x: *f }\nbackends: { b: { servers: { s: "h:1" } } }\n',
-  `FILE:1:17: frontends.x.bind: is missing; ${BIND} or a list`,
+  `FILE:1:17: frontends.x.bind: is missing; ${BIND} or a map or a list`,
   'FILE:1:17: frontends.x.x: unknown key. Known here: bind, backend, sni, prefaceTimeout, maxConnections, acceptProxy, allow, deny, perSource',
   'FILE:1:17: frontends.x: names no backend; add "backend: b"',
 );
 check(
   'merge keys are of YAML 1.1 and unknown here',
   instead('    bind: "*:443"\n', '    <<: { bind: "*:443" }\n'),
-  `FILE:2:3: frontends.f.bind: is missing; ${BIND} or a list`,
+  `FILE:2:3: frontends.f.bind: is missing; ${BIND} or a map or a list`,
   'FILE:3:5: frontends.f.<<: unknown key. Known here: bind, backend, sni, prefaceTimeout, maxConnections, acceptProxy, allow, deny, perSource',
 );
 
@@ -126,14 +126,48 @@ check(
   `FILE:9:1: ${'y'.repeat(399)}…: unknown key. Known here: ${TOP}`,
 );
 
-check('a bind that is a number', instead('"*:443"', '443'), `FILE:3:11: frontends.f.bind: ${BIND} or a list, got 443`);
 check(
-  'a bind that is a map',
-  instead('"*:443"', '{ a: 1 }'),
-  `FILE:3:5: frontends.f.bind: ${BIND} or a list, got a map`,
+  'a bind that is a number',
+  instead('"*:443"', '443'),
+  `FILE:3:11: frontends.f.bind: ${BIND} or a map or a list, got 443`,
 );
-check('a bind of nothing', instead('"*:443"', ''), `FILE:3:5: frontends.f.bind: ${BIND} or a list, got nothing`);
-check('no bind', instead('    bind: "*:443"\n', ''), `FILE:2:3: frontends.f.bind: is missing; ${BIND} or a list`);
+check(
+  'a bind that is a map of something else',
+  instead('"*:443"', '{ a: 1 }'),
+  'FILE:3:5: frontends.f.bind.address: is missing',
+  'FILE:3:13: frontends.f.bind.a: unknown key. Known here: address, reusePort, mode, group',
+);
+check(
+  'options of another kind of bind',
+  instead('"*:443"', '[{ address: "*:443", mode: "0660" }, { address: "unix:/s", reusePort: true, group: 12 }]'),
+  'FILE:3:38: frontends.f.bind.0.mode: belongs to a unix socket, got "0660"',
+  'FILE:3:81: frontends.f.bind.1.reusePort: belongs to a TCP address, got true',
+);
+check(
+  'a mode that YAML reads as a decimal number, and one that is no mode',
+  instead('"*:443"', '[{ address: "unix:/s", mode: 0660 }, { address: "unix:/t", mode: "0888", group: "a b" }]'),
+  'FILE:3:40: frontends.f.bind.0.mode: expected a mode in octal digits and quotes, such as "0660", got 660',
+  'FILE:3:76: frontends.f.bind.1.mode: expected a mode in octal digits and quotes, such as "0660", got "0888"',
+  'FILE:3:91: frontends.f.bind.1.group: expected a group, by name or number, got "a b"',
+);
+check(
+  'a bind that is a map where others have one',
+  instead('"*:443"', '{ address: "*:443" }').replace(
+    'backends:',
+    '  g: { bind: [{ address: ":443" }], backend: b }\nbackends:',
+  ),
+  'FILE:5:15: frontends.g.bind.0: :443 collides with *:443 of frontend f',
+);
+check(
+  'a bind of nothing',
+  instead('"*:443"', ''),
+  `FILE:3:5: frontends.f.bind: ${BIND} or a map or a list, got nothing`,
+);
+check(
+  'no bind',
+  instead('    bind: "*:443"\n', ''),
+  `FILE:2:3: frontends.f.bind: is missing; ${BIND} or a map or a list`,
+);
 check(
   'an empty list of binds',
   instead('"*:443"', '[]'),

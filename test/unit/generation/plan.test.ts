@@ -58,6 +58,8 @@ class Site {
       connected() {},
       connectFailed() {},
       retried() {},
+      listenFailed() {},
+      listensAtLast() {},
       ended: (record) => void this.records.push(record),
     };
     this.house = new House({

@@ -4,10 +4,11 @@ import { existsSync, writeFileSync } from 'node:fs';
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { describe, test, type TestContext } from 'node:test';
-import { setImmediate as nextTurn } from 'node:timers/promises';
+import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
 import { parseBind, type Bind } from '../../../src/config/values.ts';
 import { StartError } from '../../../src/errors.ts';
-import { Listeners, type Owner, type Parking, type Site } from '../../../src/listeners/listeners.ts';
+import { Listeners } from '../../../src/listeners/listeners.ts';
+import type { Owner, Parking, Site } from '../../../src/listeners/site.ts';
 import { folderOf, openFilesOf } from '../../support/files.ts';
 import { closedPort } from '../../support/listening.ts';
 import { Peer } from '../../support/peer.ts';
@@ -43,7 +44,12 @@ function bind(text: string): Bind {
 
 /** Listeners whose owners note the ports of the clients that they are given. */
 class Stage {
-  readonly listeners = new Listeners();
+  /** What the listeners have told of binds that could not be had in the commit. */
+  readonly told: string[] = [];
+  readonly listeners = new Listeners({
+    listenFailed: ({ message }) => void this.told.push(message),
+    listensAtLast: ({ name }, address) => void this.told.push(`${name} at last on ${address}`),
+  });
   /** By owner: the ports of its clients, in the order in which it was given them. */
   readonly taken = new Map<string, number[]>();
   readonly #sockets: Socket[] = [];
@@ -78,7 +84,8 @@ class Stage {
 
   /** A client that has connected at an address as `opened` and `addressesOf` have it. */
   async client(address: string): Promise<Peer> {
-    const at = address.startsWith('unix:') ? { path: address.slice(5) } : { host: '127.0.0.1', port: portOf(address) };
+    const host = /^127[\d.]+/.exec(address)?.[0] ?? '127.0.0.1';
+    const at = address.startsWith('unix:') ? { path: address.slice(5) } : { host, port: portOf(address) };
     const socket = connect({ ...at, allowHalfOpen: true });
     const peer = new Peer(socket);
     this.#clients.push(peer);
@@ -340,14 +347,173 @@ describe('a plan that cannot have a place', () => {
     await stage.client(text);
     await stage.takes('f', 1);
   });
+});
 
-  test('because of what this process itself listens on says so', async (t) => {
+describe('a bind whose own predecessor is in the way', () => {
+  const all = (port: number): string => `0.0.0.0:${port}`;
+  const one = (port: number, last = 1): string => `127.0.0.${last}:${port}`;
+
+  for (const [what, from, to] of [
+    ['is widened', one, all],
+    ['is narrowed', all, one],
+    ['goes to the other family too', all, (port: number) => `*:${port}`],
+  ] as const) {
+    test(`${what}, and every client that comes meanwhile is served`, async (t) => {
+      const stage = new Stage(t);
+      const port = await closedPort();
+      await stage.commit(stage.place(frontend('f'), from(port)));
+      const plan = await stage.listeners.plan([stage.place(frontend('f'), to(port))], new Places());
+      const wanted = to(port).replace('*', '[::]');
+      assert.deepEqual(plan.opened, [{ owner: frontend('f'), address: wanted }]);
+      let clients = 0;
+      const replacement = { done: false };
+      plan.commit();
+      assert.deepEqual(stage.listeners.addressesOf(frontend('f')), [wanted]);
+      const closed = stage.listeners.plan([stage.place(frontend('f'), to(port))], new Places());
+      void closed.then(() => (replacement.done = true));
+      while (!replacement.done || clients < 40) {
+        // From a timer, so that what connects is accepted in the same turn: whoever comes between the last accept and
+        // the close is reset by the kernel.
+        await sleep(1);
+        await stage.client(one(port));
+        clients++;
+      }
+      await stage.takes('f', clients);
+      assert.equal(await refused(stage, one(port, 2)), to === one);
+      assert.deepEqual(stage.told, []);
+    });
+  }
+
+  test('stays as it was after a rollback', async (t) => {
     const stage = new Stage(t);
     const port = await closedPort();
-    await stage.commit(stage.place(frontend('a'), `127.0.0.1:${port}`));
-    const wider = stage.listeners.plan([stage.place(frontend('a'), `0.0.0.0:${port}`)], new Places());
-    await assert.rejects(wider, /this balancer itself listens on 127\.0\.0\.1:/);
+    await stage.commit(stage.place(frontend('f'), one(port)));
+    const plan = await stage.listeners.plan([stage.place(frontend('f'), all(port))], new Places());
+    plan.rollback();
+    await turns();
+    await stage.client(one(port));
+    await stage.takes('f', 1);
+    assert.ok(await refused(stage, one(port, 2)));
   });
+
+  test('takes the place of several, which close in one turn', async (t) => {
+    const stage = new Stage(t);
+    const port = await closedPort();
+    await stage.commit(stage.place(frontend('f'), one(port)), stage.place(frontend('g'), one(port, 2)));
+    await stage.commit(stage.place(frontend('h'), all(port)));
+    await stage.listeners.plan([stage.place(frontend('h'), all(port))], new Places());
+    await stage.client(one(port, 3));
+    await stage.takes('h', 1);
+  });
+
+  test('is refused where somebody else listens on a part of the wide bind', async (t) => {
+    const port = await closedPort();
+    const other = createServer().listen(port, '127.0.0.53');
+    await new Promise((resolve) => other.once('listening', resolve));
+    t.after(() => other.close());
+    const stage = new Stage(t);
+    await stage.commit(stage.place(frontend('f'), one(port)));
+    const wide = stage.listeners.plan([stage.place(frontend('f'), all(port))], new Places());
+    await assert.rejects(wide, /cannot listen on 0\.0\.0\.0:\d+ \(frontend f\): another process listens there/);
+    await stage.client(one(port));
+    await stage.takes('f', 1);
+  });
+
+  test('is refused where this machine does not have the narrow address', async (t) => {
+    const stage = new Stage(t);
+    const port = await closedPort();
+    await stage.commit(stage.place(frontend('f'), all(port)));
+    const narrow = stage.listeners.plan([stage.place(frontend('f'), `192.0.2.1:${port}`)], new Places());
+    await assert.rejects(narrow, /does not have that address.*net\.ipv4\.ip_nonlocal_bind/);
+    await stage.client(one(port));
+    await stage.takes('f', 1);
+  });
+
+  test('is opened as soon as it can be, where somebody takes the port between plan and commit', async (t) => {
+    const stage = new Stage(t);
+    const port = await closedPort();
+    await stage.commit(stage.place(frontend('f'), one(port)));
+    const plan = await stage.listeners.plan([stage.place(frontend('f'), all(port))], new Places());
+    const thief = createServer().listen(port, '127.0.0.53');
+    await new Promise((resolve) => thief.once('listening', resolve));
+    plan.commit();
+    await eventually('the failure to be told', () => stage.told.length > 0);
+    assert.match(stage.told[0]!, /frontend f\): another process listens there/);
+    await new Promise((resolve) => thief.close(resolve));
+    await eventually('it to listen', () => stage.told.length > 1);
+    assert.deepEqual(stage.told.slice(1), [`f at last on ${all(port)}`]);
+    await stage.client(one(port));
+    await stage.takes('f', 1);
+  });
+
+  test('that could not be opened is given up by the next plan, or by a close', async (t) => {
+    for (const how of ['plan', 'close'] as const) {
+      const stage = new Stage(t);
+      const port = await closedPort();
+      await stage.commit(stage.place(frontend('f'), one(port)));
+      const plan = await stage.listeners.plan([stage.place(frontend('f'), all(port))], new Places());
+      const thief = createServer().listen(port, '127.0.0.53');
+      await new Promise((resolve) => thief.once('listening', resolve));
+      plan.commit();
+      await eventually('the failure to be told', () => stage.told.length > 0);
+      if (how === 'plan') await stage.commit();
+      else stage.listeners.close();
+      await new Promise((resolve) => thief.close(resolve));
+      await stage.listeners.plan([], new Places());
+      assert.ok(await refused(stage, one(port)));
+    }
+  });
+
+  test('displaces an address that nobody asked for', async (t) => {
+    const stage = new Stage(t);
+    const admin: Owner = { kind: 'admin', name: 'admin' };
+    const port = await closedPort();
+    await stage.commit(stage.place(admin, one(port), true));
+    const sites = [stage.place(frontend('f'), all(port)), stage.place(admin, one(port), true)];
+    const plan = await stage.listeners.plan(sites, new Places());
+    assert.match(plan.missing.map(({ message }) => message).join(), /this balancer itself listens on 0\.0\.0\.0:/);
+    plan.commit();
+    await stage.listeners.plan(sites, new Places());
+    await stage.client(one(port, 2));
+    await stage.takes('f', 1);
+    assert.deepEqual(stage.listeners.addressesOf(admin), []);
+  });
+});
+
+test('two owners that want one port through a name and an address are told of each other', async (t) => {
+  const stage = new Stage(t);
+  const port = await closedPort();
+  const sites = [`127.0.0.1:${port}`, `localhost:${port}`].map((text, i) => stage.place(frontend(`f${i}`), text));
+  await assert.rejects(
+    stage.listeners.plan(sites, new Places()),
+    /f1\): this balancer itself listens on 127\.0\.0\.1:/,
+  );
+});
+
+test('a port is shared where Node can do so, and refused with the reason where Node cannot', async (t) => {
+  const stage = new Stage(t);
+  const port = await closedPort();
+  const shared = (text: string): Site => {
+    const site = stage.place(frontend('f'), text);
+    return { ...site, bind: { ...site.bind, reusePort: true } as Bind };
+  };
+  const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
+  const plan = stage.listeners.plan([shared(`127.0.0.1:${port}`)], new Places());
+  if (major < 22 || (major === 22 && minor < 12)) {
+    await assert.rejects(plan, /\(frontend f\): reusePort needs Node 22\.12 or later, and this is Node/);
+    return;
+  }
+  (await plan).commit();
+  const before = listening();
+  const wider = await stage.listeners.plan([shared(`0.0.0.0:${port}`)], new Places());
+  assert.equal(listening(), before + 1, 'beside the other, before the commit');
+  await stage.client(`127.0.0.1:${port}`);
+  await stage.takes('f', 1);
+  wider.commit();
+  await eventually('the other to be closed', () => listening() === before);
+  await stage.commit(stage.place(frontend('f'), `0.0.0.0:${port}`));
+  await stage.client(`127.0.0.1:${port}`);
+  await stage.takes('f', 2);
 });
 
 test('a stop takes the backlog of owners of one kind, and leaves the others', async (t) => {

@@ -3,7 +3,8 @@ import { once } from 'node:events';
 import { connect, createServer, type AddressInfo } from 'node:net';
 import { test, type TestContext } from 'node:test';
 import { parseBind } from '../../../src/config/values.ts';
-import { Listeners, type Owner, type Site } from '../../../src/listeners/listeners.ts';
+import { Listeners } from '../../../src/listeners/listeners.ts';
+import type { Owner, Site } from '../../../src/listeners/site.ts';
 import { parking } from '../../support/listening.ts';
 
 const FRONTEND: Owner = { kind: 'frontend', name: 'f' };
@@ -36,7 +37,7 @@ async function whoAnswers(port: number): Promise<string> {
 }
 
 function listeners(t: TestContext): Listeners {
-  const all = new Listeners();
+  const all = new Listeners({ listenFailed() {}, listensAtLast() {} });
   t.after(() => all.close());
   return all;
 }
