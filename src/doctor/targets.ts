@@ -1,11 +1,9 @@
-import { isIP } from 'node:net';
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { BackendConfig } from '../config/schema.ts';
 import { formatEndpoint, type Endpoint } from '../config/values.ts';
+import { lookUp } from '../names/look-up.ts';
 import { askDns } from '../pool/discovery.ts';
-import { systemLookup } from '../pool/resolve.ts';
 import { finding, type Finding } from './findings.ts';
-import { STEP_MS, type Audience, type Node } from './node.ts';
+import type { Audience, Node } from './node.ts';
 
 type ServerAddress = BackendConfig['servers'][string]['address'];
 
@@ -32,21 +30,18 @@ export async function findNodes(
 
 async function endpointsOf(address: ServerAddress): Promise<{ endpoints: readonly Endpoint[]; failure?: string }> {
   const name = 'discover' in address ? address.name : address.host;
-  if (isIP(name) !== 0 && 'host' in address) return { endpoints: [address] };
   const failed = (why: string) => ({ endpoints: [], failure: `${name} does not resolve: ${why}` });
   try {
-    const endpoints = await Promise.race([resolve(address), sleep(STEP_MS, undefined, { ref: false })]);
-    if (endpoints === undefined) return failed(`no answer within ${STEP_MS / 1_000} s`);
-    return endpoints.length > 0 ? { endpoints: distinct(endpoints) } : failed('no address');
+    const endpoints = await resolve(address);
+    return endpoints.length > 0 ? { endpoints: distinct(endpoints) } : failed('none of its targets has an address');
   } catch (error) {
-    const { code, message } = error as NodeJS.ErrnoException;
-    return failed(code ?? message);
+    return failed((error as Error).message);
   }
 }
 
 async function resolve(address: ServerAddress): Promise<readonly Endpoint[]> {
   if ('discover' in address) return (await askDns(address)).endpoints;
-  return (await systemLookup(address.host)).map((host) => ({ host, port: address.port }));
+  return (await lookUp(address.host)).addresses.map((host) => ({ host, port: address.port }));
 }
 
 /** /etc/hosts may list an address twice, and a node must be audited once. */

@@ -42,7 +42,7 @@ export async function plan(
     }
     steps.push(await house.state.plan(config.state, [...backends.values()]));
     steps.push(...[...frontends.values()].map((frontend) => termsStep(frontend, generation)));
-    const listeners = await house.listeners.plan(sites(house, generation), house.parking(capacity));
+    const listeners = await house.listeners.plan(sites(house, generation), house.parking(capacity), stops);
     steps.push({ commit: () => house.enter(generation, old), rollback() {} }, listeners);
     // While names are looked up, new binds accept already, and their clients are parked.
     await unlessStopped(Promise.all(answers), stops);

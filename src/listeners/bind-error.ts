@@ -1,5 +1,5 @@
-/** What Node says when it cannot listen; `address` is what a name was looked up as. */
-export type BindError = NodeJS.ErrnoException & { readonly address?: string };
+/** What Node says when it cannot listen. */
+export type BindError = NodeJS.ErrnoException;
 
 /** A BindError whose message is for operators. */
 export class FaultyBind extends Error {

@@ -3,6 +3,7 @@ import { connect, createServer, type AddressInfo, type ListenOptions, type Serve
 import { dirname } from 'node:path';
 import { formatEndpoint, type Bind } from '../config/values.ts';
 import { StartError } from '../errors.ts';
+import { NameFault } from '../names/look-up.ts';
 import { FaultyBind, type BindError } from './bind-error.ts';
 import { permit, type UnixBind } from './unix.ts';
 
@@ -144,8 +145,13 @@ export function bindFault(error: BindError, bind: Bind, owner: string, own: stri
     EADDRNOTAVAIL: NOT_HERE,
     ENOTSOCK: 'a file that is no socket stands there. Remove the file, or bind another path',
     ENOENT: 'the folder of the socket does not exist. Make the folder, or bind another path',
-    ENOTFOUND: 'that name does not resolve',
   };
+  if (error instanceof NameFault)
+    return new StartError(
+      code,
+      `cannot listen on ${bind.text} (${owner}): that name does not resolve: ${error.message}`,
+      error,
+    );
   const what = (error instanceof FaultyBind && code !== 'EADDRINUSE' ? undefined : known[code]) ?? error.message;
   return new StartError(code, `cannot listen on ${bind.text} (${owner}): ${what}`, error);
 }

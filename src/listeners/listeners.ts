@@ -1,5 +1,6 @@
 import { bindKey, bindsCollide, type Bind } from '../config/values.ts';
 import { StartError } from '../errors.ts';
+import { lookUp, type NameFault } from '../names/look-up.ts';
 import type { Step } from '../step.ts';
 import { FaultyBind, type BindError } from './bind-error.ts';
 import { bindFault } from './bind.ts';
@@ -32,6 +33,7 @@ type Served = {
 /** A plan under way. */
 type Draft = {
   readonly parking: Parking;
+  readonly stops: AbortSignal | undefined;
   readonly frontends: readonly string[];
   /** Binds that somebody has asked for. An open listener of another bind may be left. */
   readonly kept: ReadonlySet<string>;
@@ -68,14 +70,15 @@ export class Listeners {
    * Opens what `sites` adds to what is open. What is added accepts, and is parked until the commit, as many connections
    * as `parking` has places for; a rollback closes them. The commit gives each site to its owner, and leaves what
    * `sites` does not name. A bind that only a listener which is left stands in the way of (`*:443` to `10.0.0.1:443`)
-   * opens after the commit, in the turn in which that listener closes. Rejects with a StartError, and then has opened
-   * nothing.
+   * opens after the commit, in the turn in which that listener closes. Rejects with a StartError, at once where `stops`
+   * is aborted while a name is looked up, and then has opened nothing.
    */
-  async plan(sites: readonly Site[], parking: Parking): Promise<ListenersStep> {
+  async plan(sites: readonly Site[], parking: Parking, stops?: AbortSignal): Promise<ListenersStep> {
     // A bind that is being left and is wanted again is opened anew: its path or port is free only then.
     await Promise.all(this.#leaving.values());
     const draft: Draft = {
       parking,
+      stops,
       frontends: sites.flatMap(({ owner: { kind, name } }) => (kind === 'frontend' ? [name] : [])),
       kept: new Set(sites.filter(({ optional }) => optional !== true).map(keyOf)),
       wanted: new Map(),
@@ -163,21 +166,26 @@ export class Listeners {
       throw fault(error as BindError);
     }
     if (open) return void draft.wanted.set(key, { listener: open, site, after: [] });
-    const listener = new Listener(site, draft.parking);
     const inheritedFd = owner.kind === 'frontend' ? this.inherited.take(owner.name, draft.frontends) : undefined;
+    const here =
+      inheritedFd === undefined
+        ? await literal(bind, draft.stops).catch((error: NameFault) => {
+            throw fault(error);
+          })
+        : bind;
+    const listener = new Listener({ ...site, bind: here }, draft.parking);
     try {
       await listener.open(inheritedFd);
       draft.undo.push(() => listener.close());
       draft.wanted.set(key, { listener, site, after: [] });
     } catch (error) {
-      const resolved = resolvedBind(error as BindError, bind);
-      const after = this.#obstacles(error as BindError, resolved, draft);
+      const after = this.#obstacles(error as BindError, here, draft);
       const fixed = after.find((one) => one.inherited || !this.#isLeft(one, draft));
       if (fixed || after.length === 0) throw fault(error as BindError, fixed);
-      await rehearse(resolved, after.length).catch((later: BindError) => {
+      await rehearse(here, after.length).catch((later: BindError) => {
         throw fault(later);
       });
-      draft.wanted.set(key, { listener: new Listener({ ...site, bind: resolved }, draft.parking), site, after });
+      draft.wanted.set(key, { listener: new Listener({ ...site, bind: here }, draft.parking), site, after });
     }
   }
 
@@ -194,9 +202,11 @@ export class Listeners {
   }
 }
 
-/** The error tells the address of a name, so that nothing is looked up again. */
-function resolvedBind({ address }: BindError, bind: Bind): Bind {
-  return bind.kind === 'tcp' && bind.host !== '*' ? { ...bind, host: address ?? bind.host } : bind;
+/** A name is its first address. Node would ask the system for the name, and nothing could end that. */
+async function literal(bind: Bind, stops: AbortSignal | undefined): Promise<Bind> {
+  if (bind.kind === 'unix' || bind.host === '*') return bind;
+  const { addresses } = await lookUp(bind.host, stops);
+  return { ...bind, host: addresses[0] ?? bind.host };
 }
 
 /** Why an own listener stands in the way of a bind: the error must not speak of another process. */

@@ -1,6 +1,6 @@
-import { Resolver } from 'node:dns/promises';
 import { isIP } from 'node:net';
 import { formatEndpoint, type Discovered, type Endpoint } from '../config/values.ts';
+import { lookUp, lookUpService, type Sources } from '../names/look-up.ts';
 
 /** `name` has this address: the name that was asked for, or a target of the service. */
 export type Found = Endpoint & { readonly name: string };
@@ -13,15 +13,11 @@ export type DnsAnswer = {
   readonly unanswered: readonly { readonly name: string; readonly port: number; readonly family: 4 | 6 }[];
 };
 
-/** What DNS says now of the servers there are. Rejects with a `code`, at once where `closed` is aborted. */
+/** What DNS says now of the servers there are. Rejects with a NameFault, at once where `closed` is aborted. */
 export type AskDns = (address: Discovered, closed?: AbortSignal) => Promise<DnsAnswer>;
 
 /** A time to live of 0 must not become a flood of questions; nor must an answer that does not come. */
 const SOONEST_MS = 1_000;
-const ANSWER_MS = 5_000;
-
-/** DNS says that the name does not exist, or has no address of this kind. */
-const NO_ADDRESS: ReadonlySet<string | undefined> = new Set(['ENOTFOUND', 'ENODATA']);
 
 /**
  * What a discovery may be given: who answers instead of DNS, and what an earlier discovery for the same question had
@@ -123,57 +119,14 @@ function isUnanswered({ name, host, port }: Found, unanswered: DnsAnswer['unansw
 }
 
 /** @see AskDns */
-export async function askDns(address: Discovered, closed?: AbortSignal): Promise<DnsAnswer> {
-  const resolver = new Resolver({ timeout: ANSWER_MS / 2, tries: 2 });
-  const cancel = (): void => resolver.cancel();
-  closed?.addEventListener('abort', cancel, { once: true });
-  try {
-    return address.discover === 'dns'
-      ? await addresses(resolver, address.name, address.port)
-      : await targets(resolver, address.name);
-  } finally {
-    closed?.removeEventListener('abort', cancel);
-  }
-}
-
-/** The addresses of a service's targets. */
-async function targets(resolver: Resolver, service: string): Promise<DnsAnswer> {
-  const services = await resolver.resolveSrv(service);
-  const found = await Promise.all(
-    services.map(({ name, port }) =>
-      // A target without an address must not keep the others away; a target that could not be asked for may have some.
-      addresses(resolver, name, port).catch((error: NodeJS.ErrnoException): DnsAnswer => {
-        if (NO_ADDRESS.has(error.code)) return { endpoints: [], ttlSeconds: Infinity, unanswered: [] };
-        throw error;
-      }),
-    ),
-  );
+export async function askDns(address: Discovered, closed?: AbortSignal, sources?: Sources): Promise<DnsAnswer> {
+  const targets =
+    address.discover === 'dns'
+      ? [{ name: address.name, port: address.port, has: await lookUp(address.name, closed, sources) }]
+      : await lookUpService(address.name, closed, sources);
   return {
-    endpoints: found.flatMap(({ endpoints }) => endpoints),
-    ttlSeconds: Math.min(Infinity, ...found.map(({ ttlSeconds }) => ttlSeconds)),
-    unanswered: found.flatMap(({ unanswered }) => unanswered),
-  };
-}
-
-/** The IPv4 and IPv6 addresses of a name; rejects only if neither family is answered. */
-async function addresses(resolver: Resolver, name: string, port: number): Promise<DnsAnswer> {
-  const [four, six] = await Promise.allSettled([
-    resolver.resolve4(name, { ttl: true }),
-    resolver.resolve6(name, { ttl: true }),
-  ]);
-  if (four.status === 'rejected' && six.status === 'rejected') {
-    const [fault, other] = [four.reason, six.reason] as NodeJS.ErrnoException[];
-    throw NO_ADDRESS.has(fault?.code) ? other : fault;
-  }
-  const records = [four, six].flatMap((answer) => (answer.status === 'fulfilled' ? answer.value : []));
-  const failed = (answer: PromiseSettledResult<unknown>): boolean =>
-    answer.status === 'rejected' && !NO_ADDRESS.has((answer.reason as NodeJS.ErrnoException).code);
-  return {
-    endpoints: records.map(({ address: host }) => ({ host, port, name })),
-    ttlSeconds: Math.min(Infinity, ...records.map(({ ttl }) => ttl)),
-    unanswered: [
-      ...(failed(four) ? [{ name, port, family: 4 as const }] : []),
-      ...(failed(six) ? [{ name, port, family: 6 as const }] : []),
-    ],
+    endpoints: targets.flatMap(({ name, port, has }) => has.addresses.map((host) => ({ host, port, name }))),
+    ttlSeconds: Math.min(Infinity, ...targets.map(({ has }) => has.ttlSeconds)),
+    unanswered: targets.flatMap(({ name, port, has }) => has.unanswered.map((family) => ({ name, port, family }))),
   };
 }

@@ -1,23 +1,17 @@
-import { lookup } from 'node:dns/promises';
-import { isIP, isIPv4 } from 'node:net';
+import { isIP } from 'node:net';
+import { lookUp } from '../names/look-up.ts';
 
-/** Resolves a name to at least one address, or rejects with a `code`. */
-export type Lookup = (name: string) => Promise<readonly string[]>;
+/** Resolves a name to at least one address, or rejects with an error that says why; at once where `closed` is aborted. */
+export type Lookup = (name: string, closed?: AbortSignal) => Promise<readonly string[]>;
 
-/** What one look-up of a name came to; `failure` is the code of the error, such as ENOTFOUND. */
+/** What one look-up of a name came to; `failure` says in words why there is no address. */
 export type Resolution = { readonly addresses: readonly string[] } | { readonly failure: string };
 
 /** After a failure the name is looked up again this much later, or after the interval where the interval is shorter. */
 const RETRY_MS = 2_000;
 
-/**
- * The addresses that the system's resolver (with /etc/hosts) knows. IPv4 comes first, because container networks
- * announce IPv6 addresses on which nobody listens. Rejects with a `code`.
- */
-export async function systemLookup(name: string): Promise<readonly string[]> {
-  const addresses = (await lookup(name, { all: true })).map(({ address }) => address);
-  return [...addresses.filter(isIPv4), ...addresses.filter((address) => !isIPv4(address))];
-}
+/** The addresses that this machine knows of a name. @see lookUp */
+export const systemLookup: Lookup = async (name, closed) => (await lookUp(name, closed)).addresses;
 
 /**
  * Looks a name up again and again, `intervalMs` after the end of the look-up before, and reports each resolution. An IP
@@ -27,20 +21,20 @@ export class NameWatch {
   readonly #name: string;
   readonly #intervalMs: number;
   readonly #report: (resolution: Resolution) => void;
-  readonly #lookUp: Lookup;
+  readonly #lookup: Lookup;
   #timer: NodeJS.Timeout | undefined;
-  #closed = false;
+  readonly #closed = new AbortController();
 
   constructor(
     name: string,
     intervalMs: number,
     report: (resolution: Resolution) => void,
-    lookUp: Lookup = systemLookup,
+    lookup: Lookup = systemLookup,
   ) {
     this.#name = name;
     this.#intervalMs = intervalMs;
     this.#report = report;
-    this.#lookUp = lookUp;
+    this.#lookup = lookup;
   }
 
   /** Resolves when the first resolution, good or bad, has been reported. Never rejects. */
@@ -49,18 +43,18 @@ export class NameWatch {
     this.#report({ addresses: [this.#name] });
   }
 
-  /** Reports nothing from now on, not even the look-up under way. */
+  /** Ends the look-up under way, and reports nothing from now on. */
   close(): void {
-    this.#closed = true;
+    this.#closed.abort();
     clearTimeout(this.#timer);
   }
 
   async #resolve(): Promise<void> {
-    const resolution = await this.#lookUp(this.#name).then(
+    const resolution = await this.#lookup(this.#name, this.#closed.signal).then(
       (addresses): Resolution => ({ addresses }),
-      ({ code, message }: NodeJS.ErrnoException): Resolution => ({ failure: code ?? message }),
+      ({ message }: Error): Resolution => ({ failure: message }),
     );
-    if (this.#closed) return;
+    if (this.#closed.signal.aborted) return;
     this.#report(resolution);
     const waitMs = 'failure' in resolution ? Math.min(RETRY_MS, this.#intervalMs) : this.#intervalMs;
     this.#timer = setTimeout(() => void this.#resolve(), waitMs);

@@ -243,7 +243,7 @@ export class Server {
       if (arrival.moved) this.#become(freshHealth(Date.now()));
       return this.#checkAnew();
     }
-    const reason = `${this.#config.address.host} does not resolve (${arrival.failure})`;
+    const reason = `${this.#config.address.host} does not resolve: ${arrival.failure}`;
     const since = this.health.up ? Date.now() : this.health.since;
     this.#become({ ...this.health, up: false, fresh: false, reason, since });
   }

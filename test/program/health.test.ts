@@ -122,7 +122,10 @@ test('a name that does not resolve is a server that is down, and no refusal to s
   const servers = await serve(t, ['s2']);
   const berth = await start(t, settings(['nobody.invalid:5000', ...servers]));
   const down = await berth.line(says('server down'));
-  assert.match(String(down['reason']), /^nobody\.invalid does not resolve \(E\w+\)$/);
+  assert.match(
+    String(down['reason']),
+    /^nobody\.invalid does not resolve: (the name does not exist|no nameserver answers)/,
+  );
   assert.equal(await berth.metric(up('s1')), 0);
   const line = await visit(berth, { port: await berth.port() });
   assert.deepEqual([line.answered, line['retries']], ['s2', 0]);

@@ -112,7 +112,10 @@ test(
     const late = await arrive(t, port, 10);
     dns.release('A slow.test');
     assert.equal(await berth.exitCode(), 1);
-    assert.match(berth.stderr, /cannot listen on slow\.test:0 \(frontend g\): that name does not resolve/);
+    assert.match(
+      berth.stderr,
+      /cannot listen on slow\.test:0 \(frontend g\): that name does not resolve: the name does not exist/,
+    );
     const all = [...early, ...late];
     assert.deepEqual(
       (await outcomes(all)).filter((how) => how !== 'end' && how !== 'reset'),

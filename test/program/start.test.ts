@@ -1,5 +1,4 @@
 import assert from 'node:assert/strict';
-import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { chmodSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:net';
@@ -121,23 +120,4 @@ test('a file that stands where a unix socket is wanted is left alone', async (t)
 test('a unix socket in a folder that is not there is refused for that reason', async (t) => {
   const said = await refusal(t, settings([1], {}, {}, { bind: `unix:${folderOf(t)}/missing/berth.sock` }));
   assert.match(said, /\(frontend f\): the folder of the socket does not exist$/);
-});
-
-test('SIGTERM while names are still being looked up ends the program', { skip: NOT_ROOT }, async (t) => {
-  // A name server that takes questions and answers none: the look-up goes on for longer than the start waits.
-  const silent = createSocket('udp4');
-  const address = `127.${128 + ((process.pid >> 8) & 63)}.${process.pid & 255}.251`;
-  await new Promise<void>((resolve) => silent.bind(53, address, resolve));
-  t.after(() => silent.close());
-  const resolver = join(folderOf(t), 'resolv.conf');
-  writeFileSync(resolver, `nameserver ${address}\noptions timeout:3 attempts:2\n`);
-  const mount = 'mount --bind "$0" /etc/resolv.conf && exec "$@"';
-  const asked = once(silent, 'message');
-  const berth = new Berth(settings(['registry.example.com:5000']), {
-    through: ['unshare', '--mount', 'sh', '-c', mount, resolver],
-  });
-  t.after(() => berth.stop());
-  await asked;
-  berth.signal('SIGTERM');
-  assert.equal(await berth.exitCode(), 0);
 });

@@ -1,11 +1,14 @@
 /** A small DNS server whose answers a test changes, and a way to run Berth with it as its resolver. */
-import { createSocket } from 'node:dgram';
+import { createSocket, type Socket } from 'node:dgram';
+import { Resolver } from 'node:dns/promises';
 import { once } from 'node:events';
 import { accessSync, constants, writeFileSync } from 'node:fs';
 import { spawnSync } from 'node:child_process';
+import { createServer } from 'node:net';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { decode, encode, type Answer, type StringAnswer } from 'dns-packet';
+import type { Sources } from '../../src/names/look-up.ts';
 import { folderOf } from './files.ts';
 import { eventually } from './waiting.ts';
 
@@ -26,10 +29,15 @@ function whyNot(): string | false {
 export const NO_DNS = whyNot();
 
 const RCODE = { NOERROR: 0, SERVFAIL: 2, NXDOMAIN: 3 } as const;
+/** The answer is longer than a datagram may be, so the question is to be asked over TCP (RFC 1035, section 4.1.1). */
+const TRUNCATED = 0x0200;
+const LONGEST_DATAGRAM = 512;
 
 export class DnsServer {
   /** What it says for a name; one that is not here does not exist. */
   readonly records = new Map<string, readonly Answer[]>();
+  /** It says nothing to anybody. */
+  silent = false;
   /** It says SERVFAIL to all. */
   failing = false;
   /** And to questions for these names, or of one type for them: `AAAA r.test`. */
@@ -37,6 +45,8 @@ export class DnsServer {
   ttl = 0;
   /** How often it was asked for a name, by type: `A r.test`. */
   readonly asked = new Map<string, number>();
+  /** How often it was asked over TCP. */
+  streams = 0;
   /** Questions that are not answered until they are let go, by type and name: `A r.test`. */
   readonly #held = new Map<string, (() => void)[]>();
 
@@ -82,11 +92,18 @@ export class DnsServer {
     this.#held.delete(question);
   }
 
+  /** `name` is another name for `target`. */
+  alias(name: string, target: string): void {
+    this.records.set(name, [{ type: 'CNAME', name, data: target, ttl: this.ttl }]);
+  }
+
   /** Gives `reply` the answer to `query`, as soon as the question is not held. */
   hear(query: Buffer, reply: (answer: Buffer) => void): void {
     const [question] = decode(query).questions ?? [];
-    const held = this.#held.get(`${question?.type} ${question?.name.toLowerCase()}`);
-    if (held) held.push(() => reply(this.answer(query)));
+    const key = `${question?.type} ${question?.name.toLowerCase()}`;
+    const held = this.#held.get(key);
+    if (this.silent) this.#count(key);
+    else if (held) held.push(() => reply(this.answer(query)));
     else reply(this.answer(query));
   }
 
@@ -95,17 +112,29 @@ export class DnsServer {
     const [question] = questions;
     const name = question?.name.toLowerCase() ?? '';
     const key = `${question?.type} ${name}`;
-    this.asked.set(key, (this.asked.get(key) ?? 0) + 1);
+    this.#count(key);
     const failing = this.failing || this.failingFor.has(name) || this.failingFor.has(key);
-    const records = failing ? undefined : this.records.get(name);
+    const records = failing ? undefined : this.#behind(name);
     const rcode = failing ? RCODE.SERVFAIL : records ? RCODE.NOERROR : RCODE.NXDOMAIN;
     return encode({
       type: 'response',
       ...(id === undefined ? {} : { id }),
       flags: 0x0480 | rcode,
       questions,
-      answers: (records ?? []).filter(({ type }) => type === question?.type),
+      answers: (records ?? []).filter(({ type }) => type === question?.type || type === 'CNAME'),
     });
+  }
+
+  #count(key: string): void {
+    this.asked.set(key, (this.asked.get(key) ?? 0) + 1);
+  }
+
+  /** The records of a name, and where it is an alias those of its target. */
+  #behind(name: string): readonly Answer[] | undefined {
+    const records = this.records.get(name);
+    const [alias] = records ?? [];
+    if (alias?.type !== 'CNAME') return records;
+    return [alias, ...(this.#behind(alias.data) ?? [])];
   }
 
   /** Resolves when it has been asked a whole round more: what it was told before has been heard. */
@@ -117,17 +146,83 @@ export class DnsServer {
 
 let servers = 0;
 
-/** A DNS server, and how to run Berth so that it asks it. */
-export async function resolver(t: TestContext): Promise<{ dns: DnsServer; through: readonly string[] }> {
-  const dns = new DnsServer();
+/** Answers at this address, over UDP and, for what is too long for a datagram, over TCP. */
+async function answerAt(t: TestContext, dns: DnsServer, address: string, port: number): Promise<number> {
   const socket = createSocket('udp4');
-  socket.on('message', (query, { port, address }) => dns.hear(query, (answer) => socket.send(answer, port, address)));
-  // An address of its own, since the port cannot be.
-  const address = `127.${200 + ((process.pid >> 8) & 31)}.${process.pid & 255}.${++servers}`;
-  socket.bind(53, address);
+  socket.on('message', (query, from) => dns.hear(query, (answer) => send(socket, answer, from)));
+  socket.bind(port, address);
   await once(socket, 'listening');
   t.after(() => socket.close());
+  const stream = createServer((client) => {
+    client.on('error', () => {});
+    client.once('data', (query: Buffer) => {
+      dns.streams++;
+      // A length of two bytes goes before each message (RFC 1035, section 4.2.2).
+      dns.hear(query.subarray(2), (answer) => client.end(Buffer.concat([lengthOf(answer), answer])));
+    });
+  });
+  stream.listen(socket.address().port, address);
+  await once(stream, 'listening');
+  t.after(() => stream.close());
+  return socket.address().port;
+}
+
+function send(socket: Socket, answer: Buffer, { port, address }: { port: number; address: string }): void {
+  if (answer.length <= LONGEST_DATAGRAM) return socket.send(answer, port, address);
+  const {
+    id = 0,
+    questions = [],
+    rcode: _,
+    ...rest
+  } = decode(answer) as ReturnType<typeof decode> & { rcode?: string };
+  socket.send(encode({ ...rest, id, questions, answers: [], flags: 0x0480 | TRUNCATED }), port, address);
+}
+
+function lengthOf(message: Buffer): Buffer {
+  const length = Buffer.alloc(2);
+  length.writeUInt16BE(message.length);
+  return length;
+}
+
+/** No other server has this address: its ports are free for UDP and TCP alike. */
+function ownAddress(): string {
+  return `127.${200 + ((process.pid >> 8) & 31)}.${process.pid & 255}.${++servers}`;
+}
+
+/** A DNS server, and how to run Berth so that it asks it; `conf` are further lines of its resolv.conf. */
+export async function resolver(t: TestContext, conf = ''): Promise<{ dns: DnsServer; through: readonly string[] }> {
+  const dns = new DnsServer();
+  const address = ownAddress();
+  await answerAt(t, dns, address, 53);
   const file = join(folderOf(t), 'resolv.conf');
-  writeFileSync(file, `nameserver ${address}\n`);
+  writeFileSync(file, `nameserver ${address}\n${conf}`);
   return { dns, through: [...MOUNT, file] };
+}
+
+/** What stands in the files of a machine, and what its shell has set. */
+export type Machine = {
+  readonly hosts?: string;
+  readonly resolvConf?: string;
+  readonly env?: NodeJS.ProcessEnv;
+  readonly hostname?: string;
+};
+
+/** A DNS server, and what `lookUp` in this process needs to ask it on a machine of the test's own. */
+export async function nameserver(
+  t: TestContext,
+  { hosts = '', resolvConf = '', env = {}, hostname = 'node' }: Machine = {},
+): Promise<{ dns: DnsServer; sources: Sources }> {
+  const dns = new DnsServer();
+  const address = ownAddress();
+  const port = await answerAt(t, dns, address, 0);
+  const folder = folderOf(t);
+  const [hostsFile, conf] = [join(folder, 'hosts'), join(folder, 'resolv.conf')];
+  writeFileSync(hostsFile, hosts);
+  writeFileSync(conf, resolvConf);
+  const asks = (): Resolver => {
+    const made = new Resolver({ timeout: 300, tries: 2 });
+    made.setServers([`${address}:${port}`]);
+    return made;
+  };
+  return { dns, sources: { hostsFile, resolvConf: conf, env, hostname, resolver: asks } };
 }

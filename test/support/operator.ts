@@ -125,17 +125,24 @@ export type Ran = {
   readonly err: string;
 };
 
+type Run = {
+  readonly input?: string;
+  readonly interrupt?: Promise<unknown>;
+  readonly through?: readonly string[];
+};
+
 /** Runs `berth ARGS` to its end. */
 export function command(...args: readonly string[]): Promise<Ran> {
   return commandWith({}, ...args);
 }
 
-/** The same, with what it reads; when `interrupt` resolves it gets what Ctrl-C sends. */
+/** The same, with what it reads, run through another program; when `interrupt` resolves it gets what Ctrl-C sends. */
 export async function commandWith(
-  { input = '', interrupt }: { readonly input?: string; readonly interrupt?: Promise<unknown> },
+  { input = '', interrupt, through = [] }: Run,
   ...args: readonly string[]
 ): Promise<Ran> {
-  const child = spawn(process.execPath, [CLI, ...args], { timeout: 120_000, killSignal: 'SIGKILL' });
+  const [program = '', ...rest] = [...through, process.execPath, CLI, ...args];
+  const child = spawn(program, rest, { timeout: 120_000, killSignal: 'SIGKILL' });
   const said = { out: '', err: '' };
   child.stdout.setEncoding('utf8').on('data', (text: string) => (said.out += text));
   child.stderr.setEncoding('utf8').on('data', (text: string) => (said.err += text));

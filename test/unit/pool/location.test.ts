@@ -10,7 +10,7 @@ function located(t: TestContext, names: Record<string, string[]>) {
   const told: Arrival[] = [];
   const location = new Location(
     (arrival) => void told.push(arrival),
-    async (name) => names[name] ?? Promise.reject(Object.assign(new Error(), { code: 'ENOTFOUND' })),
+    async (name) => names[name] ?? Promise.reject(new Error('no such name')),
   );
   t.after(() => location.close());
   const pass = async (ms: number): Promise<void> => {
@@ -22,7 +22,7 @@ function located(t: TestContext, names: Record<string, string[]>) {
 
 const FOUND: Arrival = { kind: 'found', moved: false };
 const MOVED: Arrival = { kind: 'found', moved: true };
-const LOST: Arrival = { kind: 'lost', failure: 'ENOTFOUND' };
+const LOST: Arrival = { kind: 'lost', failure: 'no such name' };
 const port = 5000;
 
 test('nothing is known before the first answer', (t) => {
