@@ -29,6 +29,15 @@ import { isHost, parseRate, parseServerAddress, parseSize } from './values.ts';
 const proxyVersion = () =>
   oneOf('none', 'v1', 'v2').describe('Begin with a PROXY protocol header; registries do not understand it');
 
+const prefix = (what: 'client' | 'source') =>
+  z
+    .strictObject({
+      ipv4: whole(1, 32).prefault(32).describe(`Bits of an IPv4 address that make one ${what}`),
+      ipv6: whole(1, 128).prefault(64).describe(`Bits of an IPv6 address that make one ${what}`),
+    })
+    .prefault({})
+    .describe('How much of the address counts; a link-local address counts whole');
+
 const frontend = z.strictObject({
   bind: binds().describe(
     'Where clients arrive: one address or a list; "*:443" is IPv4 and IPv6, "unix:/run/berth.sock" a socket; ' +
@@ -59,20 +68,15 @@ const frontend = z.strictObject({
       rate: spelled('COUNT/DURATION, such as 20/10s; 0/10s = no limit', parseRate)
         .prefault('0/10s')
         .describe('New connections per window, any of them at once; 0/10s = no limit'),
+      prefix: prefix('source'),
     })
     .prefault({})
-    .describe('Limits for each source: an IPv4 address, or an IPv6 /64'),
+    .describe('Limits for each source: an IPv4 address or an IPv6 /64, unless prefix says otherwise'),
 });
 
 const stickTable = z.strictObject({
   key: oneOf('src').prefault('src').describe('What binds a client to a server: its source address'),
-  prefix: z
-    .strictObject({
-      ipv4: whole(1, 32).prefault(32).describe('Bits of an IPv4 address that make one client'),
-      ipv6: whole(1, 128).prefault(64).describe('Bits of an IPv6 address that make one client'),
-    })
-    .prefault({})
-    .describe('How much of the address counts'),
+  prefix: prefix('client'),
   size: z
     .union([z.string(), z.number()], { error: 'expected a number of entries, such as 200k' })
     .transform((value, context): number => {

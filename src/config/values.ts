@@ -142,11 +142,14 @@ export function formatEndpoint({ host, port }: Endpoint): string {
   return isIP(host) === 6 ? `[${host}]:${port}` : `${host}:${port}`;
 }
 
-/** Whether `text` is a network such as `10.0.0.0/8` or `2001:db8::/32`, or an address; neither may have a zone. */
+/**
+ * Whether `text` is a network such as `10.0.0.0/8` or `2001:db8::/32`, or an address. A link-local network may have a
+ * zone: `fe80::1%eth0`, `fe80::%eth0/64` (RFC 4007, section 11.7).
+ */
 export function isCidr(text: string): boolean {
   const [address = '', prefix, more] = text.split('/');
   const family = isIP(address);
-  if (family === 0 || address.includes('%') || more !== undefined) return false;
+  if (family === 0 || more !== undefined || (address.includes('%') && !/^fe[89ab]/i.test(address))) return false;
   return prefix === undefined || (/^\d{1,3}$/.test(prefix) && Number(prefix) <= (family === 4 ? 32 : 128));
 }
 

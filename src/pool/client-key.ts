@@ -3,26 +3,32 @@ import { isIPv4, isIPv6, SocketAddress } from 'node:net';
 /** How many leading bits of an address make one client. */
 export type Prefix = { readonly ipv4: number; readonly ipv6: number };
 
+/** fe80::/10 */
+const LINK_LOCAL = /^fe[89ab]/;
+
 /**
  * One spelling for each address. A dual-stack socket calls an IPv4 client `::ffff:10.0.0.1`, which becomes 10.0.0.1.
  * Other IPv6 addresses become their shortest spelling, which the kernel uses and a sender of PROXY headers may not.
- * What is no IP address, or has a zone, stays as it is.
+ * A zone stays as it is, and so does what is no IP address.
  */
 export function normaliseAddress(address: string): string {
   if (isIPv4(address)) return address;
   if (address.startsWith('::ffff:') && isIPv4(address.slice(7))) return address.slice(7);
-  if (!isIPv6(address) || address.includes('%')) return address;
+  if (!isIPv6(address)) return address;
+  const [literal = '', zone] = address.split('%', 2);
+  if (zone !== undefined) return `${normaliseAddress(literal)}%${zone}`;
   const shortest = new SocketAddress({ address, family: 'ipv6' }).address;
   return shortest === address ? address : normaliseAddress(shortest);
 }
 
 /**
  * The name of a client in a stick table: its address, or `NETWORK/BITS` where the prefix is shorter than the address.
- * `address` is a normalised IP literal without a zone.
+ * `address` is a normalised IP literal. A link-local address is a client of its own, with its zone: all hosts of all
+ * links are in fe80::/64.
  */
 export function clientKey(address: string, prefix: Prefix): string {
   if (isIPv4(address)) return prefix.ipv4 === 32 ? address : `${maskIPv4(address, prefix.ipv4)}/${prefix.ipv4}`;
-  return prefix.ipv6 === 128 ? address : `${maskIPv6(address, prefix.ipv6)}/${prefix.ipv6}`;
+  return prefix.ipv6 === 128 || LINK_LOCAL.test(address) ? address : `${maskIPv6(address, prefix.ipv6)}/${prefix.ipv6}`;
 }
 
 function maskIPv4(address: string, bits: number): string {

@@ -89,7 +89,7 @@ export class Connection {
     try {
       end = await this.#serve(deadlineMs);
     } finally {
-      if (client) access.leave(client.address);
+      if (client) access.leave(this.#terms.access, client.address);
     }
     if (end === 'client_left' || end === 'server_name_unknown') this.#turnAway(end);
     else this.#record(end);

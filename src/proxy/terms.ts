@@ -1,7 +1,8 @@
 import type { Config, FrontendConfig, Timeouts } from '../config/schema.ts';
 import type { Backend } from '../pool/backend.ts';
-import { accessRules, contains, networks, type AccessRules, type Networks } from './admission/access.ts';
+import { accessRules, type AccessRules } from './admission/access.ts';
 import { sniMatch } from './admission/client-hello.ts';
+import { contains, networks, type Networks } from './admission/networks.ts';
 
 /**
  * A frontend's part of a generation: what its connections are served under. Each connection keeps the terms that it

@@ -67,6 +67,26 @@ test('where PROXY is accepted the rules are for the advertised address, the list
   assert.deepEqual(await Promise.all(counts), [1, 1, 2]);
 });
 
+test('six hosts of one IPv6 network have a limit each where the prefix says so, and share one where not', async (t) => {
+  const [s1] = await serve(t, ['s1']);
+  const rules = (perSource: object): Settings => frontend({ acceptProxy: ['127.0.0.1'], perSource }, s1!);
+  const berth = await start(t, rules({ rate: '3/1h' }));
+  const port = await berth.port();
+  const destination = { address: '2001:db8:5::1', port: 443 };
+  const served = async (): Promise<number> => {
+    const ends = [0, 1, 2, 3, 4, 5].map(async (host) => {
+      const client = new Client({ port });
+      const source = { address: `2001:db8:5::1${host}`, port: 50_000 };
+      client.socket.write(buildProxyHeader('v2', source, destination));
+      return client.line().catch(() => 'refused');
+    });
+    return (await Promise.all(ends)).filter((line) => line === 's1').length;
+  };
+  assert.equal(await served(), 3);
+  await reload(berth, rules({ rate: '3/1h', prefix: { ipv6: 128 } }));
+  assert.equal(await served(), 6);
+});
+
 test('a source has as many connections as it may, whatever becomes of them', async (t) => {
   const [s1] = await serve(t, ['s1']);
   const rules = { perSource: { connections: 2 } };

@@ -1,19 +1,13 @@
 import { LRUCache } from 'lru-cache';
-import { BlockList, isIPv4 } from 'node:net';
 import type { FrontendConfig } from '../../config/schema.ts';
 import { clientKey } from '../../pool/client-key.ts';
+import { contains, networks, type Networks } from './networks.ts';
 
 export const ACCESS_REFUSALS = ['denied', 'not_allowed', 'source_connections', 'source_rate'] as const;
 export type AccessRefusal = (typeof ACCESS_REFUSALS)[number];
 
 /** Addresses whose rate is remembered. Beyond that the address seen longest ago starts with a full bucket again. */
 const MOST_SOURCES = 100_000;
-/** One source: an IPv4 address, or an IPv6 network, of which a host has as many addresses as it likes. */
-const SOURCE = { ipv4: 32, ipv6: 64 };
-
-/** ::ffff:0:0/96 is all of IPv4. */
-const MAPPED_BITS = 96;
-
 /** Who may connect, and how often. */
 export type AccessRules = {
   /** Undefined where everyone may. */
@@ -52,8 +46,8 @@ export class Access {
     // Deny wins.
     if (deny && contains(deny, address)) return 'denied';
     if (allow && !contains(allow, address)) return 'not_allowed';
-    const { connections, rate } = perSource;
-    const source = clientKey(address, SOURCE);
+    const { connections, rate, prefix } = perSource;
+    const source = clientKey(address, prefix);
     const open = this.#open.get(source) ?? 0;
     if (connections > 0 && open >= connections) return 'source_connections';
     if (rate.count > 0 && !this.#takeToken(source, rate)) return 'source_rate';
@@ -61,9 +55,9 @@ export class Access {
     return undefined;
   }
 
-  /** An admitted connection has ended. */
-  leave(address: string): void {
-    const source = clientKey(address, SOURCE);
+  /** A connection has ended that was admitted under these rules: another prefix makes another source. */
+  leave({ perSource }: AccessRules, address: string): void {
+    const source = clientKey(address, perSource.prefix);
     const open = this.#open.get(source);
     if (open === undefined) return;
     if (open > 1) this.#open.set(source, open - 1);
@@ -79,25 +73,4 @@ export class Access {
     this.#buckets.set(source, { tokens: tokens >= 1 ? tokens - 1 : tokens, atMs: nowMs });
     return tokens >= 1;
   }
-}
-
-/** Networks in CIDR notation, for the addresses of each family. */
-export type Networks = { readonly ipv4: BlockList; readonly ipv6: BlockList };
-
-export function networks(cidrs: readonly string[]): Networks {
-  const all = { ipv4: new BlockList(), ipv6: new BlockList() };
-  for (const cidr of cidrs) {
-    const [address = '', prefix] = cidr.split('/');
-    const family = isIPv4(address) ? 'ipv4' : 'ipv6';
-    const bits = Number(prefix ?? (family === 'ipv4' ? 32 : 128));
-    all[family].addSubnet(address, bits, family);
-    // A list takes IPv4 addresses to be in ::ffff:0:0/96, as who names a part of it means, but not who names ::/0.
-    if (family === 'ipv6' && bits >= MAPPED_BITS) all.ipv4.addSubnet(address, bits, family);
-  }
-  return all;
-}
-
-/** `address` is normalised: an IPv4 client of a dual-stack socket must not pass for an IPv6 one. */
-export function contains({ ipv4, ipv6 }: Networks, address: string): boolean {
-  return isIPv4(address) ? ipv4.check(address, 'ipv4') : ipv6.check(address, 'ipv6');
 }

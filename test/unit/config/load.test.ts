@@ -21,7 +21,11 @@ test('the shortest useful file has every default', () => {
         acceptProxy: [],
         allow: [],
         deny: [],
-        perSource: { connections: 0, rate: { count: 0, windowMs: 10_000 } },
+        perSource: {
+          connections: 0,
+          rate: { count: 0, windowMs: 10_000 },
+          prefix: { ipv4: 32, ipv6: 64 },
+        },
       },
     },
     backends: {

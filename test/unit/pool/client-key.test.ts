@@ -27,6 +27,7 @@ test('other addresses stay what they are, in their shortest spelling', () => {
     assert.equal(normaliseAddress(address), address);
   }
   assert.equal(normaliseAddress('2001:DB8:0:0:0:0:0:0001'), '2001:db8::1');
+  assert.equal(normaliseAddress('FE80:0::1%eth0'), 'fe80::1%eth0');
 });
 
 test('what is no address comes back as it is', () => {
@@ -46,6 +47,9 @@ test('keys', () => {
     ['2001:db8:1:2ff::1', { ...HOST, ipv6: 56 }, '2001:db8:1:200::/56'],
     ['ffff::', { ...HOST, ipv6: 1 }, '8000::/1'],
     ['2001:db8:1:2:3:4:5:678', { ...HOST, ipv6: 120 }, '2001:db8:1:2:3:4:5:600/120'],
+    ['fe80::1%eth0', { ...HOST, ipv6: 64 }, 'fe80::1%eth0'],
+    ['FEBF:0::1', { ...HOST, ipv6: 64 }, 'febf::1'],
+    ['fec0::1', { ...HOST, ipv6: 64 }, 'fec0:0:0:0::/64'],
   ];
   for (const [address, prefix, expected] of table) assert.equal(key(address, prefix), expected);
 });
@@ -116,7 +120,9 @@ test('two IPv6 addresses share a key if and only if they share the prefix, in ea
   fc.assert(
     fc.property(groups, groups, bits(128), fc.nat(8), spelling, spelling, (a, b, prefix, same, one, other) => {
       const second = [...a.slice(0, same), ...b.slice(same)];
-      const shift = BigInt(128 - prefix);
+      // Every link-local host is a client of its own.
+      const isLocal = [a, second].some(([first = 0]) => (first & 0xffc0) === 0xfe80);
+      const shift = isLocal ? 0n : BigInt(128 - prefix);
       const shared = numberOf(a, 16) >> shift === numberOf(second, 16) >> shift;
       const keys = [
         key(spell(a, one), { ...HOST, ipv6: prefix }),

@@ -5,10 +5,11 @@ import * as fc from 'fast-check';
 import { Access, accessRules } from '../../../src/proxy/admission/access.ts';
 
 type Rules = Parameters<typeof accessRules>[0];
-const OPEN: Rules = { allow: [], deny: [], perSource: { connections: 0, rate: { count: 0, windowMs: 10_000 } } };
+const NO_LIMIT = { connections: 0, rate: { count: 0, windowMs: 10_000 }, prefix: { ipv4: 32, ipv6: 64 } };
+const OPEN: Rules = { allow: [], deny: [], perSource: NO_LIMIT };
 const rate = (count: number, windowMs = 10_000): Rules => ({
   ...OPEN,
-  perSource: { connections: 0, rate: { count, windowMs } },
+  perSource: { ...NO_LIMIT, rate: { count, windowMs } },
 });
 const connections = (most: number): Rules => ({ ...OPEN, perSource: { ...OPEN.perSource, connections: most } });
 
@@ -31,7 +32,7 @@ class Gate {
   }
 
   leave(address: string): void {
-    this.#access.leave(address);
+    this.#access.leave(this.#rules, address);
   }
 }
 
@@ -114,6 +115,62 @@ test('an IPv6 source is a /64, an IPv4 source an address', () => {
   assert.deepEqual([access.admit('10.0.0.1'), access.admit('10.0.0.2')], [undefined, undefined]);
   access.leave('2001:db8:0:1::1');
   assert.equal(access.admit('2001:db8:0:1::3'), undefined);
+});
+
+test('how much of an address makes a source is for the operator to say', () => {
+  const prefix = { ipv4: 24, ipv6: 128 };
+  const rules = { ...OPEN, perSource: { ...NO_LIMIT, connections: 1, prefix } };
+  const access = new Gate(rules);
+  for (let host = 1; host <= 6; host++) assert.equal(access.admit(`2001:db8:5::${host}`), undefined);
+  assert.equal(access.admit('2001:db8:5::6'), 'source_connections');
+  assert.equal(access.admit('10.0.0.1'), undefined);
+  assert.equal(access.admit('10.0.0.255'), 'source_connections');
+  assert.equal(access.admit('10.0.1.1'), undefined);
+  access.leave('10.0.0.1');
+  assert.equal(access.admit('10.0.0.2'), undefined);
+});
+
+test('a connection leaves the source that it was counted for, whatever the prefix is by then', () => {
+  const under = (ipv6: number) =>
+    accessRules({ ...OPEN, perSource: { ...NO_LIMIT, connections: 1, prefix: { ipv4: 32, ipv6 } } });
+  const [network, host] = [under(64), under(128)];
+  const access = new Access();
+  assert.equal(access.admit(network, '2001:db8::1'), undefined);
+  assert.equal(access.admit(host, '2001:db8::1'), undefined);
+  access.leave(network, '2001:db8::1');
+  assert.equal(access.admit(network, '2001:db8::2'), undefined);
+  assert.equal(access.admit(host, '2001:db8::1'), 'source_connections');
+  access.leave(host, '2001:db8::1');
+  assert.equal(access.admit(host, '2001:db8::1'), undefined);
+});
+
+test('every link-local host is a source of its own', () => {
+  const access = new Gate(connections(1));
+  for (const host of ['fe80::1%eth0', 'fe80::2%eth0', 'fe80::1%eth1']) assert.equal(access.admit(host), undefined);
+  assert.equal(access.admit('fe80::1%eth1'), 'source_connections');
+});
+
+test('a network with a zone has the addresses of this zone alone, one without a zone those of all', () => {
+  const access = new Gate({ ...OPEN, deny: ['fe80::1%eth0', 'fe80::aaaa:0%eth1/112', 'fe80::5'] });
+  const denied = ['fe80::1%eth0', 'fe80::aaaa:7%eth1', 'fe80::5%eth0', 'fe80::5%eth7', 'fe80::5'];
+  for (const address of denied) assert.equal(access.admit(address), 'denied', address);
+  for (const address of ['fe80::1%eth1', 'fe80::1', 'fe80::aaaa:7%eth0', 'fe80::aaab:0%eth1', 'fe80::6%eth0']) {
+    assert.equal(access.admit(address), undefined, address);
+  }
+});
+
+test('however many networks there are, whether they hold each other or not, an address is in any or in none', () => {
+  const few = fc.tuple(fc.integer({ min: 0, max: 255 }), fc.integer({ min: 24, max: 32 }));
+  fc.assert(
+    fc.property(fc.array(few, { minLength: 1, maxLength: 20 }), (all) => {
+      const access = new Gate({ ...OPEN, deny: all.map(([host, prefix]) => `10.0.0.${host}/${prefix}`) });
+      for (let host = 0; host < 256; host++) {
+        const inside = all.some(([other, prefix]) => host >> (32 - prefix) === other >> (32 - prefix));
+        assert.equal(access.admit(`10.0.0.${host}`), inside ? 'denied' : undefined);
+      }
+      assert.deepEqual([access.admit('9.255.255.255'), access.admit('10.0.1.0')], [undefined, undefined]);
+    }),
+  );
 });
 
 test('a source may spend its rate at once, and has it back evenly within the window', () => {
