@@ -1,7 +1,8 @@
 /**
- * What 200 000 bindings cost: memory, and time for each step of a connection. `npm run bench:table`; an argument is
- * another number of clients.
+ * What 200 000 bindings cost: memory, and time for each step of a connection; and what the connections of a lone client
+ * cost, 100 a second, in tables of several sizes. `npm run bench:table`; an argument is another number of clients.
  */
+import { setTimeout as pause } from 'node:timers/promises';
 import { StickTable } from '../src/pool/stick-table.ts';
 
 const clients = Number(process.argv[2] ?? 200_000);
@@ -47,3 +48,23 @@ console.log(`lookup                 ${lookup.toFixed(0)} ns`);
 console.log(`first connection       ${first.toFixed(0)} ns (open, bind, close)`);
 console.log(`returning client       ${again.toFixed(0)} ns (open, match, close)`);
 console.log(`first, table full      ${evicting.toFixed(0)} ns (with an eviction); ${table.evictions} evicted`);
+
+for (const size of [1_000, 200_000, 2_000_000]) {
+  const startedMs = performance.now();
+  const own = new StickTable<{ name: string }>({ size, expireMs: 1_800_000 });
+  const startMs = performance.now() - startedMs;
+  let spentMs = 0;
+  for (let i = 0; i < 200; i++) {
+    await pause(10);
+    const cpu = process.cpuUsage();
+    own.open('10.0.0.1');
+    if (!own.match('10.0.0.1')) own.bind('10.0.0.1', servers[0]!);
+    own.close('10.0.0.1');
+    const { user, system } = process.cpuUsage(cpu);
+    spentMs += (user + system) / 1_000;
+  }
+  const each = ((spentMs * 1_000) / 200).toFixed(0);
+  console.log(
+    `a lone client, size ${String(size).padEnd(7)} ${each} µs CPU a connection; start ${startMs.toFixed(1)} ms`,
+  );
+}

@@ -173,6 +173,12 @@ export class Metrics {
       );
     add('gauge', 'size', 'Most entries of the stick table', ({ size }) => size);
     add('gauge', 'entries', 'Clients that are bound to a server', ({ entries }) => entries);
+    add(
+      'gauge',
+      'crowd_connections',
+      'Open connections of the client that has more than half of 100 or more, 0 where there is none',
+      ({ crowd }) => crowd.now?.connections ?? 0,
+    );
     add('counter', 'hits_total', 'Connections whose client was bound already', ({ hits }) => hits);
     add('counter', 'misses_total', 'Connections whose client was not bound', ({ misses }) => misses);
     add('counter', 'evictions_total', 'Bindings that made room for others', ({ evictions }) => evictions);

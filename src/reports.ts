@@ -9,6 +9,9 @@ import type { ProxyObserver } from './proxy/observer.ts';
 /** Refusals are logged at most this often for each frontend and reason; the metrics count them all. */
 const REFUSAL_LOG_MS = 1_000;
 
+/** A client that has most connections is logged at most this often. */
+const CROWD_LOG_MS = 60 * 60_000;
+
 export type Reports = PoolObserver & ProxyObserver & ListenObserver;
 
 export type ReportParts = {
@@ -22,6 +25,8 @@ export type ReportParts = {
 /** Turns what happens into log lines and counts. */
 export function reports({ log, counts, logConnections, serverDown }: ReportParts): Reports {
   const refusals = new Map<string, { loggedMs: number; since: number }>();
+  /** When each was logged. */
+  const crowds = new Map<string, number>();
   return {
     serverChanged(changed, before) {
       const { backend, name: server, config, health } = changed;
@@ -40,6 +45,13 @@ export function reports({ log, counts, logConnections, serverDown }: ReportParts
     },
     serverLeft({ backend, name: server, connections }) {
       log.debug({ backend, server, connections }, 'server left');
+    },
+    clientCrowds(backend, crowd) {
+      const [nowMs, key] = [performance.now(), `${backend} ${crowd.client}`];
+      for (const [old, loggedMs] of crowds) if (nowMs - loggedMs > CROWD_LOG_MS) crowds.delete(old);
+      if (crowds.has(key)) return;
+      crowds.set(key, nowMs);
+      log.warn({ backend, ...crowd }, 'one client has most connections: is it a NAT or a proxy?');
     },
     serverChecked(server, ok) {
       counts.ofServer(server).checks[ok ? 'passed' : 'failed']++;

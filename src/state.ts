@@ -13,7 +13,6 @@ import type { Step } from './step.ts';
 /** Lines between two turns of the event loop: a millisecond of work or less. */
 const LINES_A_TURN = 250;
 const FORMAT = 'berth state 1';
-
 /** The file is lines of JSON: a head, then admin states and bindings, then their count, which a torn file lacks. */
 const head = z.object({ format: z.literal(FORMAT), savedAt: z.number() });
 const line = z.union([
@@ -35,6 +34,7 @@ export type Kept =
   | { readonly kind: 'unreadable' | 'unread'; readonly reason: string };
 
 type Line = z.output<typeof line>;
+const byLife = (a: Line, b: Line): number => ('ms' in a ? a.ms : 0) - ('ms' in b ? b.ms : 0);
 
 /**
  * Writes admin states and bindings to a draft, then renames the draft to `file`, so that `file` is whole at any moment.
@@ -185,7 +185,7 @@ function* records(backends: readonly Backend[]): Generator<object> {
       if (state !== 'ready') yield { backend, server, state };
     }
     for (const { client, server, home, remainingMs } of table?.bindings() ?? []) {
-      yield { backend, server: server.name, client, ms: Math.ceil(remainingMs), home: home?.name };
+      yield { backend, server: server.name, client, ms: Math.ceil(remainingMs * 1_000) / 1_000, home: home?.name };
     }
   }
 }
@@ -219,7 +219,8 @@ export function restoreState(
 }
 
 /**
- * Reads a state file, whole or not at all. Bindings have aged by the time since the file was written. Never rejects.
+ * Reads a state file, whole or not at all. Bindings have aged by the time since the file was written; the oldest come
+ * first. Never rejects.
  */
 export async function readState(file: string): Promise<Kept> {
   const lines: Line[] = [];
@@ -234,11 +235,11 @@ export async function readState(file: string): Promise<Kept> {
       }
       const record = line.parse(json);
       // A clock that was set back must not lengthen the life of a binding.
-      const passedMs = Math.max(0, Date.now() - savedAt);
-      lines.push('ms' in record ? { ...record, ms: record.ms - passedMs } : record);
+      lines.push('ms' in record ? { ...record, ms: record.ms - Math.max(0, Date.now() - savedAt) } : record);
     }
     const last = lines.at(-1);
-    if (last && 'lines' in last && last.lines === lines.length - 1) return { kind: 'read', lines };
+    const isWhole = last && 'lines' in last && last.lines === lines.length - 1;
+    if (isWhole === true) return { kind: 'read', lines: lines.toSorted(byLife) };
     throw new SyntaxError('it ends too early');
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException;

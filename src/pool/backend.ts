@@ -40,17 +40,22 @@ export type StandingBinding = {
  */
 export class Backend {
   readonly name: string;
+  readonly #observer: PoolObserver;
   readonly #members: Members;
   readonly #now: (() => number) | undefined;
   #config: BackendConfig | undefined;
   #policy: Policy = POLICIES.roundrobin();
   #table: StickTable<Server> | undefined;
   #sweep: NodeJS.Timeout | undefined;
+  #expiry: NodeJS.Immediate | undefined;
   #closedMs: number | undefined;
+  /** The client that had the majority of connections at the last sweep. */
+  #crowd: string | undefined;
 
   /** A new backend does nothing before its first plan, and serves nobody before its first commit. */
   constructor(name: string, observer: PoolObserver, parts: PoolParts = {}) {
     this.name = name;
+    this.#observer = observer;
     this.#members = new Members(name, observer, parts);
     this.#now = parts.now;
   }
@@ -86,7 +91,7 @@ export class Backend {
         this.#table = this.#tableFor(config, before);
         members.commit();
         this.#closedMs = undefined;
-        this.#sweep ??= setInterval(() => this.#forget(), SWEEP_MS);
+        this.#sweep ??= setInterval(() => this.#look(), SWEEP_MS);
       },
       rollback: () => members.rollback(),
     };
@@ -95,6 +100,7 @@ export class Backend {
   /** Resolves and checks nothing any more. Connections that stand or wait are served as before. */
   close(): void {
     clearInterval(this.#sweep);
+    clearImmediate(this.#expiry);
     this.#sweep = undefined;
     this.#closedMs = performance.now();
     this.#members.close();
@@ -152,17 +158,34 @@ export class Backend {
     if (!this.#table || !former || !samePrefix(options, former))
       return new StickTable(this.#now ? { ...options, now: this.#now } : options);
     const { size, expireMs, homes } = options;
-    if (size !== former.size || expireMs !== former.expireMs || homes !== former.homes) this.#table.change(options);
+    if (size !== former.size || expireMs !== former.expireMs || homes !== former.homes) {
+      this.#table.change(options);
+      this.#expire();
+    }
     return this.#table;
+  }
+
+  #look(): void {
+    this.#forget();
+    const crowd = this.#table?.crowd.now;
+    if (crowd && crowd.client !== this.#crowd) this.#observer.clientCrowds(this.name, crowd);
+    this.#crowd = crowd?.client;
   }
 
   /** Drops bindings and servers away whose time has run out. */
   #forget(): void {
     const table = this.#table;
-    table?.expire();
+    this.#expire();
     this.#members.forget(this.#keepMs, (server) => (table?.entriesOf(server) ?? 0) > 0);
   }
+
+  /** Many bindings may run out at one moment, or have no room after a reload: they go in slices. */
+  #expire(): void {
+    clearImmediate(this.#expiry);
+    if (this.#table?.expire() === true) this.#expiry = setImmediate(() => this.#expire());
+  }
 }
+
 type TableOptions = StickTableOptions & { readonly prefix: Prefix };
 
 function tableOptions({ stickTable, servers }: BackendConfig): TableOptions | undefined {

@@ -1,3 +1,4 @@
+import type { Majority } from './crowd.ts';
 import type { Health } from './health.ts';
 import type { AdminState, Server } from './server.ts';
 
@@ -11,4 +12,6 @@ export type PoolObserver = {
   /** It is in force, or no longer: by the configuration, or by what DNS says. */
   serverCame(server: Server): void;
   serverLeft(server: Server): void;
+  /** One client has more than half of the connections of a busy backend. */
+  clientCrowds(backend: string, crowd: Majority): void;
 };

@@ -39,6 +39,7 @@ const METRICS = `
   backend_retries_total counter backend
   stick_table_size gauge backend
   stick_table_entries gauge backend
+  stick_table_crowd_connections gauge backend
   stick_table_hits_total counter backend
   stick_table_misses_total counter backend
   stick_table_evictions_total counter backend

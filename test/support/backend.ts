@@ -41,6 +41,7 @@ export class Scene {
         serverChecked: () => void this.checks++,
         serverCame: tell('came'),
         serverLeft: tell('left'),
+        clientCrowds: (_, { client }) => void this.told.push(`crowd ${client}`),
       },
       {
         now: () => this.nowMs,

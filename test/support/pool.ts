@@ -1,9 +1,20 @@
 /** Servers whose checks and names a test answers by hand. */
 import { schema, type HealthCheckConfig } from '../../src/config/schema.ts';
+import type { PoolObserver } from '../../src/pool/observer.ts';
 import type { ProbeResult } from '../../src/pool/probe/probe.ts';
 import type { Lookup } from '../../src/pool/resolve.ts';
 import { Server } from '../../src/pool/server.ts';
 import type { ServerTerms } from '../../src/pool/terms.ts';
+
+/** For those who do not ask what the pool tells. */
+export const SILENT: PoolObserver = {
+  serverChanged() {},
+  adminChanged() {},
+  serverChecked() {},
+  serverCame() {},
+  serverLeft() {},
+  clientCrowds() {},
+};
 
 type Options = {
   readonly address?: string;
@@ -32,11 +43,8 @@ export function testServer(name: string, options: Options = {}): TestServer {
     name,
     config: { sendProxy, resolveInterval, ...servers[name], healthCheck: check } as ServerTerms,
     observer: {
+      ...SILENT,
       serverChanged: ({ health }) => void told.push(health.up ? 'up' : health.reason),
-      serverChecked() {},
-      adminChanged() {},
-      serverCame() {},
-      serverLeft() {},
     },
     ...(lookup ? { lookup } : {}),
     probe: ({ host }) => probe?.(host) ?? new Promise(() => {}),

@@ -17,6 +17,7 @@ import { Peer } from './peer.ts';
 import { CountedBuffers } from './relay-stand.ts';
 import { TestServer } from './servers.ts';
 import { Changes, eventually } from './waiting.ts';
+import { SILENT } from './pool.ts';
 
 export type Terms = { readonly frontend?: object; readonly backend?: object; readonly timeouts?: object };
 
@@ -65,8 +66,7 @@ export class ProxyStand {
     this.#options = options;
     const { servers = ['s1'], sockets = onreadSockets, pool = {} } = options;
     this.nodes = new Map(servers.map((name) => [name, new Node(name, () => this.#changes.tell())]));
-    const silent = { serverChanged() {}, adminChanged() {}, serverChecked() {}, serverCame() {}, serverLeft() {} };
-    this.backend = new Backend('b', silent, pool);
+    this.backend = new Backend('b', SILENT, pool);
     const { occupancy, buffers } = this;
     this.frontend = new Frontend('f', { occupancy, sockets, buffers, observer: this.#observer() });
     this.#front = createServer({ pauseOnConnect: true, allowHalfOpen: true, noDelay: true }, (socket) =>

@@ -54,6 +54,7 @@ class Site {
       serverChecked: ({ name }) => void this.told.push(`checked ${name}`),
       serverCame: ({ name }) => void this.told.push(`came ${name}`),
       serverLeft: ({ name }) => void this.told.push(`left ${name}`),
+      clientCrowds() {},
       refused() {},
       connected() {},
       connectFailed() {},

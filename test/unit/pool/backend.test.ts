@@ -6,21 +6,19 @@ import { test } from 'node:test';
 import { Backend } from '../../../src/pool/backend.ts';
 import type { PoolParts } from '../../../src/pool/members.ts';
 import { backendConfig, Scene } from '../../support/backend.ts';
-import { settled } from '../../support/pool.ts';
+import { settled, SILENT } from '../../support/pool.ts';
 
 const EVERY_KIND = backendConfig({
   servers: { literal: '10.0.0.1:5000', named: 'registry1:5000', found: 'dns:r.test:5000' },
 });
 const TWO = backendConfig({ servers: { s1: '10.0.0.1:5000', s2: '10.0.0.2:5000' } });
 
-const silent = { serverChanged() {}, adminChanged() {}, serverChecked() {}, serverCame() {}, serverLeft() {} };
-
 /** The timers of this process, and all else that keeps it alive. */
 const resources = (): string[] => process.getActiveResourcesInfo().toSorted();
 
 test('a backend that does not exist yet has no servers, no table and no timer, and its configuration cannot be read', () => {
   const before = resources();
-  const backend = new Backend('b', silent);
+  const backend = new Backend('b', SILENT);
   assert.deepEqual([backend.servers, backend.table, resources()], [[], undefined, before]);
   assert.throws(() => backend.config, /the backend b is not in force yet/);
 });
@@ -39,7 +37,7 @@ for (const committed of [false, true]) {
         return new Promise(() => {});
       },
     };
-    const backend = new Backend('b', silent, never);
+    const backend = new Backend('b', SILENT, never);
     t.after(() => backend.close());
     if (committed) backend.plan(TWO).commit();
     // The checks of the servers in force begin.
@@ -62,7 +60,7 @@ for (const committed of [false, true]) {
 test('after its close a backend keeps no timer', async () => {
   const before = resources();
   const ask: PoolParts['ask'] = () => Promise.resolve({ endpoints: [], ttlSeconds: 60, unanswered: [] });
-  const backend = new Backend('b', silent, { ask, lookup: () => Promise.resolve([]) });
+  const backend = new Backend('b', SILENT, { ask, lookup: () => Promise.resolve([]) });
   backend.plan(EVERY_KIND).commit();
   await settled();
   backend.close();
@@ -73,7 +71,7 @@ test('a check that is under way is broken off with the plan that began it: its s
   const node = createServer().listen(0, '127.0.0.1');
   t.after(() => node.close());
   await once(node, 'listening');
-  const backend = new Backend('b', silent);
+  const backend = new Backend('b', SILENT);
   const address = `127.0.0.1:${(node.address() as AddressInfo).port}`;
   // It says nothing, and the check waits for an hour.
   const step = backend.plan(backendConfig({ healthCheck: { type: 'http', timeout: '1h' }, servers: { s: address } }));

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Members } from '../../../src/pool/members.ts';
 import { backendConfig, Scene } from '../../support/backend.ts';
-import { settled } from '../../support/pool.ts';
+import { settled, SILENT } from '../../support/pool.ts';
 
 const STICKY = { stickTable: { expire: '10m' } };
 const ONE = backendConfig({ ...STICKY, servers: { s1: '10.0.0.1:5000' } });
@@ -285,8 +285,7 @@ test('without a clock of its own a backend goes by that of the process', async (
   let nowMs = 1_000;
   t.mock.method(performance, 'now', () => nowMs);
   t.mock.timers.enable({ apis: ['setTimeout'] });
-  const silent = { serverChanged() {}, adminChanged() {}, serverChecked() {}, serverCame() {}, serverLeft() {} };
-  const members = new Members('b', silent, { probe: () => new Promise(() => {}) });
+  const members = new Members('b', SILENT, { probe: () => new Promise(() => {}) });
   t.after(() => members.close());
   members.plan(TWO).commit();
   const [, s2] = members.servers;

@@ -6,7 +6,7 @@ import type { Probe, ProbeResult } from '../../../src/pool/probe/probe.ts';
 import { Server } from '../../../src/pool/server.ts';
 import type { ServerTerms } from '../../../src/pool/terms.ts';
 import { backendConfig } from '../../support/backend.ts';
-import { settled } from '../../support/pool.ts';
+import { settled, SILENT } from '../../support/pool.ts';
 
 function terms(server: object, healthCheck: object | false = {}): ServerTerms {
   const { servers, ...backend } = backendConfig({
@@ -35,6 +35,7 @@ function watched(t: TestContext, config: ServerTerms) {
       adminChanged: ({ admin }, before) => void told.push(`${before} -> ${admin}`),
       serverCame() {},
       serverLeft() {},
+      clientCrowds() {},
     },
     probe: (...args) =>
       new Promise((resolve) => {
@@ -296,7 +297,7 @@ async function named(t: TestContext, healthCheck: object | false) {
     backend: 'b',
     name: 's1',
     config: config('r1.test:5000'),
-    observer: { serverChanged() {}, serverChecked() {}, adminChanged() {}, serverCame() {}, serverLeft() {} },
+    observer: SILENT,
     lookup: (name) => {
       asked.push(name);
       return new Promise((resolve) => waiting.push(resolve));
@@ -388,6 +389,7 @@ test('at a new place a server is one that nothing is known of: it is up, and its
       adminChanged() {},
       serverCame() {},
       serverLeft() {},
+      clientCrowds() {},
     },
     probe: async () => results.shift() ?? GOOD,
   });
@@ -409,7 +411,7 @@ test('a name that does not resolve takes a server down since then, and no longer
     backend: 'b',
     name: 's1',
     config: terms({ address: 'r.test:5000' }),
-    observer: { serverChanged() {}, serverChecked() {}, adminChanged() {}, serverCame() {}, serverLeft() {} },
+    observer: SILENT,
     lookup: () => Promise.reject(new Error('no such name')),
   });
   t.after(() => server.close());

@@ -213,8 +213,12 @@ class Model {
     this.makeRoom();
   }
 
+  get bound(): number {
+    return this.entries.filter(({ server }) => server).length;
+  }
+
   makeRoom(): void {
-    while (this.entries.length > this.size) {
+    while (this.bound > this.size) {
       const oldest = this.entries.find(({ open }) => open === 0);
       if (!oldest) return;
       this.counts.evictions += this.drop((entry) => entry === oldest);
@@ -230,7 +234,7 @@ const step: fc.Arbitrary<Step> = fc.record({
   ms: fc.constantFrom(1, 40, 60, 100, 101),
 });
 
-test('bindings are told the oldest first, those of open clients last and with their whole life', () => {
+test('bindings are told with what they have left to live, those of open clients with their whole life', () => {
   const { table, clock } = make(100, 1_000);
   visit(table, 'a', s1);
   clock.ms += 100;
@@ -291,7 +295,7 @@ test('a binding that is kept elsewhere is not taken where it has run out or the 
   assert.deepEqual([table.entriesOf(s1), table.entriesOf(s2), table.match('open')], [1, 0, undefined]);
   clock.ms += 1_001;
   assert.equal(table.restore(kept('away', 1)), true, 'what the client had has run out');
-  assert.deepEqual([table.entriesOf(s1), table.entriesOf(s2), table.entries], [0, 1, 2]);
+  assert.deepEqual([table.entriesOf(s1), table.entriesOf(s2), table.entries], [0, 1, 1]);
 });
 
 test('a table that remembers no homes takes a binding without its home', () => {
@@ -334,6 +338,64 @@ test('the clock of a table is that of the process', (t) => {
   assert.deepEqual([table.entries, table.expirations], [0, 1]);
 });
 
+test('what a lone client costs does not depend on how large the table may grow', () => {
+  const cpuMs = (size: number, connections: number): number => {
+    const before = process.cpuUsage();
+    const { table } = make(size, 1_000_000);
+    for (let i = 0; i < connections; i++) visit(table, 'a', s1);
+    const { user, system } = process.cpuUsage(before);
+    return (user + system) / 1_000;
+  };
+  cpuMs(1_000, 10_000);
+  // 500 times as many connections have to cost more, unless one costs as much as the table is large.
+  const [small, large] = [cpuMs(1_000, 100_000), cpuMs(2_000_000, 200)];
+  assert.ok(large < small, `${large} ms for 200 connections, ${small} ms for 100 000 of a small table`);
+});
+
+test('clients that come back do not take turns in a cache that is emptied and filled', (t) => {
+  const { table } = make(1_000);
+  for (const client of ['a', 'b', 'c']) visit(table, client, s1);
+  const changes = [t.mock.method(Map.prototype, 'set'), t.mock.method(Map.prototype, 'delete')];
+  for (let i = 0; i < 1_000; i++) visit(table, 'abc'[i % 3]!, s1);
+  const counts = changes.map(({ mock }) => mock.callCount());
+  t.mock.restoreAll();
+  assert.deepEqual(counts, [0, 0], 'a map of millions that is changed rebuilds itself now and then');
+});
+
+test('many bindings that run out at one moment, or have no room any more, are dropped a few at a time', () => {
+  for (const way of ['expired', 'without room'] as const) {
+    const { table, clock } = make(10_000, 1_000);
+    for (let i = 0; i < 10_000; i++) visit(table, `c${i}`, s1);
+    if (way === 'expired') clock.ms += 1_001;
+    else table.change({ size: 1, expireMs: 1_000 });
+    let before = table.entries;
+    for (let more = true; more;) {
+      more = table.expire();
+      assert.ok(before - table.entries <= 1_000, `${before - table.entries} in one go`);
+      before = table.entries;
+    }
+    assert.equal(table.entries, way === 'expired' ? 0 : 1);
+    assert.equal(table.entriesOf(s1), table.entries);
+    assert.equal(way === 'expired' ? table.expirations : table.evictions, 10_000 - table.entries);
+  }
+});
+
+test('a listing of the table ends, however fast clients come, and tells each that stays once', () => {
+  const { table } = make(100_000);
+  for (let i = 0; i < 100; i++) visit(table, `c${i}`, s1);
+  const told: string[] = [];
+  for (const { client } of table.bindings()) {
+    told.push(client);
+    assert.ok(told.length <= 100);
+    // Two come for each that is listed, one leaves, and one is here again.
+    visit(table, `new${told.length}`, s2);
+    visit(table, `newer${told.length}`, s2);
+    table.open(`c${(told.length * 7) % 100}`);
+    visit(table, `c${(told.length * 11) % 100}`, s1);
+  }
+  assert.deepEqual(told.toSorted(), Array.from({ length: 100 }, (_, i) => `c${i}`).toSorted());
+});
+
 test('a server without bindings is not held', () => {
   const { table, clock } = make();
   visit(table, 'a', s1);
@@ -371,7 +433,7 @@ test('whatever happens, the table is what a simple list would be', () => {
         }
         const { hits, misses, evictions, expirations, moves } = table;
         assert.deepEqual({ hits, misses, evictions, expirations, moves }, model.counts);
-        assert.equal(table.entries, model.entries.length);
+        assert.equal(table.entries, model.bound);
         for (const each of [s1, s2]) {
           assert.equal(table.entriesOf(each), model.entries.filter((entry) => entry.server === each).length);
         }
