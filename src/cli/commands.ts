@@ -33,6 +33,7 @@ export const OPTIONS = {
   write: { type: 'boolean', help: 'also store a small blob on each node, and delete it again' },
   patient: { type: 'boolean', help: 'wait 35 s instead of 4 s for a storage that lags' },
   debug: { type: 'string', value: 'HOST:PORT,…', help: "the nodes' debug addresses (http.debug.addr)" },
+  report: { type: 'string', value: 'FILE.md', help: 'also write the report of import to a file' },
   json: { type: 'boolean', help: 'print the answer as JSON' },
   help: { type: 'boolean', short: 'h', help: 'this text, or that of a command' },
   version: { type: 'boolean', help: 'the version' },
@@ -57,6 +58,13 @@ export const COMMANDS: Record<string, Command> = {
   maint: asks('maint', 'give a server nothing; its clients are moved', 'BACKEND/SERVER'),
   ready: asks('ready', 'end drain or maint', 'BACKEND/SERVER'),
   reload: asks('reload', 'load the configuration file again, as SIGHUP does'),
+  import: {
+    summary: 'print the balancer.yml that does what a haproxy.cfg does',
+    argument: 'FILE',
+    options: ['report'],
+    fault: (file) => (file === undefined ? 'import needs a file: berth import haproxy.cfg' : undefined),
+    run: runImport,
+  },
   schema: { summary: 'print the JSON Schema of balancer.yml', options: [], run: printSchema },
 };
 /** Commands of later versions: this version says that it lacks them instead of calling them unknown. */
@@ -86,6 +94,11 @@ async function doctor({ file, json, values }: Call): Promise<number> {
   if (!config) return 2;
   const { runDoctor } = await import('../doctor/doctor.ts');
   return runDoctor(config, values, json);
+}
+
+async function runImport(call: Call): Promise<number> {
+  const { importFile } = await import('./import.ts');
+  return importFile(call);
 }
 
 function printSchema(): number {

@@ -17,7 +17,19 @@ function berth(...args: string[]): SpawnSyncReturns<string> {
   return ended;
 }
 
-const COMMANDS = ['start', 'check', 'doctor', 'status', 'explain', 'drain', 'maint', 'ready', 'reload', 'schema'];
+const COMMANDS = [
+  'start',
+  'check',
+  'doctor',
+  'status',
+  'explain',
+  'drain',
+  'maint',
+  'ready',
+  'reload',
+  'import',
+  'schema',
+];
 
 test('a call that is wrong is one line on standard error that says what would be right, and exit 2', () => {
   const see = 'See berth --help';
@@ -48,6 +60,8 @@ test('a call that is wrong is one line on standard error that says what would be
     [['explain', 'me'], /^berth: explain needs an IP address: berth explain 10\.0\.0\.7\. See berth explain --help$/],
     [['drain'], /^berth: drain needs BACKEND\/SERVER: berth drain docker_registry\/s1\. See berth drain --help$/],
     [['maint', 'b/s', 'x'], /^berth: maint takes one argument, and not also "x"\. See berth maint --help$/],
+    [['import'], /^berth: import needs a file: berth import haproxy\.cfg\. See berth import --help$/],
+    [['import', 'x', '--json'], /^berth: import takes no --json; it takes --report$/],
     [['status', 'x'], /^berth: status takes no argument "x"\./],
   ];
   for (const [args, expected] of table) {

@@ -3,7 +3,7 @@ import { spawnSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
-import { accepts, openWorkspace } from './processes.ts';
+import { accepts, openWorkspace, type Workspace } from './processes.ts';
 
 const env = { ...process.env, PATH: `${process.env['PATH']}:/usr/sbin` };
 export const NO_HAPROXY = spawnSync('haproxy', ['-v'], { env }).status === 0 ? false : 'HAProxy is not installed';
@@ -17,10 +17,25 @@ export async function startHaproxy(t: TestContext, sections: readonly string[]):
   t.after(() => workspace.close());
   const ports: number[] = [];
   for (let i = 0; i < sections.length; i++) ports.push(await workspace.freePort());
-  const file = join(workspace.dir, 'haproxy.cfg');
   const defaults = 'defaults\n  mode tcp\n  timeout connect 5s\n  timeout client 1m\n  timeout server 1m\n';
-  writeFileSync(file, defaults + sections.map((text, i) => `${text.replaceAll('PORT', String(ports[i]))}\n`).join(''));
-  const haproxy = workspace.start({ name: 'haproxy', command: 'haproxy', args: ['-db', '-f', file] });
-  await haproxy.waitFor('a listener', () => accepts(ports[0] ?? 0));
+  const texts = sections.map((text, i) => `${text.replaceAll('PORT', String(ports[i]))}\n`);
+  await run(workspace, defaults + texts.join(''), ports[0] ?? 0);
   return ports;
+}
+
+/** Runs HAProxy with this file until the test ends; resolves when it listens. */
+export async function runHaproxy(t: TestContext, text: string): Promise<void> {
+  const workspace = openWorkspace();
+  t.after(() => workspace.close());
+  // A listener more, to be tried: in a frontend of the file that would be somebody's first connection.
+  const trial = await workspace.freePort();
+  const last = `\nlisten trial\n  mode tcp\n  bind 127.0.0.1:${trial}\n`;
+  await run(workspace, `${text}${last}`, trial);
+}
+
+async function run(workspace: Workspace, text: string, port: number): Promise<void> {
+  const file = join(workspace.dir, 'haproxy.cfg');
+  writeFileSync(file, text);
+  const haproxy = workspace.start({ name: 'haproxy', command: 'haproxy', args: ['-db', '-f', file] });
+  await haproxy.waitFor('a listener', () => accepts(port));
 }

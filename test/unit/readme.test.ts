@@ -11,6 +11,7 @@ import { formatProblem } from '../../src/config/locate.ts';
 import { STANDARD_ADMIN } from '../../src/config/schema.ts';
 import { CATALOG } from '../../src/doctor/catalog.ts';
 import { anchorsOf, callsOf, linksOf, PAGES, readPage } from '../support/pages.ts';
+import { DIRECTIVES, directives } from '../support/directives.ts';
 import { REFERENCE, reference } from '../support/reference.ts';
 
 const { bin } = JSON.parse(readFileSync('package.json', 'utf8')) as { bin: { berth: string } };
@@ -28,6 +29,10 @@ test('the README is short: at most 12,000 bytes', () => {
 
 test('docs/reference.md is what the schema says (npm run reference)', async () => {
   assert.equal(readFileSync(REFERENCE, 'utf8'), await reference());
+});
+
+test('docs/haproxy-directives.md is what the tables of the import say (npm run reference)', async () => {
+  assert.equal(readFileSync(DIRECTIVES, 'utf8'), await directives());
 });
 
 test('a line of a page has at most 120 characters, where it is no output of a program', () => {

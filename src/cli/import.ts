@@ -1,0 +1,77 @@
+import { readFileSync, statSync, writeFileSync } from 'node:fs';
+import { dirname, resolve } from 'node:path';
+import { isUtf8 } from 'node:buffer';
+import { printable } from '../config/locate.ts';
+import { importHaproxy } from '../import/haproxy.ts';
+import type { Item } from '../import/outcome.ts';
+import { reportLines, reportPage, summary } from '../import/report.ts';
+import type { Call } from './commands.ts';
+
+const LARGEST_FILE_BYTES = 16 << 20;
+
+/**
+ * `berth import FILE`: the balancer.yml to standard output, what became of each line to standard error. Returns the exit
+ * code: 0 all carried, 1 something was not, 2 unreadable.
+ */
+export function importFile({ argument: file = '', values }: Call): number {
+  const { report } = values;
+  const text = readText(file);
+  if (typeof text !== 'string') return complain(`cannot read ${file}: ${text.reason}`);
+  const folder = dirname(resolve(file));
+  const imported = importHaproxy(text, file, {
+    environment: process.env,
+    readList: (list) => listOf(resolve(folder, list)),
+    locate: (named) => resolve(folder, named),
+  });
+  const { items } = imported;
+  process.stderr.write(
+    reportLines(file, items)
+      .map((line) => `${line}\n`)
+      .join(''),
+  );
+  if (imported.kind === 'unreadable') {
+    for (const { line, message } of imported.faults)
+      process.stderr.write(`${printable(`${file}:${line}: ${message}`)}\n`);
+    return 2;
+  }
+  process.stderr.write(`${file}: ${summary(items)}\n`);
+  process.stdout.write(imported.yaml);
+  if (typeof report === 'string' && !written(report, file, items)) return 2;
+  return items.some(({ is }) => is === 'lost') ? 1 : 0;
+}
+
+function written(report: string, file: string, items: readonly Item[]): boolean {
+  try {
+    writeFileSync(report, reportPage(file, items));
+    return true;
+  } catch (error) {
+    complain(`cannot write ${report}: ${(error as Error).message}`);
+    return false;
+  }
+}
+
+function readText(file: string): string | { readonly reason: string } {
+  try {
+    if (statSync(file).size > LARGEST_FILE_BYTES)
+      return { reason: `it is larger than ${LARGEST_FILE_BYTES >> 20} MiB` };
+    const bytes = readFileSync(file);
+    return isUtf8(bytes) ? bytes.toString('utf8').replace(/^\uFEFF/, '') : { reason: 'it is not UTF-8 text' };
+  } catch (error) {
+    return { reason: (error as Error).message };
+  }
+}
+
+/** The lines of a list without comments; undefined where the list cannot be read. */
+function listOf(file: string): string[] | undefined {
+  const text = readText(file);
+  if (typeof text !== 'string') return undefined;
+  return text.split(/\r?\n/).flatMap((line) => {
+    const entry = line.trim();
+    return entry === '' || entry.startsWith('#') ? [] : [entry];
+  });
+}
+
+function complain(message: string): number {
+  process.stderr.write(`berth: ${printable(message)}\n`);
+  return 2;
+}

@@ -1,0 +1,186 @@
+import { ALWAYS, sourcesOf, type Asked, type Condition, type Term } from './conditions.ts';
+import type { FileDraft, ProxyDraft, Rule } from './draft.ts';
+import {
+  cidrsOf,
+  complement,
+  difference,
+  equal,
+  EVERYBODY,
+  intersection,
+  networksOf,
+  NOBODY,
+  union,
+  type Networks,
+} from './networks.ts';
+import type { Outline, Sourced } from './outline.ts';
+import { carried, lost, standard, type Outcome } from './outcome.ts';
+import { textOf } from './read-proxy.ts';
+import { formatDuration } from '../config/values.ts';
+
+const LAYERS = ['connection', 'session', 'content'] as const;
+
+/** The names that alone are let in; undefined where every client is. */
+export type OnlyNames = { readonly patterns: readonly string[]; readonly line: number } | undefined;
+
+type Written = { readonly allow: Sourced<string>[]; readonly deny: Sourced<string>[] };
+
+/** Writes `allow`, `deny` and `perSource` of a frontend from its `tcp-request` rules. */
+export function writeAdmission(draft: ProxyDraft, front: Outline, file: FileDraft): OnlyNames {
+  const written: Written = { allow: [], deny: [] };
+  let admitted = EVERYBODY;
+  let only: OnlyNames;
+  for (const layer of LAYERS) {
+    const rules = draft.rules.filter((rule) => rule.layer === layer);
+    const judged = new Judgement(draft, front, file, written).judge(rules);
+    admitted = intersection(admitted, judged.admitted);
+    only ??= judged.only;
+  }
+  const first = draft.rules[0]?.line.number;
+  const { allow, deny } = says(written, admitted) ? written : inOtherWords(admitted, first);
+  front.list('allow', allow);
+  front.list('deny', deny);
+  return only;
+}
+
+/** Whether deny first and then allow come to what rules in order come to. */
+function says({ allow, deny }: Written, admitted: Networks): boolean {
+  const allowed = allow.length > 0 ? networksOf(allow.map(({ value }) => value)) : EVERYBODY;
+  return equal(difference(allowed, networksOf(deny.map(({ value }) => value))), admitted);
+}
+
+function inOtherWords(admitted: Networks, line: number | undefined): Written {
+  const lines = (networks: Networks): Sourced<string>[] => cidrsOf(networks).map((value) => ({ value, line }));
+  const [allow, deny] = [lines(admitted), lines(complement(admitted))];
+  return allow.length > 0 && allow.length < deny.length ? { allow, deny: [] } : { allow: [], deny };
+}
+
+/** One ruleset of HAProxy's, in which the first rule that matches decides. */
+class Judgement {
+  readonly #draft: ProxyDraft;
+  readonly #front: Outline;
+  readonly #file: FileDraft;
+  readonly #written: Written;
+  #admitted = NOBODY;
+  #undecided = EVERYBODY;
+  #accepted: Sourced<string>[] = [];
+  /** Names, and whether anything that speaks TLS, that have been let in before. */
+  readonly #names: string[] = [];
+  #helloAccepted = false;
+  /** Rules that turn away whoever speaks no TLS. */
+  readonly #needTls: Rule[] = [];
+
+  constructor(draft: ProxyDraft, front: Outline, file: FileDraft, written: Written) {
+    this.#draft = draft;
+    this.#front = front;
+    this.#file = file;
+    this.#written = written;
+  }
+
+  judge(rules: readonly Rule[]): { admitted: Networks; only: OnlyNames } {
+    let only: OnlyNames;
+    for (const rule of rules) {
+      const condition = withoutHello(rule.condition);
+      const everybody = condition === ALWAYS || condition.some((terms) => terms.length === 0);
+      if (everybody && !rule.admits && this.#names.length > 0) {
+        only = { patterns: this.#names, line: rule.line.number };
+        break;
+      }
+      if (isHello(rule.condition) || (everybody && !rule.admits && this.#helloAccepted)) {
+        if (rule.admits) {
+          this.#helloAccepted = true;
+          this.#note(rule, standard('the ClientHello is awaited where `sni` asks for it'));
+        } else this.#needTls.push(rule);
+        continue;
+      }
+      const sources = sourcesOf(condition);
+      if (!('kind' in sources)) this.#bySource(rule, condition, sources);
+      else {
+        const names = this.#byOther(rule, condition, sources);
+        if (names) only = { patterns: names, line: rule.line.number };
+      }
+    }
+    // Whoever speaks no TLS has no name, and is turned away where there is no `backend` for it.
+    const nameless = only === undefined && this.#draft.front.scalar('backend') !== undefined;
+    for (const rule of this.#needTls) {
+      const turnedAway = standard('a client without a server name has no backend');
+      this.#note(rule, nameless ? lost('a client that speaks no TLS goes to `backend` too') : turnedAway);
+    }
+    return { admitted: union(this.#admitted, this.#undecided), only };
+  }
+
+  #bySource({ admits, line: { number: line } }: Rule, condition: Condition, sources: Networks): void {
+    const { allow, deny } = this.#written;
+    const named = (terms: readonly Term[]): Sourced<string>[] =>
+      terms.flatMap(({ asked }) => (asked.kind === 'source' ? asked.cidrs : [])).map((value) => ({ value, line }));
+    const alone = condition.every(([term, ...more]) => term?.negated === false && more.length === 0);
+    const [terms = []] = condition;
+    const others = condition.length === 1 && terms.length > 0 && terms.every(({ negated }) => negated);
+    if (admits) this.#accepted.push(...(alone ? named(condition.flat()) : []));
+    else if (equal(sources, EVERYBODY)) allow.push(...this.#accepted);
+    else if (alone) deny.push(...named(condition.flat()));
+    else if (others) allow.push(...named(terms));
+    const now = intersection(sources, this.#undecided);
+    if (admits) this.#admitted = union(this.#admitted, now);
+    this.#undecided = difference(this.#undecided, now);
+  }
+
+  #byOther(rule: Rule, condition: Condition, asked: Exclude<Asked, { kind: 'source' }>): string[] | undefined {
+    const alone = condition.every((terms) => terms.length === 1);
+    const negated = condition.flat().every((term) => term.negated);
+    if (asked.kind === 'limit' && !rule.admits && alone && !condition.flat().some((term) => term.negated)) {
+      for (const { asked: each } of condition.flat()) if (each.kind === 'limit') this.#limit(rule, each);
+      return undefined;
+    }
+    const names = condition.flat().flatMap((term) => (term.asked.kind === 'serverName' ? term.asked.patterns : []));
+    const justNames = condition.flat().every((term) => term.asked.kind === 'serverName');
+    if (asked.kind === 'serverName' && justNames && rule.admits && alone && !negated) {
+      this.#names.push(...names);
+      return undefined;
+    }
+    if (asked.kind === 'serverName' && justNames && !rule.admits && negated && condition.length === 1) return names;
+    const why =
+      asked.kind === 'other' ? asked.says : '`allow` and `deny` are lists of networks, `sni` of names to take';
+    this.#note(rule, lost(rule.admits ? why : `${why}; these clients are let in`));
+    return undefined;
+  }
+
+  #limit(rule: Rule, { of, most, table }: Extract<Asked, { kind: 'limit' }>): void {
+    const perSource = this.#front.map('perSource');
+    const { number } = rule.line;
+    if (of === 'connections') return perSource.set('connections', most, number);
+    const name = table ?? [...this.#draft.tracked.values()][0] ?? this.#draft.name;
+    const windows = this.#file.proxies.find((proxy) => proxy.name === name)?.table?.windows;
+    const windowMs = windows?.get('conn_rate') ?? windows?.get('sess_rate');
+    if (!windowMs) return this.#note(rule, lost(`there is no table \`${name}\` that says how long a rate is counted`));
+    perSource.set('rate', `${most}/${formatDuration(windowMs)}`, number);
+    return this.#note(rule, carried('`perSource.rate`'));
+  }
+
+  #note({ line }: Rule, outcome: Outcome): void {
+    this.#file.ledger.note(line.number, textOf(line.words), outcome);
+  }
+}
+
+/** A test for a ClientHello beside another test says nothing: without a ClientHello there is no name either. */
+function withoutHello(condition: Condition): Condition {
+  return condition.map((terms) => terms.filter(({ asked, negated }) => asked.kind !== 'hello' || negated));
+}
+
+function isHello(condition: Condition): boolean {
+  return condition.some((terms) => terms.length > 0) && condition.flat().every(({ asked }) => asked.kind === 'hello');
+}
+
+/** The names of a condition on nothing but names; `everybody` where the condition always holds. */
+export function namesOf(condition: Condition): readonly string[] | 'everybody' | Outcome {
+  const names: string[] = [];
+  for (const terms of withoutHello(condition)) {
+    const [term, ...more] = terms;
+    if (!term) return 'everybody';
+    if (term.asked.kind === 'other') return lost(term.asked.says);
+    if (term.negated || more.length > 0 || term.asked.kind !== 'serverName') {
+      return lost('`sni` sends a name to a backend, and looks at nothing else');
+    }
+    names.push(...term.asked.patterns);
+  }
+  return names;
+}

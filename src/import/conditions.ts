@@ -1,0 +1,188 @@
+import { cidrOf, complement, EVERYBODY, intersection, networksOf, NOBODY, union, type Networks } from './networks.ts';
+import type { Line } from './words.ts';
+
+/** What one test of a condition asks. */
+export type Asked =
+  | { readonly kind: 'source'; readonly networks: Networks; readonly cidrs: readonly string[] }
+  | { readonly kind: 'serverName'; readonly patterns: readonly string[] }
+  /** Whether there is a ClientHello, or anything at all: Berth waits for the ClientHello where it routes by name. */
+  | { readonly kind: 'hello' }
+  | { readonly kind: 'limit'; readonly of: 'connections' | 'rate'; readonly most: number; readonly table?: string }
+  | { readonly kind: 'other'; readonly says: string };
+
+export type Term = { readonly negated: boolean; readonly asked: Asked };
+/** Alternatives, each of terms that must all hold; no terms at all hold always. */
+export type Condition = readonly (readonly Term[])[];
+
+export const ALWAYS: Condition = [[]];
+export type ReadList = (file: string) => readonly string[] | undefined;
+
+/** The named conditions of a section, and how to read conditions that name them. */
+export class Conditions {
+  readonly #acls = new Map<string, string[][]>();
+  readonly #readList: ReadList;
+
+  constructor(readList: ReadList) {
+    this.#readList = readList;
+  }
+
+  /** `acl NAME TEST …`: a name that stands twice has both tests as alternatives. */
+  define({ words: [, name = '', ...test] }: Line): Asked {
+    this.#acls.set(name, [...(this.#acls.get(name) ?? []), test]);
+    return this.#asked(test);
+  }
+
+  /** What follows `if` or `unless`; nothing holds always. Undefined where it is no condition. */
+  read(words: readonly string[]): Condition | undefined {
+    if (words.length === 0) return ALWAYS;
+    const [how, ...rest] = words;
+    if ((how !== 'if' && how !== 'unless') || rest.length === 0) return undefined;
+    const condition = this.#alternatives(rest);
+    return how === 'unless' && condition ? negated(condition) : condition;
+  }
+
+  #alternatives(words: readonly string[]): Condition | undefined {
+    let done: Term[][] = [];
+    let open: Term[][] = [[]];
+    for (let i = 0; i < words.length; i++) {
+      const word = words[i] ?? '';
+      if (word === 'or' || word === '||') {
+        done = [...done, ...open];
+        open = [[]];
+        continue;
+      }
+      const not = word.startsWith('!');
+      const name = not ? word.slice(1) || words[++i] : word;
+      let tests: readonly string[][] | undefined;
+      if (name === '{') {
+        const end = words.indexOf('}', i);
+        if (end < 0) return undefined;
+        tests = [words.slice(i + 1, end)];
+        i = end;
+      } else tests = this.#acls.get(name ?? '') ?? predefined(name ?? '');
+      const asked = (tests ?? [['unknown', name ?? '']]).map((test) => this.#asked(test));
+      const choices: Term[][] = not
+        ? [asked.map((one) => ({ negated: true, asked: one }))]
+        : asked.map((one) => [{ negated: false, asked: one }]);
+      open = open.flatMap((terms) => choices.map((more) => [...terms, ...more]));
+      // Names of many tests multiply; nobody writes so many.
+      if (open.length + done.length > 1_000) return undefined;
+    }
+    return [...done, ...open];
+  }
+
+  #asked([fetch = '', ...words]: readonly string[]): Asked {
+    const { flags, method, values, missing } = this.#arguments(words);
+    if (missing !== undefined) return { kind: 'other', says: `${missing} cannot be read here` };
+    const name = fetch.replace(/\(.*$|,.*$/, '');
+    const converters = fetch.slice(name.length).replace(/^\([^)]*\)/, '');
+    if (name === 'src' && converters === '' && method === undefined) {
+      const cidrs = values.map(cidrOf);
+      const bad = cidrs.indexOf(undefined);
+      if (bad >= 0) return { kind: 'other', says: `${values[bad]} is no network` };
+      return { kind: 'source', networks: networksOf(cidrs as string[]), cidrs: cidrs as string[] };
+    }
+    if (name === 'always_true' || name === 'always_false') {
+      return { kind: 'source', networks: name === 'always_true' ? EVERYBODY : NOBODY, cidrs: [] };
+    }
+    if (/^req[._]ssl_hello_type$/.test(name) && values[0] === '1') return { kind: 'hello' };
+    if (/^(wait_end|req[._]len|req[._]proto_http|req_ssl_ver|req\.ssl_ver)$/i.test(name)) return { kind: 'hello' };
+    if (/^req[._]ssl_sni$/.test(name)) return serverNames(converters, method, flags, values);
+    const counter = /^(?:src|sc\d?)_(?:(conn_cur)|(conn_rate|sess_rate))$/.exec(name);
+    if (counter) return limit(fetch, counter[1] ? 'connections' : 'rate', values);
+    const says = /^(hdr|path|url|method|req\.hdr|req\.fhdr|http_)/.test(name)
+      ? `Berth reads no HTTP, and so no \`${name}\``
+      : `Berth decides by \`src\` and \`req.ssl_sni\`, not by \`${name === 'unknown' ? values[0] : name}\``;
+    return { kind: 'other', says };
+  }
+
+  /** Flags, `-m METHOD`, and values, those of `-f FILE` among them. */
+  #arguments(words: readonly string[]): { flags: string[]; method?: string; values: string[]; missing?: string } {
+    const flags: string[] = [];
+    const values: string[] = [];
+    let method: string | undefined;
+    let missing: string | undefined;
+    for (let i = 0; i < words.length; i++) {
+      const word = words[i] ?? '';
+      if (word === '--') {
+        values.push(...words.slice(i + 1));
+        break;
+      }
+      if (values.length > 0 || !/^-[a-zA-Z]$/.test(word)) values.push(word);
+      else if (word === '-m') method = words[++i];
+      else if (word === '-f' || word === '-M') {
+        const file = words[++i] ?? '';
+        const list = this.#readList(file);
+        if (list) values.push(...list);
+        else missing = file;
+        // Further flags may follow a file.
+        if (/^-[a-zA-Z]$/.test(words[i + 1] ?? '')) flags.push(words[++i] ?? '');
+      } else flags.push(word);
+    }
+    return {
+      flags,
+      values,
+      ...(method === undefined ? {} : { method }),
+      ...(missing === undefined ? {} : { missing }),
+    };
+  }
+}
+
+/** Names that HAProxy knows by itself. */
+function predefined(name: string): string[][] | undefined {
+  const known: Record<string, string[]> = {
+    TRUE: ['always_true'],
+    FALSE: ['always_false'],
+    LOCALHOST: ['src', '127.0.0.1/8', '::1'],
+    WAIT_END: ['wait_end'],
+    REQ_CONTENT: ['req.len'],
+  };
+  return Object.hasOwn(known, name) ? [known[name] ?? []] : undefined;
+}
+
+const HOST = /^[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*$/i;
+
+function serverNames(converters: string, method: string | undefined, flags: string[], values: string[]): Asked {
+  const other = (says: string): Asked => ({ kind: 'other', says });
+  if (converters !== '' && converters !== ',lower') return other(`Berth compares \`req.ssl_sni\` as it is`);
+  const how = method ?? 'str';
+  if (how === 'str' && values.every((value) => HOST.test(value))) return { kind: 'serverName', patterns: values };
+  if (how === 'end' && values.every((value) => value.startsWith('.') && HOST.test(value.slice(1)))) {
+    return { kind: 'serverName', patterns: values.map((value) => `*${value}`) };
+  }
+  return other(`\`sni\` takes a name, or *.name, and no \`-m ${how}\`${flags.length > 0 ? ` ${flags.join(' ')}` : ''}`);
+}
+
+function limit(fetch: string, of: 'connections' | 'rate', values: readonly string[]): Asked {
+  const [how = '', bound = ''] = values;
+  const [, table] = /\((?:\d+,)?([^)\d][^)]*)\)/.exec(fetch) ?? [];
+  if (/^\d{1,7}$/.test(bound) && ['gt', 'ge'].includes(how)) {
+    const most = Number(bound) - (how === 'ge' ? 1 : 0);
+    if (most > 0) return { kind: 'limit', of, most, ...(table === undefined ? {} : { table }) };
+  }
+  return { kind: 'other', says: `\`perSource\` is a number that \`${fetch}\` may not exceed` };
+}
+
+/** Of the alternatives, none: every choice of one term of each, turned round. */
+function negated(condition: Condition): Condition | undefined {
+  let result: Term[][] = [[]];
+  for (const terms of condition) {
+    result = result.flatMap((done) => terms.map((term) => [...done, { ...term, negated: !term.negated }]));
+    if (result.length > 1_000) return undefined;
+  }
+  return result;
+}
+
+/** The addresses for which a condition on nothing but the source holds; otherwise what else the condition asks. */
+export function sourcesOf(condition: Condition): Networks | Exclude<Asked, { kind: 'source' }> {
+  let all = NOBODY;
+  for (const terms of condition) {
+    let some = EVERYBODY;
+    for (const { negated: not, asked } of terms) {
+      if (asked.kind !== 'source') return asked;
+      some = intersection(some, not ? complement(asked.networks) : asked.networks);
+    }
+    all = union(all, some);
+  }
+  return all;
+}

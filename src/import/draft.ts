@@ -1,0 +1,116 @@
+import type { Condition, Conditions } from './conditions.ts';
+import { Outline, type Sourced } from './outline.ts';
+import type { Ledger, Outcome } from './outcome.ts';
+import type { Section } from './sections.ts';
+import type { Line } from './words.ts';
+
+/** What the files and the machine around a haproxy.cfg say. */
+export type Around = {
+  /** The lines of a list or map that the file names; undefined where it cannot be read. */
+  readonly readList: (file: string) => readonly string[] | undefined;
+  /** A file that the file names, as balancer.yml must name it. */
+  readonly locate: (file: string) => string;
+};
+
+export type RuleLayer = 'connection' | 'session' | 'content';
+/** `tcp-request LAYER accept|reject CONDITION`. */
+export type Rule = {
+  readonly layer: RuleLayer;
+  readonly admits: boolean;
+  readonly condition: Condition;
+  readonly line: Line;
+};
+export type Route = { readonly condition: Condition; readonly backend: string; readonly line: Line };
+
+/** A word of a `server` or `default-server` line, and the line. */
+export type Token = { readonly word: string; readonly line: number };
+/** The answer of a server to one key of the health check, which all servers of a backend share in Berth. */
+export type CheckKeys = Map<string, Sourced<string | number | boolean>>;
+export type ServerDraft = {
+  readonly name: string;
+  readonly line: number;
+  readonly address: string;
+  /** Missing where the server is connected to at the port of the client's connection. */
+  readonly port: string | undefined;
+  readonly keys: Outline;
+  readonly check: CheckKeys;
+  readonly isChecked: boolean;
+  readonly closesOnDown: Sourced<boolean> | undefined;
+  readonly resolvers: string | undefined;
+  readonly disabled: number | undefined;
+  readonly tls: number | undefined;
+};
+
+export type TableDraft = {
+  readonly line: number;
+  readonly type: string;
+  readonly size: string | undefined;
+  readonly expire: string | undefined;
+  readonly hasPeers: boolean;
+  /** Counters of the table, with the milliseconds that they count. */
+  readonly windows: ReadonlyMap<string, number>;
+};
+export type StickDraft = {
+  readonly line: number;
+  readonly table: string | undefined;
+  readonly prefix: number | undefined;
+};
+
+/** One `frontend`, `backend` or `listen`, as far as it has been read. */
+export class ProxyDraft {
+  readonly section: Section;
+  readonly conditions: Conditions;
+  readonly front: Outline;
+  readonly back: Outline;
+  readonly binds: Sourced<string>[] = [];
+  /** The binds of TLS that HAProxy ends, and those that await a PROXY header. */
+  readonly tlsBinds: number[] = [];
+  readonly proxyBinds: number[] = [];
+  readonly acceptProxy: Sourced<string>[] = [];
+  readonly rules: Rule[] = [];
+  readonly routes: Route[] = [];
+  readonly tracked = new Map<string, string>();
+  readonly timeouts = new Map<string, Sourced<number>>();
+  readonly serverDefaults: Token[] = [];
+  readonly servers: ServerDraft[] = [];
+  readonly check = new Outline();
+  table: TableDraft | undefined;
+  stick: StickDraft | undefined;
+  disabled: number | undefined;
+
+  constructor(section: Section, conditions: Conditions) {
+    this.section = section;
+    this.conditions = conditions;
+    this.front = new Outline(section.number);
+    this.back = new Outline(section.number);
+  }
+
+  get name(): string {
+    return this.section.name;
+  }
+
+  get isFrontend(): boolean {
+    return this.section.kind !== 'backend';
+  }
+
+  get isBackend(): boolean {
+    return this.section.kind !== 'frontend';
+  }
+}
+
+/** Reads one line into a draft; returns what became of the line where that is not what the table says. */
+export type Reader = (draft: ProxyDraft, args: readonly string[], line: Line, file: FileDraft) => Outcome | undefined;
+
+/** The file, as far as it has been read. */
+export type FileDraft = {
+  readonly around: Around;
+  readonly ledger: Ledger;
+  readonly proxies: ProxyDraft[];
+  /** Keys of balancer.yml that hold for everything. */
+  readonly root: Outline;
+  /** The addresses of the frontends that have been written. */
+  readonly taken: Sourced<string>[];
+  readonly resolvers: Map<string, Sourced<number>>;
+  maxconn: Sourced<number> | undefined;
+  caBase: string;
+};

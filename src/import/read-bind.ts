@@ -1,0 +1,69 @@
+import { isIP } from 'node:net';
+import { bindsCollide, parseBind } from '../config/values.ts';
+import type { FileDraft, ProxyDraft } from './draft.ts';
+import { BIND } from './options.ts';
+import { carried, lost, meaningless } from './outcome.ts';
+import { splitAddress } from './scalars.ts';
+import type { Line } from './words.ts';
+
+const MOST_PORTS = 64;
+
+/** `bind ADDRESS[,ADDRESS…] OPTION…` */
+export function readBind(
+  draft: ProxyDraft,
+  [addresses = '', ...options]: readonly string[],
+  line: Line,
+  file: FileDraft,
+) {
+  const { ledger } = file;
+  for (let i = 0; i < options.length; i++) {
+    const option = options[i] ?? '';
+    const known = Object.hasOwn(BIND, option) ? BIND[option as keyof typeof BIND] : undefined;
+    if (!known) {
+      ledger.note(line.number, option, lost('unknown option'), 'bind');
+      continue;
+    }
+    ledger.note(line.number, options.slice(i, i + 1 + known.takes).join(' '), known, 'bind');
+    i += known.takes;
+  }
+  const v6only = options.includes('v6only');
+  let outcome;
+  for (const address of addresses.split(',')) {
+    const binds = bindsOf(address, v6only);
+    if (typeof binds === 'string') outcome = lost(binds);
+    else for (const bind of binds) outcome = add(draft, bind, line.number) ?? outcome;
+  }
+  if (options.includes('ssl')) draft.tlsBinds.push(line.number);
+  if (options.includes('accept-proxy')) draft.proxyBinds.push(line.number);
+  return outcome;
+}
+
+function add(draft: ProxyDraft, text: string, line: number) {
+  const bind = parseBind(text);
+  if (!bind) return lost(`${text} is no address that Berth binds`);
+  for (const [i, { value, line: other }] of draft.binds.entries()) {
+    const earlier = parseBind(value);
+    if (!earlier || !bindsCollide(earlier, bind)) continue;
+    // The wider of the two takes the place of both.
+    if (bind.kind === 'tcp' && bind.host === '*') draft.binds[i] = { value: text, line: other };
+    return meaningless(`the bind of line ${other} takes these clients too`);
+  }
+  draft.binds.push({ value: text, line });
+  return bind.kind === 'tcp' && bind.host === '*' ? carried("`bind`; Berth's `*` is IPv4 and IPv6") : undefined;
+}
+
+/** The binds of one address of HAProxy's; or why there are none. */
+function bindsOf(address: string, v6only: boolean): string[] | string {
+  const [, scheme, rest = ''] = /^([a-z0-9+]+)@(.*)$/.exec(address) ?? [undefined, '', address];
+  if (scheme === 'unix' || (scheme === '' && rest.startsWith('/'))) return [`unix:${rest}`];
+  if (scheme !== '' && scheme !== 'ipv4' && scheme !== 'ipv6') return `Berth binds no \`${scheme}@\` addresses`;
+  const { host, port } = splitAddress(rest);
+  const [, from = '', to = from] = /^(\d{1,5})(?:-(\d{1,5}))?$/.exec(port ?? '') ?? [];
+  if (from === '') return `${address} has no port`;
+  const count = Number(to) - Number(from) + 1;
+  if (count < 1 || count > MOST_PORTS) return `a range of ${count} ports; Berth binds each port by itself`;
+  const any = host === '' || host === '*' || host === '::';
+  const six = any && (scheme === 'ipv6' || (host === '::' && v6only));
+  const name = six ? '[::]' : any ? (scheme === 'ipv4' ? '0.0.0.0' : '*') : isIP(host) === 6 ? `[${host}]` : host;
+  return Array.from({ length: count }, (_, i) => `${name}:${Number(from) + i}`);
+}

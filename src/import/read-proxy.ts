@@ -1,0 +1,192 @@
+import { Conditions } from './conditions.ts';
+import { PROXY } from './directives.ts';
+import { ProxyDraft, type FileDraft, type Reader } from './draft.ts';
+import { carried, lost, meaningless, standard } from './outcome.ts';
+import { readBind } from './read-bind.ts';
+import { readConnect, readExpect, readHelloCheck, readHttpCheck, readHttpSend } from './read-checks.ts';
+import { readAcl, readExpectProxy, readInspectDelay, readRoute, readRule, readTrack } from './read-rules.ts';
+import { readServer, readTemplate } from './read-server.ts';
+import { parseTime, parseWhole } from './scalars.ts';
+import type { Section } from './sections.ts';
+import type { Line } from './words.ts';
+
+type Word = keyof typeof PROXY;
+type CarriedWord = { [K in Word]: (typeof PROXY)[K]['is'] extends 'carried' ? K : never }[Word];
+
+const timeout =
+  (name: string): Reader =>
+  (draft, [text = ''], { number }) => {
+    const ms = parseTime(text);
+    if (ms === undefined) return lost('no duration');
+    draft.timeouts.set(name, { value: ms, line: number });
+    return undefined;
+  };
+
+const READERS: Record<CarriedWord, Reader> = {
+  bind: readBind,
+  maxconn: (draft, [text], { number }) => {
+    const most = parseWhole(text, 0, 10_000_000);
+    if (most === undefined) return lost('no number of connections');
+    draft.front.set('maxConnections', most, number);
+    return undefined;
+  },
+  default_backend: (draft, [name = ''], { number }) => {
+    draft.front.set('backend', name, number);
+    return undefined;
+  },
+  use_backend: readRoute,
+  acl: readAcl,
+  'tcp-request inspect-delay': readInspectDelay,
+  'tcp-request connection accept': readRule('connection', true),
+  'tcp-request connection reject': readRule('connection', false),
+  'tcp-request connection silent-drop': readRule('connection', false),
+  'tcp-request connection expect-proxy': readExpectProxy,
+  'tcp-request connection track-sc*': readTrack,
+  'tcp-request session accept': readRule('session', true),
+  'tcp-request session reject': readRule('session', false),
+  'tcp-request session track-sc*': readTrack,
+  'tcp-request content accept': readRule('content', true),
+  'tcp-request content reject': readRule('content', false),
+  'tcp-request content silent-drop': readRule('content', false),
+  'tcp-request content track-sc*': readTrack,
+  balance: readBalance,
+  'hash-type': (_, [how]) =>
+    how === 'consistent' ? undefined : carried('`balance: source`, which hashes consistently'),
+  'stick-table': readTable,
+  'stick on': readStick,
+  'stick match': readStick,
+  'stick store-request': readStick,
+  server: readServer,
+  'server-template': readTemplate,
+  'default-server': (draft, args, { number }) => {
+    draft.serverDefaults.push(...args.map((word) => ({ word, line: number })));
+    return undefined;
+  },
+  retries: (draft, [text], { number }) => {
+    const retries = parseWhole(text, 0, 100);
+    if (retries === undefined) return lost('`retries` is 0 to 100');
+    draft.back.set('retries', retries, number);
+    return undefined;
+  },
+  'option httpchk': readHttpCheck,
+  'http-check send': readHttpSend,
+  'http-check expect': readExpect,
+  'http-check connect': readConnect,
+  'tcp-check connect': readConnect,
+  'option ssl-hello-chk': readHelloCheck,
+  contimeout: timeout('connect'),
+  clitimeout: timeout('client'),
+  srvtimeout: timeout('server'),
+  'timeout connect': timeout('connect'),
+  'timeout client': timeout('client'),
+  'timeout server': timeout('server'),
+  'timeout tunnel': timeout('tunnel'),
+  'timeout client-fin': timeout('client-fin'),
+  'timeout server-fin': timeout('server-fin'),
+  'timeout queue': timeout('queue'),
+  'timeout check': timeout('check'),
+  disabled: (draft, _, { number }) => {
+    draft.disabled = number;
+    return undefined;
+  },
+};
+
+/** Reads a frontend, backend or listen in TCP mode, with what its `defaults` say first. */
+export function readProxy(section: Section, file: FileDraft): ProxyDraft {
+  const draft = new ProxyDraft(section, new Conditions(file.around.readList));
+  for (const line of [...section.defaults, ...section.lines]) readLine(draft, line, file);
+  // HAProxy 1.4 took the address beside the name.
+  if (section.address !== '') readBind(draft, [section.address], { number: section.number, words: [] }, file);
+  return draft;
+}
+
+function readLine(draft: ProxyDraft, line: Line, file: FileDraft): void {
+  const { words, number } = line;
+  const [first = '', ...rest] = words;
+  const what = textOf(words);
+  // `no option X` switches off what a `defaults` has switched on; `default option X` asks for HAProxy's own.
+  if ((first === 'no' && rest[0] !== 'log') || first === 'default') {
+    return file.ledger.note(number, what, meaningless('switches off'));
+  }
+  // Only who is in TCP mode comes here.
+  if (first === 'mode' && rest[0] !== 'tcp') return file.ledger.note(number, what, meaningless('of other sections'));
+  const word = lookUp(PROXY, words);
+  if (word === undefined) return file.ledger.note(number, what, lost('unknown to Berth'));
+  const args = words.slice(word.split(' ').length);
+  const reader = Object.hasOwn(READERS, word) ? READERS[word as CarriedWord] : undefined;
+  file.ledger.note(number, what, reader?.(draft, args, line, file) ?? PROXY[word]);
+}
+
+/** The longest key of `table` that the words begin with; `*` at the end of a key stands for any ending. */
+export function lookUp<T extends object>(table: T, words: readonly string[]): (keyof T & string) | undefined {
+  for (let count = Math.min(3, words.length); count > 0; count--) {
+    const begin = words.slice(0, count).join(' ');
+    if (Object.hasOwn(table, begin)) return begin as keyof T & string;
+    const open = Object.keys(table).find((key) => {
+      return key.endsWith('*') && key.split(' ').length === count && begin.startsWith(key.slice(0, -1));
+    });
+    if (open !== undefined) return open as keyof T & string;
+  }
+  return undefined;
+}
+
+const LONGEST_TEXT = 100;
+
+/** Words as they stand in a report. */
+export function textOf(words: readonly string[]): string {
+  const text = words.join(' ');
+  return text.length > LONGEST_TEXT ? `${text.slice(0, LONGEST_TEXT - 1)}…` : text;
+}
+
+function readBalance(draft: ProxyDraft, [policy = '']: readonly string[], { number }: Line) {
+  const name = policy.replace(/\(.*$/, '');
+  const known: Record<string, string> = {
+    roundrobin: 'roundrobin',
+    'static-rr': 'roundrobin',
+    leastconn: 'leastconn',
+    random: 'random',
+    source: 'source',
+  };
+  if (!Object.hasOwn(known, name)) return lost(`Berth has no \`balance ${name}\`; roundrobin stands in its place`);
+  draft.back.set('balance', known[name], number);
+  return undefined;
+}
+
+/** `stick-table type ip size 200k expire 30m store conn_rate(10s),conn_cur` */
+function readTable(draft: ProxyDraft, args: readonly string[], { number }: Line) {
+  const after = (word: string): string | undefined => {
+    const i = args.indexOf(word);
+    return i < 0 ? undefined : args[i + 1];
+  };
+  const windows = new Map<string, number>();
+  for (const [i, word] of args.entries()) {
+    if (args[i - 1] !== 'store') continue;
+    for (const [, counter = '', window = ''] of word.matchAll(/(\w+)\((\w+)\)/g)) {
+      windows.set(counter, parseTime(window) ?? 0);
+    }
+  }
+  const type = after('type') ?? '';
+  const hasPeers = args.includes('peers');
+  draft.table = { line: number, type, size: after('size'), expire: after('expire'), hasPeers, windows };
+  return undefined;
+}
+
+/** `stick on src[,ipmask(24)] [table T]` */
+function readStick(draft: ProxyDraft, [sample = '', ...words]: readonly string[], { number }: Line) {
+  const table = words[0] === 'table' ? words[1] : undefined;
+  const condition = table === undefined ? words : words.slice(2);
+  const [, bits] = /^src(?:,ipmask\((\d+)(?:,\d+)?\))?$/.exec(sample) ?? ['', undefined];
+  const isSource = /^src(,ipmask\(\d+(,\d+)?\))?$/.test(sample);
+  draft.stick ??= { line: number, table, prefix: bits === undefined ? undefined : Number(bits) };
+  if (!isSource)
+    return lost(
+      sample.startsWith('dst')
+        ? 'a client is bound by its own address; for one server at a time, make the others `backup`'
+        : `a client is bound by its address, not by \`${textOf([sample])}\``,
+    );
+  return condition.length > 0 ? lost('every client of a backend is bound') : standardTable(table);
+}
+
+function standardTable(table: string | undefined) {
+  return table === undefined ? undefined : standard('each backend has a table of its own');
+}

@@ -1,0 +1,55 @@
+import { printable } from '../config/locate.ts';
+import { subject, type Item, type Verdict } from './outcome.ts';
+
+export const VERDICTS: Record<Verdict, string> = {
+  carried: 'carried',
+  default: "Berth's default",
+  meaningless: 'no meaning here',
+  lost: 'NOT CARRIED',
+};
+
+/** `carried: `, and so on, a line for each item; what the same line of the file has in common stands together. */
+export function reportLines(file: string, items: readonly Item[]): string[] {
+  return joined(items).map((item) => {
+    const { line, is, says } = item;
+    const place = line > 0 ? `${file}:${line}` : file;
+    return printable(`${place}: ${VERDICTS[is]}: ${subject(item)}: ${says.replaceAll('`', '')}`);
+  });
+}
+
+/** Items of one line with one answer, as one item. */
+function joined(items: readonly Item[]): Item[] {
+  const result: Item[] = [];
+  for (const item of items) {
+    const i = result.findIndex((one) => {
+      return one.line === item.line && one.of === item.of && one.is === item.is && one.says === item.says;
+    });
+    const same = result[i];
+    if (same) result[i] = { ...same, what: `${same.what}, ${item.what}` };
+    else result.push(item);
+  }
+  return result;
+}
+
+/** `12 carried, 3 Berth's default, …` */
+export function summary(items: readonly Item[]): string {
+  const verdicts = Object.keys(VERDICTS) as Verdict[];
+  return verdicts
+    .map((verdict) => `${items.filter(({ is }) => is === verdict).length} ${VERDICTS[verdict]}`)
+    .join(', ');
+}
+
+/** The report as a page: what could not be carried comes first. */
+export function reportPage(file: string, items: readonly Item[]): string {
+  const order: Verdict[] = ['lost', 'carried', 'default', 'meaningless'];
+  const sections = order.flatMap((verdict) => {
+    const rows = joined(items).filter(({ is }) => is === verdict);
+    if (rows.length === 0) return [];
+    const cells = rows.map((item) => `| ${item.line || ''} | ${code(subject(item))} | ${cell(item.says)} |`);
+    return [`## ${VERDICTS[verdict]}\n`, '| line | | |', '| --- | --- | --- |', ...cells, ''];
+  });
+  return [`# From ${printable(file)}\n`, `${summary(items)}.\n`, ...sections].join('\n');
+}
+
+const cell = (text: string): string => printable(text).replaceAll('|', '\\|');
+const code = (text: string): string => `\`${cell(text).replaceAll('`', "'")}\``;

@@ -1,0 +1,45 @@
+import { LONGEST_EXPIRY, LONGEST_TIMER } from '../config/scalars.ts';
+import { formatDuration, parseDuration } from '../config/values.ts';
+
+const UNIT_MS: Record<string, number> = { us: 0.001, ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
+const FOREVER_MS = parseDuration(LONGEST_TIMER) ?? 0;
+
+/** HAProxy's `500`, `500ms` or `2s` in milliseconds; undefined for another text. */
+export function parseTime(text: string): number | undefined {
+  const [, amount, unit = 'ms'] = /^(\d{1,12})(us|ms|s|m|h|d)?$/.exec(text) ?? [];
+  return amount === undefined ? undefined : Math.ceil(Number(amount) * (UNIT_MS[unit] ?? 1));
+}
+
+/** As balancer.yml spells it: 0, which is HAProxy's for ever, is the longest that there is. */
+export function timer(ms: number): string {
+  return ms === 0 || ms >= FOREVER_MS ? LONGEST_TIMER : formatDuration(ms);
+}
+
+export function expiry(ms: number): string {
+  return ms === 0 || ms >= (parseDuration(LONGEST_EXPIRY) ?? 0) ? LONGEST_EXPIRY : formatDuration(ms);
+}
+
+/** A whole number in the range; undefined for another text. */
+export function parseWhole(text: string | undefined, least: number, most: number): number | undefined {
+  if (text === undefined || !/^\d{1,9}$/.test(text)) return undefined;
+  const value = Number(text);
+  return value >= least && value <= most ? value : undefined;
+}
+
+/** The host and the port of `HOST:PORT`, `[IPv6]:PORT`, `IPv6:PORT` or a host alone, in HAProxy's spelling. */
+export function splitAddress(text: string): { readonly host: string; readonly port: string | undefined } {
+  const [, bracketed, after] = /^\[([^\]]*)\](?::(.*))?$/.exec(text) ?? [];
+  if (bracketed !== undefined) return { host: bracketed, port: after };
+  const colon = text.lastIndexOf(':');
+  return colon < 0 ? { host: text, port: undefined } : { host: text.slice(0, colon), port: text.slice(colon + 1) };
+}
+
+/** A name that balancer.yml takes: HAProxy's may begin with any of its characters. */
+export function nameOf(name: string): string {
+  return (
+    name
+      .replaceAll(/[^A-Za-z0-9_.:-]/g, '-')
+      .replace(/^[^A-Za-z0-9]+/, '')
+      .slice(0, 128) || 'unnamed'
+  );
+}

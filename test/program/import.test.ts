@@ -1,0 +1,196 @@
+/** `berth import`: its exit codes and files; and that its results do as HAProxy does. */
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test, type TestContext } from 'node:test';
+import { parse } from 'yaml';
+import { importHaproxy } from '../../src/import/haproxy.ts';
+import { CLI, start } from '../support/berth.ts';
+import { Client } from '../support/clients.ts';
+import { AROUND, specimens, type Specimen } from '../support/corpus.ts';
+import { folderOf } from '../support/files.ts';
+import { NO_HAPROXY, runHaproxy } from '../support/haproxy.ts';
+import { helloMessage, records, serverName } from '../support/hellos.ts';
+import { openWorkspace } from '../support/processes.ts';
+import { echoes, serve, TestServer } from '../support/servers.ts';
+import { type Settings } from '../support/settings.ts';
+import { within } from '../support/waiting.ts';
+
+const folder = folderOf();
+
+function runImport(...args: string[]): { status: number | null; stdout: string; stderr: string } {
+  return spawnSync(process.execPath, [CLI, 'import', ...args], { cwd: folder, encoding: 'utf8', timeout: 30_000 });
+}
+
+function named(name: string, content: string | Uint8Array): string {
+  writeFileSync(join(folder, name), content);
+  return name;
+}
+
+const GOOD = 'listen registry\n  bind *:443\n  server s1 10.0.0.1:5000 check\n';
+
+test('all carried is exit 0, with the file on standard output and the report on standard error', () => {
+  const { status, stdout, stderr } = runImport(named('good.cfg', GOOD));
+  assert.equal(status, 0);
+  assert.ok(stdout.includes('s1: 10.0.0.1:5000 # line 3\n'));
+  assert.match(stderr, /^good\.cfg:2: carried: bind \*:443: /m);
+  writeFileSync(join(folder, 'balancer.yml'), stdout);
+  assert.equal(spawnSync(process.execPath, [CLI, 'check'], { cwd: folder }).status, 0);
+});
+
+test('a word that cannot be carried is exit 1, and stands in the report, in its page and in the file', () => {
+  const { status, stdout, stderr } = runImport(named('some.cfg', `${GOOD}  balance first\n`), '--report', 'report.md');
+  assert.equal(status, 1);
+  for (const text of [stdout, stderr, readFileSync(join(folder, 'report.md'), 'utf8')]) {
+    assert.match(text, /balance first/);
+    assert.match(text, /roundrobin stands in its place/);
+  }
+  assert.match(stderr, /^some\.cfg:4: NOT CARRIED: balance first: /m);
+});
+
+test('a file of which nothing can be made is exit 2, without a balancer.yml', () => {
+  const table: [string, RegExp][] = [
+    ['not-there.cfg', /^berth: cannot read not-there\.cfg: /],
+    [named('bytes.cfg', Buffer.from([0xff, 0xfe, 0x00])), /^berth: cannot read bytes\.cfg: it is not UTF-8 text$/],
+    [named('quote.cfg', `${GOOD}  balance "x\n`), /^quote\.cfg:4: the quote " is not closed$/m],
+    [named('empty.cfg', ''), /^empty\.cfg:1: there is no frontend in TCP mode/m],
+    [named('http.cfg', `defaults\n  mode http\n${GOOD}`), /^http\.cfg:3: NOT CARRIED: listen registry: in http mode/m],
+  ];
+  for (const [file, wanted] of table) {
+    const { status, stdout, stderr } = runImport(file);
+    assert.equal(status, 2, file);
+    assert.equal(stdout, '');
+    assert.match(stderr.trimEnd(), wanted);
+    assert.equal(stderr.includes('    at '), false, 'a stack trace');
+  }
+});
+
+test('a report that cannot be written is exit 2', () => {
+  const { status, stderr } = runImport(named('good.cfg', GOOD), '--report', 'no/such/folder.md');
+  assert.equal(status, 2);
+  assert.match(stderr, /^berth: cannot write no\/such\/folder\.md: /m);
+});
+
+/** What a machine of loopback addresses, with servers that know no protocol, cannot have of a file. */
+const NOT_HERE =
+  /^\s*(daemon|user|group|uid|gid|pidfile|log|stats|peer|option (httpchk|\w+-check|smtpchk|ssl-hello-chk))\b|^\s*(http|tcp)-check\b|^\s*bind (\/|:::)/;
+const OPTIONS_NOT_HERE = / (ssl|verify none|check-ssl|crt \S+|alpn \S+|check port \d+|port \d+)(?=\s|$)/g;
+/** These ask nameservers that there are not. */
+const NEEDS_DNS = ['consul-srv.cfg', 'swarm-dns.cfg'];
+
+type Here = { readonly text: string; readonly ports: ReadonlyMap<string, number>; readonly servers: TestServer[] };
+
+/** A file with its binds on free ports of loopback, its servers as servers of the test, its networks below 127. */
+async function here(t: TestContext, { text }: Specimen): Promise<Here> {
+  const workspace = openWorkspace();
+  t.after(() => workspace.close());
+  const ports = new Map<string, number>();
+  const servers: TestServer[] = [];
+  let section = '';
+  const lines: string[] = [];
+  for (const line of text.split('\n')) {
+    const [, head] = /^(?:frontend|listen|backend) (\S+)/.exec(line) ?? [];
+    section = head ?? section;
+    if (NOT_HERE.test(line)) continue;
+    const [, before = '', server] = /^(\s*server (\S+) )\S+/.exec(line) ?? [];
+    if (/^\s*bind /.test(line)) {
+      const port = await workspace.freePort();
+      if (!ports.has(section)) ports.set(section, port);
+      lines.push(line.replace(/(bind )("[^"]*"|\S+)/, `$1127.0.0.1:${port}`).replaceAll(OPTIONS_NOT_HERE, ''));
+    } else if (server !== undefined) {
+      const [made] = await serve(t, [`${section}/${server}`], echoes);
+      if (made) servers.push(made);
+      const rest = line.slice(before.length).replace(/^("[^"]*"|\S+)/, made?.address ?? '');
+      lines.push(
+        before + rest.replaceAll(OPTIONS_NOT_HERE, (option) => (option.startsWith(' check ') ? ' check' : '')),
+      );
+    } else lines.push(line.replaceAll(/(?<=\bsrc .*)\b\d+(?=\.\d+\.\d+\.\d+)/g, '127'));
+  }
+  return { text: lines.join('\n'), ports, servers };
+}
+
+/** The lists of the corpus, with their networks below 127 too. */
+function localLists(file: string): string[] | undefined {
+  return AROUND.readList(file)?.map((line) => line.replace(/^\d+(?=\.\d+\.\d+\.\d+)/, '127'));
+}
+
+/** Who serves, or how the client is turned away. */
+async function visit(port: number, from: string, first: Buffer | string = ''): Promise<string> {
+  const client = new Client({ port, from });
+  if (first !== '') client.socket.write(first);
+  try {
+    return await Promise.race([client.line(), within(client.ended, 'an answer').then(() => 'turned away')]);
+  } catch {
+    return 'turned away';
+  } finally {
+    client.socket.destroy();
+  }
+}
+
+const hello = (name: string): Buffer => records(helloMessage({ extensions: [serverName(name)] }));
+
+/** What is asked of both: addresses that rules are about, names, and frontends that await a PROXY header. */
+const FROM: Record<string, readonly string[]> = {
+  'allow-list.cfg': ['127.0.2.5', '127.51.100.9', '127.0.0.1', '127.7.7.7'],
+  'deny-list-file.cfg': ['127.0.113.7', '127.0.113.8', '127.51.100.200', '127.51.100.201'],
+};
+const NAMES: Record<string, readonly string[]> = {
+  'sni-gateway.cfg': ['blog.example.org', 'SHOP.example.org', 'x.wiki.example.org', 'other.example.org'],
+  'sni-acls-strict.cfg': ['registry.example.com', 'r.example.com', 'quay.example.com', 'other.example.com'],
+  'sni-map.cfg': ['a.example.com', 'b.example.com', 'c.example.com'],
+};
+const PROXIED = ['behind-another-proxy.cfg'];
+
+/** In the order of a first look: who served first is called 1. */
+const byTurn = (answers: readonly string[]): number[] => answers.map((name) => [...new Set(answers)].indexOf(name) + 1);
+
+async function scenes({ name, text }: Specimen, ports: ReadonlyMap<string, number>): Promise<unknown> {
+  const seen: Record<string, unknown> = {};
+  const serverOf = (answer: string): string => answer.replace(/^.*\//, '');
+  for (const [frontend, port] of ports) {
+    if (frontend === 'stats' || frontend === 'prometheus' || frontend === 'site') continue;
+    const preface = (from: string): string => (PROXIED.includes(name) ? `PROXY TCP4 ${from} 127.0.0.1 9 9\r\n` : '');
+    const people = FROM[name] ?? Array.from({ length: 5 }, (_, i) => `127.60.0.${i + 1}`);
+    const first: string[] = [];
+    const again: string[] = [];
+    for (const from of people)
+      first.push(await visit(port, from, NAMES[name] ? hello(NAMES[name][0]!) : preface(from)));
+    for (const from of people)
+      again.push(await visit(port, from, NAMES[name] ? hello(NAMES[name][0]!) : preface(from)));
+    const inTurn = !/balance (source|leastconn)|weight [2-9]/.test(text);
+    const backends: string[] = [];
+    for (const sni of NAMES[name] ?? [])
+      backends.push((await visit(port, '127.61.0.1', hello(sni))).split('/')[0] ?? '');
+    seen[frontend] = {
+      served: first.map((answer) => answer !== 'turned away'),
+      same: JSON.stringify(first) === JSON.stringify(again),
+      ...(inTurn ? { turns: byTurn([...first, ...again].map(serverOf)) } : {}),
+      backends,
+    };
+  }
+  return seen;
+}
+
+for (const specimen of specimens('cfg').filter(({ name }) => !NEEDS_DNS.includes(name))) {
+  test(`${specimen.name}: what it becomes does as it does`, { skip: NO_HAPROXY }, async (t) => {
+    const haproxy = await here(t, specimen);
+    await runHaproxy(t, withLists(haproxy.text));
+    const wanted = await scenes(specimen, haproxy.ports);
+    const local = await here(t, specimen);
+    const imported = importHaproxy(local.text, specimen.name, { ...AROUND, readList: localLists });
+    assert.ok(imported.kind === 'imported', JSON.stringify(imported));
+    const config = parse(imported.yaml) as Settings;
+    await start(t, { ...config, metrics: { bind: '127.0.0.1:0' }, admin: { bind: '127.0.0.1:0' } });
+    assert.deepEqual(await scenes(specimen, local.ports), wanted, `${local.text}\n${imported.yaml}`);
+  });
+}
+
+/** HAProxy reads the lists from files. */
+function withLists(text: string): string {
+  return text.replaceAll(/\blists\/[\w.]+/g, (list) => {
+    const path = join(folder, list.replace('/', '-'));
+    writeFileSync(path, `${(localLists(list) ?? []).join('\n')}\n`);
+    return path;
+  });
+}

@@ -1,0 +1,37 @@
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { test } from 'node:test';
+import { importHaproxy } from '../../../src/import/haproxy.ts';
+import { reportLines } from '../../../src/import/report.ts';
+import { ConfigFile } from '../../support/config-file.ts';
+import { AROUND, specimens } from '../../support/corpus.ts';
+
+const file = new ConfigFile();
+
+for (const { name, text, wanted } of specimens('cfg')) {
+  test(`${name} becomes the balancer.yml beside it, which is valid`, () => {
+    const imported = importHaproxy(text, name, AROUND);
+    assert.ok(imported.kind === 'imported');
+    assert.equal(imported.yaml, readFileSync(wanted, 'utf8'));
+    assert.deepEqual(file.problems(imported.yaml), []);
+  });
+
+  test(`${name}: every line has an answer, or its whole section has`, () => {
+    const { items } = importHaproxy(text, name, AROUND);
+    const answered = new Set(items.map(({ line }) => line));
+    let whole = false;
+    for (const [i, line] of text.split('\n').entries()) {
+      const [word = ''] = line.trim().split(/\s+/);
+      // A section that is carried over is answered line by line, as `.if` is up to its `.endif`.
+      const mine = items.filter((item) => item.line === i + 1 && item.of === '');
+      if (/^\S/.test(line) || word.startsWith('.')) whole = mine.length > 0 && mine.every(({ is }) => is !== 'carried');
+      if (['', 'global', 'defaults', '.endif'].includes(word)) continue;
+      assert.ok(whole || answered.has(i + 1), `${i + 1}: ${line}`);
+    }
+    for (const line of reportLines(name, items)) assert.match(line, /^[^\p{Cc}]+$/u);
+  });
+}
+
+test('there are at least 25 of them', () => {
+  assert.ok(specimens('cfg').length >= 25);
+});

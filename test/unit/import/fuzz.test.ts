@@ -1,0 +1,146 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import * as fc from 'fast-check';
+import { GLOBAL, PROXY } from '../../../src/import/directives.ts';
+import { importHaproxy } from '../../../src/import/haproxy.ts';
+import { BIND, SERVER } from '../../../src/import/options.ts';
+import { reportLines, reportPage } from '../../../src/import/report.ts';
+import { ConfigFile } from '../../support/config-file.ts';
+import { AROUND, specimens } from '../../support/corpus.ts';
+
+const file = new ConfigFile();
+
+/** A valid balancer.yml or a reason, and in either case lines that a terminal can show. */
+function judge(text: string): void {
+  const imported = importHaproxy(text, 'any.cfg', AROUND);
+  for (const line of reportLines('any.cfg', imported.items)) assert.match(line, /^[^\p{Cc}\u2028\u2029]+$/u);
+  assert.notEqual(reportPage('any.cfg', imported.items), '');
+  if (imported.kind === 'unreadable') {
+    assert.notEqual(imported.faults.length, 0);
+    for (const { line, message } of imported.faults) assert.ok(line >= 1 && message !== '');
+    return;
+  }
+  const missing = /no such file|cannot be used|: is missing/;
+  assert.deepEqual(
+    file.problems(imported.yaml).filter((problem) => !missing.test(problem)),
+    [],
+    `${text}\n${imported.yaml}`,
+  );
+}
+
+test('no text makes the import throw', () => {
+  fc.assert(fc.property(fc.string({ unit: 'binary', maxLength: 300 }), judge), { numRuns: 300 });
+});
+
+test('no line of words that HAProxy knows makes a file that Berth does not take', () => {
+  const value = fc.constantFrom(
+    ...[
+      '0',
+      '1',
+      '-1',
+      '5s',
+      '99999999999',
+      'x',
+      '',
+      '*:443',
+      ':1-3',
+      '10.0.0.1:80',
+      '[::1]:80',
+      '/a',
+      'src',
+      'if',
+      '{',
+      '}',
+    ],
+    ...[
+      '!',
+      '||',
+      'req.ssl_sni',
+      '-i',
+      '-m',
+      'end',
+      '.x.y',
+      'a.example',
+      '10.0.0.0/8',
+      'backend',
+      's1',
+      'b',
+      'f',
+      'type',
+      'ip',
+    ],
+    ...[
+      'size',
+      'expire',
+      'store',
+      'conn_rate(10s)',
+      'layer4',
+      'GET',
+      '/v2/',
+      'status',
+      '200',
+      '__proto__',
+      'constructor',
+    ],
+  );
+  const words = fc.constantFrom(
+    ...Object.keys(PROXY).map((word) => word.replace('*', '0')),
+    ...['frontend f', 'backend b', 'listen l', 'defaults', 'global', 'server s', 'use_backend b', 'frontend __proto__'],
+  );
+  const option = fc.constantFrom(...Object.keys(SERVER), ...Object.keys(BIND), ...Object.keys(GLOBAL));
+  const line = fc
+    .tuple(words, fc.array(fc.oneof(value, value, option), { maxLength: 8 }))
+    .map(([word, rest]) => `${word} ${rest.join(' ')}`);
+  const base = 'frontend f\nbind :443\ndefault_backend b\nbackend b\nserver s1 10.0.0.1:80 check\n';
+  fc.assert(
+    fc.property(fc.array(line, { maxLength: 12 }), fc.boolean(), (lines, before) => {
+      judge(before ? `${lines.join('\n')}\n${base}` : `${base}${lines.join('\n')}`);
+    }),
+    { numRuns: 400 },
+  );
+});
+
+test('no mutation of a file of the corpus makes the import throw or write what Berth does not take', () => {
+  const texts = specimens('cfg').map(({ text }) => text);
+  const piece = fc.oneof(
+    fc.string({ unit: 'binary', maxLength: 3 }),
+    fc.constantFrom(
+      '',
+      ' ',
+      '\n',
+      '"',
+      "'",
+      '\\',
+      '$',
+      '{',
+      '}',
+      '#',
+      '!',
+      '0',
+      ':',
+      '/',
+      '*',
+      '-',
+      '%',
+      ',',
+      '(',
+      ')',
+    ),
+  );
+  const cuts = fc.array(fc.tuple(fc.nat(800), fc.nat(12), piece), { minLength: 1, maxLength: 4 });
+  fc.assert(
+    fc.property(fc.constantFrom(...texts), cuts, (text, all) => {
+      judge(all.reduce((done, [at, length, put]) => done.slice(0, at) + put + done.slice(at + length), text));
+    }),
+    { numRuns: 600 },
+  );
+});
+
+test('conditions that multiply are given up', () => {
+  const or = Array.from({ length: 40 }, (_, i) => `acl a${i % 4} src 10.0.0.${i}`);
+  const rule = `tcp-request connection reject if ${'a0 a1 a2 a3 '.repeat(6)}`;
+  const not = `tcp-request connection reject unless ${Array.from({ length: 30 }, () => 'a0 a1').join(' or ')}`;
+  judge(
+    ['frontend f', 'bind :443', 'default_backend b', ...or, rule, not, 'backend b', 'server s1 10.0.0.1:80'].join('\n'),
+  );
+});
