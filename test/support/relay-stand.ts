@@ -4,8 +4,7 @@ import { connect, createServer, type AddressInfo, type Server, type Socket } fro
 import { RelayBuffers, type BufferSizes } from '../../src/proxy/relay/buffers.ts';
 import { Client } from '../../src/proxy/client.ts';
 import { dial } from '../../src/proxy/dial.ts';
-import { endOf } from '../../src/proxy/record.ts';
-import { Relay } from '../../src/proxy/relay/relay.ts';
+import { Relay, type RelayEnd } from '../../src/proxy/relay/relay.ts';
 import type { Sockets, Wire } from '../../src/proxy/relay/sockets.ts';
 import { openFilesOf } from './files.ts';
 import { Peer, type Pattern } from './peer.ts';
@@ -59,7 +58,10 @@ export class Flow {
 
   /** How it ended, as a record has it; 'closed' where the relay was closed from outside. */
   get ended(): Promise<string> {
-    return this.relay.ended.then((end) => (end.kind === 'closed' ? end.kind : endOf(end)));
+    return this.relay.ended.then((end) => {
+      if (end.kind !== 'finished') assert.equal(this.relay.end, end, 'how it ends was known before');
+      return written(end);
+    });
   }
 
   /** The server is there; not so where the client was gone first. */
@@ -108,6 +110,13 @@ export class Flow {
     assert.equal(await this.ended, end);
     assert.ok(this.inner.client.closed && this.inner.server?.closed, 'both of its sockets are closed');
   }
+}
+
+const SIDES = { broken: { client: 'C', server: 'S' }, idle: { client: 'c', server: 's' } };
+
+function written(end: RelayEnd): string {
+  if (end.kind === 'finished') return '--';
+  return end.kind === 'closed' ? end.kind : `${SIDES[end.kind][end.side]}${end.lastBytes ? 'L' : 'D'}`;
 }
 
 /** Something to wait for by key, whichever side comes first. */

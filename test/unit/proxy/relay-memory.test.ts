@@ -115,22 +115,24 @@ for (const sockets of [onreadSockets, eventSockets]) {
       });
     }
 
-    test('a small message that waits for a slow reader stays as it is', async () => {
-      await using stand = await RelayStand.open(sockets);
-      const [slow, other] = [await stand.flow(), await stand.flow()];
-      await slow.fill('client', BYTES, 2_000);
-      const bytes = slow.client.sent;
-      slow.client.end();
-      other.server.expects = OTHER_BYTES;
-      for (let sent = 0; sent < 20_000; sent += 2_000) {
-        await other.client.send(OTHER_BYTES, 2_000);
-        await other.server.gets(sent + 2_000);
-      }
-      slow.server.expects = BYTES;
-      await slow.server.getsEnd();
-      assert.deepEqual([slow.server.received, slow.server.corruptAt], [bytes, undefined]);
-      assert.equal(other.server.corruptAt, undefined);
-    });
+    for (const size of [2_000, 2 * KIB]) {
+      test(`a message of ${size} bytes that waits for a slow reader stays as it is`, async () => {
+        await using stand = await RelayStand.open(sockets);
+        const [slow, other] = [await stand.flow(), await stand.flow()];
+        await slow.fill('client', BYTES, size);
+        const bytes = slow.client.sent;
+        slow.client.end();
+        other.server.expects = OTHER_BYTES;
+        for (let sent = 0; sent < 10 * size; sent += size) {
+          await other.client.send(OTHER_BYTES, size);
+          await other.server.gets(sent + size);
+        }
+        slow.server.expects = BYTES;
+        await slow.server.getsEnd();
+        assert.deepEqual([slow.server.received, slow.server.corruptAt], [bytes, undefined]);
+        assert.equal(other.server.corruptAt, undefined);
+      });
+    }
 
     test('many flows at once, of bulk and of small messages, keep their bytes apart', async () => {
       await fc.assert(

@@ -167,6 +167,55 @@ for (const sockets of [onreadSockets, eventSockets]) {
       });
     }
 
+    // Without `onread` a client's socket is Node's own, which gives up what it has not read when a write fails.
+    const patient = RESETTERS.filter(({ who }) => who === 'server' || sockets === onreadSockets);
+    for (const { who, other } of patient) {
+      test(`what the ${who} answered before it broke off reaches the ${other}, though more is written to it first`, async () => {
+        await using stand = await RelayStand.open(sockets);
+        const flow = await stand.flow();
+        const [asking, answering] = [flow[other], flow[who]];
+        // More than a process takes that does not read: the rest waits in its kernel.
+        await asking.send(BYTES, 200_000);
+        await eventually('the relay has passed it on', () => {
+          const passed = other === 'client' ? flow.relay.bytesIn : flow.relay.bytesOut;
+          return passed === 200_000 && flow.inner[who]?.writableLength === 0;
+        });
+        // In one tick, so that the relay finds all of it at once, and writes before it reads.
+        asking.socket.write('more');
+        answering.socket.write('an answer');
+        // With bytes that it has not read, its kernel resets the connection.
+        answering.socket.destroy();
+        await asking.gets('an answer'.length);
+        await flow.ended;
+      });
+    }
+
+    test('a slow server gets all that the client sent before it was there, when the client resets behind its end', async () => {
+      await using stand = await RelayStand.open(sockets);
+      const flow = await stand.arrive();
+      const bytes = 32 * MIB;
+      for (let made = 0; made < bytes;) {
+        const chunk = BYTES.at(made, bytes - made);
+        flow.waiting.received(Buffer.from(chunk));
+        made += chunk.length;
+      }
+      flow.client.end();
+      await flow.waiting.peek(() => undefined, Infinity);
+      await flow.join();
+      const { client, server } = flow.inner;
+      await eventually('nothing waits', () => (server?.writableLength ?? 0) > 0);
+      flow.client.reset();
+      // The relay finds the reset out when it writes.
+      const lost = new Promise((resolve) => client.once('close', resolve));
+      await flow.server.send(BYTES, 1);
+      await lost;
+      flow.server.expects = BYTES;
+      await flow.server.getsEnd();
+      assert.deepEqual([flow.server.received, flow.server.corruptAt], [bytes, undefined]);
+      flow.server.end();
+      await flow.endsAs('CD');
+    });
+
     test('a socket that fails in the tick of its end leaves nothing behind', async () => {
       await using stand = await RelayStand.open(sockets);
       for (const code of ['ECONNRESET', 'ETIMEDOUT']) {

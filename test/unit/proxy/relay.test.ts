@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { describe, test } from 'node:test';
 import { eventSockets, onreadSockets, probeOnread } from '../../../src/proxy/relay/sockets.ts';
 import { Pattern, type Peer } from '../../support/peer.ts';
@@ -229,6 +230,25 @@ for (const sockets of [onreadSockets, eventSockets]) {
       await flow.server.getsEnd();
       assertGot(flow.server, piece.length);
       await flow.endsAs('--');
+    });
+
+    test('that ends before the client’s bytes may flow takes none of them', async () => {
+      await using stand = await RelayStand.open(sockets);
+      const flow = await stand.arrive();
+      await flow.join(undefined, async () => flow.relay.close());
+      flow.relay.forward({ first: Buffer.from('too late') });
+      assert.equal(flow.relay.bytesIn, 0);
+      await flow.endsAs('closed');
+    });
+
+    test('of a client that is closed already ends with its server', async () => {
+      await using stand = await RelayStand.open(sockets);
+      const flow = await stand.arrive();
+      flow.inner.client.destroy();
+      await once(flow.inner.client, 'close');
+      await flow.join();
+      flow.relay.close();
+      await flow.endsAs('closed');
     });
 
     for (const { sender: first, receiver: second, pattern } of WAYS) {
