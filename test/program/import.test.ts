@@ -13,7 +13,8 @@ import { folderOf } from '../support/files.ts';
 import { NO_HAPROXY, runHaproxy } from '../support/haproxy.ts';
 import { helloMessage, records, serverName } from '../support/hellos.ts';
 import { openWorkspace } from '../support/processes.ts';
-import { echoes, serve, TestServer } from '../support/servers.ts';
+import type { TestServer } from '../support/servers.ts';
+import { echoes, serve } from '../support/servers.ts';
 import { type Settings } from '../support/settings.ts';
 import { within } from '../support/waiting.ts';
 
