@@ -188,6 +188,16 @@ describe('a large buffer', () => {
     assert.deepEqual([first.server.corruptAt, second.server.corruptAt], [undefined, undefined]);
   });
 
+  test('is not for a conversation of small messages', async () => {
+    await using stand = await RelayStand.open(onreadSockets);
+    const flow = await stand.flow();
+    for (let sent = 1; sent <= 20; sent++) {
+      await flow.client.send(BYTES, 1_000);
+      await flow.server.gets(1_000 * sent);
+    }
+    assert.equal(stand.buffers.lent, 0);
+  });
+
   test('goes when only a conversation is left, and stays while there is a bulk transfer', async () => {
     await using stand = await RelayStand.open(onreadSockets, { bulkBytes: MIB, mostBulkBuffers: 1 });
     const flow = await stand.flow();
