@@ -66,9 +66,11 @@ test('a dial that is answered is connected, and says how long it took', async ()
   const dialled = await attempt;
   assert.ok(dialled.kind === 'connected' && dialled.seconds > 0);
   assert.equal(timers(), before);
+  // Who leaves now leaves a socket that is somebody else's.
+  gone.abort();
+  assert.ok(!socket.destroyed);
   // Whatever comes late is nobody's business: no uncaught error, and the outcome stands.
   socket.destroy(new Error('late'));
-  gone.abort();
   assert.equal((await attempt).kind, 'connected');
   server.close();
 });

@@ -115,7 +115,7 @@ test('a connection that was reset before it was accepted is nobody’s: no recor
 
 test('a client of a unix socket has no address: no binding, no rule for it, and `unix` in its record', async (t) => {
   const stand = await ProxyStand.open(t, {
-    frontend: { allow: ['192.0.2.0/24'], perSource: { connections: 1 } },
+    frontend: { acceptProxy: ['0.0.0.0/0', '::/0'], allow: ['192.0.2.0/24'], perSource: { connections: 1 } },
     backend: { sendProxy: 'v1' },
   });
   const path = join(folderOf(t), 'f.sock');

@@ -111,6 +111,19 @@ describe('a connect that fails', () => {
     });
   }
 
+  test('is tried again on the same server, after a pause, where there is no other', async (t) => {
+    const servers = { s1: await refusing() };
+    const stand = await ProxyStand.open(t, {
+      servers: [],
+      backend: { retries: 2, servers },
+      timeouts: { connect: '20ms' },
+    });
+    await stand.arrive();
+    const { end, retries, via } = await stand.record();
+    assert.deepEqual([end, retries, via], ['SC', 2, 'balanced']);
+    assert.deepEqual(stand.told, ['refused s1', 'retried', 'refused s1', 'retried', 'refused s1']);
+  });
+
   for (const code of ['EMFILE', 'ENFILE', 'ENOMEM', 'ENOBUFS']) {
     test(`for want of what this machine itself lacks (${code}) is final, and no server is blamed`, async (t) => {
       const stand = await ProxyStand.open(t, {
