@@ -34,6 +34,7 @@ export class Control {
       backends: this.#view.backends.map((backend) => ({
         name: backend.name,
         balance: backend.config.balance,
+        queue: backend.waiting,
         stickTable: backend.table ? { size: backend.table.size, entries: backend.table.entries } : false,
         servers: backend.servers.map((server) => describe(server, backend)),
       })),

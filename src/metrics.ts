@@ -85,7 +85,7 @@ export class Metrics {
       this.#add('gauge', `server_${name}`, help, one(read));
     gauge('up', 'Whether checks say that the server is up', ({ health }) => (health.up ? 1 : 0));
     gauge('connections', 'Connections open now', ({ connections }) => connections);
-    gauge('queue', 'Connections that wait for the server', ({ slots }) => slots.waiting);
+    gauge('queue', 'Connections of bound clients that wait for the server', ({ slots }) => slots.waiting);
     gauge('weight', 'Its share of new clients', ({ weight }) => weight);
     gauge('check_seconds', 'How long the last health check took', ({ lastCheckSeconds }) => lastCheckSeconds);
     gauge('stick_entries', 'Clients that are bound to the server', (server, { table }) => table?.entriesOf(server));
@@ -153,6 +153,12 @@ export class Metrics {
       'backend_retries_total',
       'Connect attempts beyond the first',
       each((backend, labels) => [{ labels, value: counts.ofBackend(backend).retries }]),
+    );
+    this.#add(
+      'gauge',
+      'backend_queue',
+      'Connections that wait for whichever server has a place first',
+      each((backend, labels) => [{ labels, value: backend.waiting }]),
     );
     const seconds = 'backend_connection_seconds';
     this.#add(

@@ -1,9 +1,10 @@
 import type { BackendConfig } from '../config/schema.ts';
-import { choose, keptServer, type Choice, type Pool } from './choose.ts';
+import { keptServer, prospects, type Choice, type Pool } from './choose.ts';
 import { clientKey, type Prefix } from './client-key.ts';
 import { Members, type PoolParts, type PoolStep } from './members.ts';
 import type { PoolObserver } from './observer.ts';
 import { POLICIES, type Policy } from './policies.ts';
+import { Queue, type Outcome } from './queue.ts';
 import type { Server } from './server.ts';
 import { StickTable, type StickTableOptions } from './stick-table.ts';
 
@@ -20,11 +21,17 @@ const REMEMBERED_MS = 30 * 60_000;
  * at its beginning, so that a reload meanwhile does not mix two tables.
  */
 export type Stay = {
-  /** @see choose */
+  /** The server for the connection, whose place is taken then. @see choose */
   choose(tried: ReadonlySet<Server>): Choice;
+  /** Waits after 'full', in the same tick. @see Queue */
+  wait(tried: ReadonlySet<Server>, server: Server | undefined): Wait;
+  /** Whether only servers that were `tried` are left. */
+  hasOnlyTried(tried: ReadonlySet<Server>): boolean;
   /** The connection is over. */
   close(): void;
 };
+
+export type Wait = { readonly outcome: Promise<Outcome | undefined>; leave(): void };
 
 /** The binding of a client, and where its next connection goes (`next`): undefined if the binding leads nowhere. */
 export type StandingBinding = {
@@ -42,6 +49,7 @@ export class Backend {
   readonly name: string;
   readonly #observer: PoolObserver;
   readonly #members: Members;
+  readonly #queue = new Queue();
   readonly #now: (() => number) | undefined;
   #config: BackendConfig | undefined;
   #policy: Policy = POLICIES.roundrobin();
@@ -56,7 +64,7 @@ export class Backend {
   constructor(name: string, observer: PoolObserver, parts: PoolParts = {}) {
     this.name = name;
     this.#observer = observer;
-    this.#members = new Members(name, observer, parts);
+    this.#members = new Members(name, observer, this.#queue, parts);
     this.#now = parts.now;
   }
 
@@ -68,6 +76,11 @@ export class Backend {
 
   get servers(): readonly Server[] {
     return this.#members.servers;
+  }
+
+  /** Connections that wait for whichever server has a place first. */
+  get waiting(): number {
+    return this.#queue.newcomers;
   }
 
   get table(): StickTable<Server> | undefined {
@@ -122,8 +135,15 @@ export class Backend {
   open(address: string | undefined): Stay {
     const [client, table] = [this.clientKey(address), this.#table];
     if (client !== undefined) table?.open(client);
+    const pool = (): Pool => this.#pool(table);
+    let ticket: number | undefined;
     return {
-      choose: (tried) => choose(this.#pool(table), client, tried),
+      choose: (tried) => this.#queue.choose({ client, tried, pool }),
+      wait: (tried, server) => this.#queue.wait({ client, tried, pool }, (ticket ??= this.#queue.ticket()), server),
+      hasOnlyTried: (tried) => {
+        const [first] = prospects(pool(), client, tried).servers;
+        return first !== undefined && tried.has(first);
+      },
       close: () => {
         if (client !== undefined) table?.close(client);
       },

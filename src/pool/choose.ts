@@ -2,7 +2,11 @@ import type { Policy } from './policies.ts';
 import type { Server } from './server.ts';
 import type { StickTable } from './stick-table.ts';
 
-export type Choice = { readonly kind: 'stuck' | 'balanced'; readonly server: Server } | { readonly kind: 'none' };
+/** 'full': nobody who may serve the client has a place; `server` is the one that it must wait for, if it is bound. */
+export type Choice =
+  | { readonly kind: 'stuck' | 'balanced'; readonly server: Server }
+  | { readonly kind: 'full'; readonly server: Server | undefined }
+  | { readonly kind: 'none' };
 
 export type Pool = {
   readonly servers: readonly Server[];
@@ -13,28 +17,36 @@ export type Pool = {
 };
 
 /**
- * The server that a client is bound to, where that is usable and was not `tried` in vain; else the policy's pick, and
- * the client is bound to it at this moment: connections of one client that choose after each other agree, whether or
- * not the first has connected yet. A server that was tried comes back only where no other is left.
+ * The server that a client is bound to, where that is usable and was not `tried` in vain; else the policy's pick among
+ * those with a place, and the client is bound to it at this moment: connections of one client that choose after each
+ * other agree, whether or not the first has connected yet. A server that was tried comes back only where no other is
+ * left. The caller takes the place in the same tick.
  *
  * `client` is undefined where nothing identifies it (a unix socket); it must be open in the table.
  */
 export function choose(pool: Pool, client: string | undefined, tried: ReadonlySet<Server>): Choice {
-  const { policy, table } = pool;
-  const bound = client === undefined ? undefined : table?.match(client);
+  const { kind, servers } = prospects(pool, client, tried);
+  if (servers.length === 0) return { kind: 'none' };
+  const roomy = servers.filter((server) => server.hasRoom);
+  const server = kind === 'stuck' ? roomy[0] : pool.policy(roomy, client);
+  if (!server) return { kind: 'full', server: kind === 'stuck' ? servers[0] : undefined };
+  if (client !== undefined) pool.table?.bind(client, server);
+  return { kind, server };
+}
+
+/** The servers that may serve a client now, whether or not they have a place: its own, or those for newcomers. */
+export function prospects(
+  pool: Pool,
+  client: string | undefined,
+  tried: ReadonlySet<Server>,
+): { readonly kind: 'stuck' | 'balanced'; readonly servers: readonly Server[] } {
+  const bound = client === undefined ? undefined : pool.table?.match(client);
   const kept = client === undefined ? undefined : keptServer(pool, client, bound, tried);
-  if (kept) {
-    if (client !== undefined) table?.bind(client, kept);
-    return { kind: 'stuck', server: kept };
-  }
-  const candidates = newcomersServers(pool.servers, tried);
-  // A server with room before one where a place must be waited for.
-  const roomy = candidates.filter((server) => server.hasRoom);
-  const server = policy(roomy.length > 0 ? roomy : candidates, client);
+  if (kept) return { kind: 'stuck', servers: [kept] };
+  const servers = newcomersServers(pool.servers, tried);
   // A server in drain, or with the weight 0, takes no newcomers, but this client is its own.
-  if (!server) return bound?.usable === true ? { kind: 'stuck', server: bound } : { kind: 'none' };
-  if (client !== undefined) table?.bind(client, server);
-  return { kind: 'balanced', server };
+  if (servers.length === 0 && bound?.usable === true) return { kind: 'stuck', servers: [bound] };
+  return { kind: 'balanced', servers };
 }
 
 /**

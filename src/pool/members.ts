@@ -1,7 +1,7 @@
 import type { BackendConfig } from '../config/schema.ts';
 import type { Step } from '../step.ts';
 import { Discovery, type AskDns } from './discovery.ts';
-import type { PoolObserver } from './observer.ts';
+import type { PoolObserver, Wake } from './observer.ts';
 import type { Probe } from './probe/probe.ts';
 import type { Lookup } from './resolve.ts';
 import { Server } from './server.ts';
@@ -35,6 +35,7 @@ export class Members {
   readonly #observer: PoolObserver;
   readonly #parts: PoolParts;
   readonly #now: () => number;
+  readonly #wake: Wake;
   #config: BackendConfig | undefined;
   /** What DNS is asked for the configuration in force, by question. */
   #discoveries = new Map<string, Discovery>();
@@ -45,11 +46,14 @@ export class Members {
   /** When each server that is away has left, on the clock of `#now`. */
   readonly #leftMs = new Map<Server, number>();
   #closed = false;
+  /** Servers are changing one after another: what they are together is not seen in between. */
+  #reconciling = false;
 
-  constructor(backend: string, observer: PoolObserver, parts: PoolParts) {
+  constructor(backend: string, observer: PoolObserver, wake: Wake, parts: PoolParts) {
     this.#backend = backend;
     this.#observer = observer;
     this.#parts = parts;
+    this.#wake = wake;
     this.#now = parts.now ?? (() => performance.now());
   }
 
@@ -119,6 +123,7 @@ export class Members {
   /** Makes the servers in force what the configuration and DNS say. */
   #reconcile(): void {
     if (!this.#config) return;
+    this.#reconciling = true;
     const before = new Set(this.#servers);
     const came: Server[] = [];
     this.#servers = [...wanted(this.#config, this.#discoveries)].map(([name, terms]) => {
@@ -140,6 +145,8 @@ export class Members {
       this.#observer.serverCame(server);
       server.enter();
     }
+    this.#reconciling = false;
+    this.#wake.changed();
   }
 
   /** Undoes what a plan has brought and is not in force. */
@@ -153,7 +160,13 @@ export class Members {
 
   #newServer(name: string, config: ServerTerms): Server {
     const { lookup, probe } = this.#parts;
-    const server = new Server({ backend: this.#backend, name, config, observer: this.#observer, lookup, probe });
+    const wake: Wake = {
+      freed: (freed) => this.#wake.freed(freed),
+      changed: () => {
+        if (!this.#reconciling) this.#wake.changed();
+      },
+    };
+    const server = new Server({ backend: this.#backend, name, config, observer: this.#observer, lookup, probe, wake });
     this.#known.set(name, server);
     return server;
   }

@@ -15,3 +15,11 @@ export type PoolObserver = {
   /** One client has more than half of the connections of a busy backend. */
   clientCrowds(backend: string, crowd: Majority): void;
 };
+
+/** Who is told that connections that wait may have another chance now. */
+export type Wake = {
+  /** A place of the server has come free. */
+  freed(server: Server): void;
+  /** The server may be usable or not, take newcomers or not, have more places or fewer, otherwise than before. */
+  changed(): void;
+};

@@ -2,7 +2,7 @@ import type { HealthCheckConfig } from '../config/schema.ts';
 import type { Endpoint } from '../config/values.ts';
 import { freshHealth, HealthMonitor, observe, type Health, type Observation } from './health.ts';
 import { Location, type Arrival } from './location.ts';
-import type { PoolObserver } from './observer.ts';
+import type { PoolObserver, Wake } from './observer.ts';
 import { probe, type Probe } from './probe/probe.ts';
 import { Slots } from './slots.ts';
 import type { ServerTerms } from './terms.ts';
@@ -25,6 +25,7 @@ export type ServerParts = {
   readonly observer: PoolObserver;
   readonly probe?: Probe | undefined;
   readonly lookup?: Lookup | undefined;
+  readonly wake?: Wake | undefined;
 };
 
 /**
@@ -35,7 +36,6 @@ export class Server {
   readonly backend: string;
   readonly name: string;
   health: Health = freshHealth(Date.now());
-  /** Places for connections: those that stand or are being made, and those that wait. */
   readonly slots = new Slots();
   /** Since the start: connections made, and bytes relayed, of which `in` are those from client to server. */
   readonly traffic = { connections: 0, in: 0, out: 0 };
@@ -47,13 +47,14 @@ export class Server {
   readonly #observer: PoolObserver;
   readonly #probe: Probe;
   readonly #location: Location;
+  readonly #wake: Wake | undefined;
   #config: ServerTerms;
   #stage: ServerStage = 'away';
   #monitor: HealthMonitor | undefined;
   /** Ends the check that is under way. */
   #checking: AbortController | undefined;
   #admin: AdminState = 'ready';
-  /** When it came up again, on the clock of `performance.now`; undefined where it has been up since the start. */
+  /** When it came up again, on the clock of `performance.now`; undefined if it has been up since the start. */
   #recoveredMs: number | undefined;
 
   constructor({ backend, name, config, observer, ...parts }: ServerParts) {
@@ -62,6 +63,7 @@ export class Server {
     this.#config = config;
     this.#observer = observer;
     this.#probe = parts.probe ?? probe;
+    this.#wake = parts.wake;
     this.#location = new Location((arrival) => this.#arrived(arrival), parts.lookup);
   }
 
@@ -93,7 +95,7 @@ export class Server {
     return this.#stage === 'active' && this.health.up && this.#admin !== 'maint' && this.endpoint !== undefined;
   }
 
-  /** Whether a new connection would not have to wait. */
+  /** There is a free place. */
   get hasRoom(): boolean {
     return this.slots.free(this.#config.maxConnections);
   }
@@ -104,13 +106,14 @@ export class Server {
     this.isTold = true;
     if (state === before) return;
     this.#admin = state;
-    if (state === 'maint') this.slots.move();
     if (this.#stage === 'active') this.#observer.adminChanged(this, before);
+    this.#wake?.changed();
   }
 
   /** A connection that had a place has ended. */
   releaseSlot(): void {
-    this.slots.release(this.#config.maxConnections);
+    this.slots.release();
+    this.#wake?.freed(this);
   }
 
   /** The IP literal and port to connect to now; undefined until the name has resolved. */
@@ -145,7 +148,6 @@ export class Server {
     this.#config = config;
     this.#stage = 'away';
     this.close();
-    this.slots.move();
   }
 
   /** Nothing is observed any more, and a check that is under way ends. What is on its way here still arrives. */
@@ -161,7 +163,6 @@ export class Server {
   change(config: ServerTerms): void {
     const { address, resolveInterval, healthCheck } = this.#config;
     this.#config = config;
-    this.slots.grant(config.maxConnections);
     if (config.healthCheck !== healthCheck) this.#checkAnew();
     if (config.address.host !== address.host || config.address.port !== address.port) {
       void this.#location.find(config.address, config.resolveInterval);
@@ -210,11 +211,9 @@ export class Server {
     const { signal } = this.#checking;
     const startedMs = performance.now();
     const { address, foundAs = address.host, sendProxy } = this.#config;
-    const result =
-      config.port === 'same'
-        ? await this.#probe(endpoint, foundAs, config, sendProxy, signal)
-        : // What listens at another port is not what clients are sent to.
-          await this.#probe({ ...endpoint, port: config.port }, foundAs, config, 'none', signal);
+    // What listens at another port is not what clients are sent to.
+    const [port, header] = config.port === 'same' ? [endpoint.port, sendProxy] : [config.port, 'none' as const];
+    const result = await this.#probe({ ...endpoint, port }, foundAs, config, header, signal);
     // A check that was under way when the configuration changed says nothing any more.
     if (signal.aborted || result.notMade === true) return this.health;
     this.lastCheckSeconds = (performance.now() - startedMs) / 1_000;
@@ -234,14 +233,15 @@ export class Server {
     this.health = health;
     if (before.up === health.up) return;
     if (health.up) this.#recoveredMs = performance.now();
-    else this.slots.move();
     if (this.#stage === 'active') this.#observer.serverChanged(this, before);
+    this.#wake?.changed();
   }
 
   #arrived(arrival: Arrival): void {
     if (arrival.kind === 'found') {
       if (arrival.moved) this.#become(freshHealth(Date.now()));
-      return this.#checkAnew();
+      this.#checkAnew();
+      return this.#wake?.changed();
     }
     const reason = `${this.#config.address.host} does not resolve: ${arrival.failure}`;
     const since = this.health.up ? Date.now() : this.health.since;

@@ -1,4 +1,5 @@
 import type { Backend, Stay } from '../pool/backend.ts';
+import type { Outcome } from '../pool/queue.ts';
 import type { Server } from '../pool/server.ts';
 import type { Client } from './client.ts';
 import { dial } from './dial.ts';
@@ -11,12 +12,11 @@ import type { Terms } from './terms.ts';
 /** Before the same server is tried again; another server is tried at once. As HAProxy's turn-around. */
 const SAME_SERVER_DELAY_MS = 1_000;
 
-export type Reached =
-  | { readonly kind: 'server'; readonly server: Server; readonly wire: Wire }
-  /** `final`: to try another server would not help. */
-  | { readonly kind: 'none'; readonly end: End; readonly final: boolean };
+/** `final`: to try another server would not help. */
+type Unreached = { readonly kind: 'unreached'; readonly end: End; readonly final: boolean };
+export type Reached = { readonly kind: 'server'; readonly server: Server; readonly wire: Wire } | Unreached;
 
-const NOBODY: Reached = { kind: 'none', end: 'SC', final: false };
+const NOBODY: Unreached = { kind: 'unreached', end: 'SC', final: false };
 
 export type SearchParts = {
   readonly sockets: Sockets;
@@ -57,26 +57,20 @@ export class Search {
     const { timeouts } = this.#terms;
     const { retries } = this.#backend.config;
     const tried = new Set<Server>();
-    let failed: Reached = NOBODY;
+    let failed: Unreached = NOBODY;
     for (;;) {
       if (this.#client.isGone) return this.#left();
-      const choice = this.#stay.choose(tried);
-      if (choice.kind === 'none') return failed;
-      const { server } = choice;
-      const again = tried.has(server);
-      if (again) {
+      if (tried.size > 0 && this.#stay.hasOnlyTried(tried)) {
         await this.#pause(Math.min(SAME_SERVER_DELAY_MS, timeouts.connect));
         if (this.#client.isGone) return this.#left();
-        // The operator, a check or a reload has taken the server out meanwhile.
-        if (!server.usable) continue;
       }
-      this.via = this.server === undefined ? choice.kind : again ? this.via : 'redispatched';
-      if (server.hasRoom) server.slots.take();
-      else {
-        const place = await this.#queue(server);
-        if (place === 'moved') continue;
-        if (place !== 'granted') return place;
-      }
+      const seen = this.#stay.choose(tried);
+      const choice = seen.kind === 'full' ? await this.#queue(tried, seen.server) : seen;
+      if (choice.kind === 'unreached') return choice;
+      if (choice.kind === 'none') return failed;
+      const { server } = choice;
+      if (this.server === undefined) this.via = choice.kind;
+      else if (!tried.has(server)) this.via = 'redispatched';
       if (this.server) {
         this.retries++;
         this.#around.observer.retried(this.#backend, server !== this.server);
@@ -105,12 +99,12 @@ export class Search {
     });
   }
 
-  /** Waits for one of the server's places. */
-  async #queue(server: Server): Promise<'granted' | 'moved' | Reached> {
+  /** Waits for a place of `server`, to which the client is bound, or of any. A place that is granted is taken. */
+  async #queue(tried: ReadonlySet<Server>, server: Server | undefined): Promise<Outcome | Unreached> {
     this.stage = 'Q';
     const { gone } = this.#client;
     const startedMs = performance.now();
-    const wait = server.slots.queue();
+    const wait = this.#stay.wait(tried, server);
     let timedOut = false;
     const leave = (): void => wait.leave();
     const timer = setTimeout(
@@ -126,10 +120,10 @@ export class Search {
     clearTimeout(timer);
     gone.removeEventListener('abort', leave);
     this.queueMs += performance.now() - startedMs;
-    if (outcome === 'granted' && gone.aborted) server.releaseSlot();
-    else if (outcome !== 'left') return outcome;
-    this.server = server;
-    return timedOut ? { kind: 'none', end: 'sQ', final: true } : this.#left();
+    if (outcome && !gone.aborted) return outcome;
+    if (outcome && outcome.kind !== 'none') outcome.server.releaseSlot();
+    this.server = server ?? this.server;
+    return timedOut ? { kind: 'unreached', end: 'sQ', final: true } : this.#left();
   }
 
   async #dial(server: Server): Promise<Reached> {
@@ -155,15 +149,15 @@ export class Search {
         const { reason, text } = dialled.failure;
         observer.connectFailed(server, reason);
         // Out of descriptors or ports: no server is to blame, and another attempt needs the same.
-        if (reason === 'resources') return { kind: 'none', end: 'RC', final: true };
+        if (reason === 'resources') return { kind: 'unreached', end: 'RC', final: true };
         server.connectFailed(endpoint, text);
-        return { kind: 'none', end: reason === 'timeout' ? 'sC' : 'SC', final: false };
+        return { kind: 'unreached', end: reason === 'timeout' ? 'sC' : 'SC', final: false };
       }
     }
   }
 
   /** The client has gone, or was ended, before its server was there. */
-  #left(): Reached {
-    return { kind: 'none', end: `C${this.stage}`, final: true };
+  #left(): Unreached {
+    return { kind: 'unreached', end: `C${this.stage}`, final: true };
   }
 }

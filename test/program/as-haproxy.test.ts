@@ -148,6 +148,34 @@ agree(
   [1, 2, 2, 2],
 );
 
+agree(
+  'a newcomer has the place that is free first, and a bound client that of its server, however long it waits',
+  2,
+  { most: 1 },
+  async (stage) => {
+    const [anna, ben] = [somebody(), somebody()];
+    const hold = async (from: string): Promise<{ client: Client; name: string }> => {
+      const client = new Client({ port: stage.port, from });
+      return { client, name: await client.line() };
+    };
+    const [first, second] = [await hold(anna), await hold(ben)];
+    const wait = async (from: string, count: number): Promise<Client> => {
+      const client = new Client({ port: stage.port, from });
+      await eventually(`${count} who wait`, async () => (await stage.waiting()) === count);
+      return client;
+    };
+    const [bound, newcomer] = [await wait(anna, 1), await wait(somebody(), 2)];
+    await second.client.finish();
+    const served = await newcomer.line();
+    const still = await stage.waiting();
+    await first.client.finish();
+    const answers = [first.name, second.name, served, await bound.line()];
+    for (const client of [bound, newcomer]) await client.finish();
+    return [byTurn(answers), still];
+  },
+  [[1, 2, 2, 1], 1],
+);
+
 /** Counts, and answers when the client has finished. */
 const answersAtTheEnd: Manner = (socket, { name }) => {
   let bytes = 0;

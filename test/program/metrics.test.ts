@@ -33,6 +33,7 @@ const METRICS = `
   server_queue gauge backend,server
   server_weight gauge backend,server
   server_stick_entries gauge backend,server
+  backend_queue gauge backend
   backend_connections_ended_total counter backend,end
   backend_connection_seconds histogram backend
   backend_redispatches_total counter backend

@@ -93,6 +93,8 @@ export class Scene {
     const stay = this.backend.open(address);
     const choice = stay.choose(new Set());
     stay.close();
+    if (choice.kind === 'full') return 'full';
+    if (choice.kind !== 'none') choice.server.releaseSlot();
     return choice.kind === 'none' ? 'none' : `${choice.kind} ${choice.server.name}`;
   }
 }

@@ -64,6 +64,7 @@ export type Status = {
   readonly frontends: readonly { name: string; addresses: string[]; connections: number }[];
   readonly backends: readonly {
     name: string;
+    queue: number;
     stickTable: { size: number; entries: number } | false;
     servers: ServerStatus[];
   }[];

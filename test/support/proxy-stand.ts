@@ -157,6 +157,7 @@ export class ProxyStand {
     for (const { name, slots } of this.backend.servers) {
       assert.deepEqual([slots.taken, slots.waiting], [0, 0], `places of ${name}, and who waits for it`);
     }
+    assert.equal(this.backend.waiting, 0, 'who waits for any server');
     for (const { client } of this.backend.table?.bindings() ?? []) {
       assert.equal(this.backend.binding(client)?.connections ?? 0, 0, `connections of ${client} in the table`);
     }

@@ -6,7 +6,7 @@ import type { TestContext } from 'node:test';
 import { start } from './berth.ts';
 import { folderOf } from './files.ts';
 import { startHaproxy } from './haproxy.ts';
-import { serverStatus, setState } from './operator.ts';
+import { serverStatus, setState, status } from './operator.ts';
 import { serve, type Manner, type TestServer } from './servers.ts';
 import { QUICK_CHECKS, settings } from './settings.ts';
 import { eventually, within } from './waiting.ts';
@@ -14,6 +14,8 @@ import { eventually, within } from './waiting.ts';
 export type Setting = {
   readonly weights?: readonly number[];
   readonly backup?: string;
+  /** The most connections of each server. */
+  readonly most?: number;
   /** Rare ones leave what a test sees to the connections. */
   readonly checks?: 'quick' | 'rare';
   readonly expire?: string;
@@ -29,14 +31,21 @@ export type Stage = {
   until(server: string, state: 'up' | 'down'): Promise<void>;
   /** How many clients are bound. */
   entries(): Promise<number>;
+  /** How many connections wait, for one server or for any. */
+  waiting(): Promise<number>;
 };
 
 const names = (count: number): string[] => Array.from({ length: count }, (_, i) => `s${i + 1}`);
 
 export async function stageBerth(t: TestContext, count: number, setting: Setting): Promise<Stage> {
-  const { weights = [], backup, checks = 'quick', expire = '30m', manner } = setting;
+  const { weights = [], backup, most = 0, checks = 'quick', expire = '30m', manner } = setting;
   const servers = await serve(t, names(count), manner);
-  const list = servers.map(({ name, address }, i) => ({ address, weight: weights[i] ?? 1, backup: name === backup }));
+  const list = servers.map(({ name, address }, i) => ({
+    address,
+    weight: weights[i] ?? 1,
+    backup: name === backup,
+    maxConnections: most,
+  }));
   const check = checks === 'quick' ? QUICK_CHECKS : { healthCheck: { interval: '1h', fall: 1_000 } };
   const berth = await start(t, settings(list, { stickTable: { expire }, ...check }));
   return {
@@ -50,17 +59,21 @@ export async function stageBerth(t: TestContext, count: number, setting: Setting
       });
     },
     entries: async () => (await berth.metric('berth_stick_table_entries{backend="b"}')) ?? NaN,
+    waiting: async () => {
+      const [backend] = (await status(berth)).backends;
+      return backend!.servers.reduce((sum, { queue }) => sum + queue, backend!.queue);
+    },
   };
 }
 
 export async function stageHaproxy(t: TestContext, count: number, setting: Setting): Promise<Stage> {
-  const { weights = [], backup, checks = 'quick', expire = '30m', manner } = setting;
+  const { weights = [], backup, most = 0, checks = 'quick', expire = '30m', manner } = setting;
   const servers = await serve(t, names(count), manner);
   const control = join(folderOf(t), 'control.sock');
   const check = checks === 'quick' ? 'check inter 50 rise 1 fall 1' : '';
   const list = servers.map(
     ({ name, address }, i) =>
-      `  server ${name} ${address} weight ${weights[i] ?? 1} ${check} ${name === backup ? 'backup' : ''}\n`,
+      `  server ${name} ${address} weight ${weights[i] ?? 1} ${check} maxconn ${most} ${name === backup ? 'backup' : ''}\n`,
   );
   const [, port = 0] = await startHaproxy(t, [
     // Whether HAProxy listens is tried here: in `f` that would be somebody's first connection.
@@ -88,5 +101,9 @@ export async function stageHaproxy(t: TestContext, count: number, setting: Setti
       });
     },
     entries: async () => Number(/used:(\d+)/.exec(await say('show table b'))?.[1]),
+    waiting: async () => {
+      const lines = (await say('show stat')).split('\n').filter((line) => line.startsWith('b,'));
+      return lines.reduce((sum, line) => sum + Number(line.split(',')[2]), 0);
+    },
   };
 }

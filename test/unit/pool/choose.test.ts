@@ -17,7 +17,7 @@ function pool(options: readonly object[], { size = 100, homes = false, ...given 
   const made: Pool = { servers, policy: POLICIES.roundrobin(), table, failback: false, ...given };
   const tell = (client: string | undefined, ...tried: Server[]): string => {
     const choice = choose(made, client, new Set(tried));
-    return choice.kind === 'none' ? 'none' : `${choice.kind} ${choice.server.name}`;
+    return choice.kind === 'none' ? 'none' : `${choice.kind} ${choice.server?.name ?? 'anywhere'}`;
   };
   const down = (server: Server): void => void (server.health = { ...server.health, up: false });
   const up = (server: Server): void => void (server.health = { ...server.health, up: true });
@@ -152,15 +152,19 @@ test('a server with room comes before one where a place must be waited for; a bo
   table.open('a');
   assert.equal(tell('a'), 'balanced s1');
   servers[0].slots.take();
-  assert.deepEqual([tell(undefined), tell(undefined), tell('a')], ['balanced s2', 'balanced s2', 'stuck s1']);
+  assert.deepEqual([tell(undefined), tell(undefined), tell('a')], ['balanced s2', 'balanced s2', 'full s1']);
 });
 
-test('where every place is taken a client is given a server all the same, to wait there', (t) => {
+test('where every place is taken a new client is bound to no server, and a bound one waits for its own', (t) => {
   const { servers, table, tell, close } = pool([{ maxConnections: 1 }, { maxConnections: 1 }]);
   t.after(close);
   for (const server of servers) server.slots.take();
   table.open('a');
-  assert.deepEqual([tell('a'), tell('a')], ['balanced s1', 'stuck s1']);
+  assert.deepEqual([tell('a'), tell('a'), table.match('a')], ['full anywhere', 'full anywhere', undefined]);
+  table.bind('a', servers[1]);
+  assert.equal(tell('a'), 'full s2');
+  servers[1].slots.release();
+  assert.equal(tell('a'), 'stuck s2');
 });
 
 test('a client that has returned to its first server is bound there', (t) => {

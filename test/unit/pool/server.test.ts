@@ -205,29 +205,6 @@ test('usable is: in force, up, not in maint, and at a known address', async (t) 
   assert.equal(server.usable, false);
 });
 
-test('those who wait get a place where there are more of them, and are moved by maint, not by drain', async (t) => {
-  const { server } = watched(t, terms({ maxConnections: 1 }));
-  await server.start();
-  server.enter();
-  assert.equal(server.hasRoom, true);
-  server.slots.take();
-  assert.equal(server.hasRoom, false);
-  const outcomes: string[] = [];
-  for (let i = 0; i < 3; i++) void server.slots.queue().outcome.then((outcome) => outcomes.push(outcome));
-  server.change(terms({ maxConnections: 2 }));
-  await settled();
-  assert.deepEqual([outcomes, server.connections], [['granted'], 2]);
-  server.releaseSlot();
-  await settled();
-  assert.deepEqual([outcomes, server.connections], [['granted', 'granted'], 2]);
-  server.setAdmin('drain');
-  await settled();
-  assert.equal(outcomes.length, 2);
-  server.setAdmin('maint');
-  await settled();
-  assert.deepEqual(outcomes, ['granted', 'granted', 'moved']);
-});
-
 test('a failed connection to another address or port than the server’s counts for nothing', async (t) => {
   const { server, asked, pass } = watched(t, terms({}, { fall: 1 }));
   await server.start();
