@@ -1,4 +1,5 @@
-import { isAlias, isMap, isNode, isPair, isScalar, isSeq, visit, type Document, type LineCounter } from 'yaml';
+import { isAlias, isMap, isNode, isPair, isScalar, isSeq, visit } from 'yaml';
+import type { Document, LineCounter, Pair, Scalar, YAMLMap } from 'yaml';
 import { SECRET_KEYS, type Finding, type Path } from './rules.ts';
 
 /** A fault of a configuration file. `line` and `column` count from 1; `path` is dotted, empty for the whole file. */
@@ -27,6 +28,9 @@ export function printable(text: string): string {
   return line.length > LONGEST_TEXT ? `${line.slice(0, LONGEST_TEXT - 1)}…` : line;
 }
 
+/** Nobody merges maps into maps this often. */
+const DEEPEST_MERGE = 20;
+
 /** Turns findings about the values of a document into problems with a line and a column. */
 export class Locator {
   readonly #file: string;
@@ -39,8 +43,44 @@ export class Locator {
     this.#lines = lines;
   }
 
-  finding({ path, message, at }: Finding): Problem {
-    return this.#problem(this.#offset(path, at === 'key'), path.join('.'), message);
+  finding({ path, message, at, within }: Finding): Problem {
+    if (!within) return this.#problem(this.#offset(path, at === 'key'), path.join('.'), message);
+    return { ...within, column: 1, path: printable(path.join('.')), message: printable(message) };
+  }
+
+  /** What is wrong with a scalar, wherever it stands. */
+  scalarFault(scalar: Scalar, message: string): Problem {
+    const offset = scalar.range?.[0] ?? 0;
+    return this.#problem(
+      offset,
+      this.#pathOf((pair) => pair.value === scalar),
+      message,
+    );
+  }
+
+  /** The node at `path`, through aliases and merges. */
+  nodeAt(path: Path): unknown {
+    let node: unknown = this.#document.contents;
+    for (const key of path) {
+      node = this.#resolved(node);
+      node = isMap(node) ? this.#pair(node, key)?.value : isSeq(node) ? node.items[Number(key)] : undefined;
+    }
+    return this.#resolved(node);
+  }
+
+  /** Values of `<<` that are no maps. */
+  strayMerges(): Problem[] {
+    const problems: Problem[] = [];
+    visit(this.#document, {
+      Pair: (_, pair) => {
+        for (const source of isMerge(pair) ? sourcesOf(pair, (node) => this.#resolved(node)) : []) {
+          if (isMap(this.#resolved(source))) continue;
+          const offset = isNode(source) ? (source.range?.[0] ?? 0) : isNode(pair.key) ? (pair.key.range?.[0] ?? 0) : 0;
+          problems.push(this.#problem(offset, '', '<< merges a map or a list of maps, such as <<: *anchor'));
+        }
+      },
+    });
+    return problems;
   }
 
   yamlError({ code, message, pos }: { code: string; message: string; pos: [number, number] }): Problem {
@@ -83,9 +123,9 @@ export class Locator {
     let node: unknown = this.#document.contents;
     let offset = 0;
     for (const key of path) {
-      if (isAlias(node)) node = node.resolve(this.#document);
+      node = this.#resolved(node);
       if (isMap(node)) {
-        const pair = node.items.findLast((item) => isScalar(item.key) && String(item.key.value) === String(key));
+        const pair = this.#pair(node, key);
         if (!pair) return offset;
         if (isNode(pair.key)) offset = pair.key.range?.[0] ?? offset;
         node = pair.value;
@@ -99,12 +139,34 @@ export class Locator {
     return !ofKey && isScalar(node) && node.value !== null ? (node.range?.[0] ?? offset) : offset;
   }
 
+  #resolved(node: unknown): unknown {
+    return isAlias(node) ? node.resolve(this.#document) : node;
+  }
+
+  /** The pair of `key` in a map, or in a map that is merged into it: there the first has it. */
+  #pair(map: YAMLMap, key: string | number, depth = 0): Pair | undefined {
+    const own = map.items.findLast((item) => isScalar(item.key) && String(item.key.value) === String(key));
+    // An alias of what holds it makes a circle.
+    if (own || depth > DEEPEST_MERGE) return own;
+    for (const source of map.items.filter(isMerge).flatMap((pair) => sourcesOf(pair, (node) => this.#resolved(node)))) {
+      const merged = this.#resolved(source);
+      const found = isMap(merged) ? this.#pair(merged, key, depth + 1) : undefined;
+      if (found) return found;
+    }
+    return undefined;
+  }
+
   /** The dotted path of the key that starts at `offset`, or ''. */
   #pathOfKey(offset: number): string {
+    return this.#pathOf(({ key }) => isScalar(key) && key.range?.[0] === offset);
+  }
+
+  /** The dotted path of the first pair that is `wanted`, or ''. */
+  #pathOf(wanted: (pair: Pair) => boolean): string {
     let found = '';
     visit(this.#document, {
       Pair: (_, pair, ancestors) => {
-        if (!isScalar(pair.key) || pair.key.range?.[0] !== offset) return undefined;
+        if (!wanted(pair)) return undefined;
         const keys = [...ancestors, pair].flatMap((node) =>
           isPair(node) && isScalar(node.key) ? [String(node.key.value)] : [],
         );
@@ -114,4 +176,15 @@ export class Locator {
     });
     return found;
   }
+}
+
+/** A key `<<` without quotes, for which the parser has a symbol. */
+function isMerge({ key }: Pair): boolean {
+  return isScalar(key) && typeof key.value === 'symbol';
+}
+
+/** What a `<<` merges: one value or a list. */
+function sourcesOf({ value }: Pair, resolved: (node: unknown) => unknown): unknown[] {
+  const whole = resolved(value);
+  return isSeq(whole) ? whole.items : [value];
 }

@@ -3,8 +3,16 @@ import { didYouMean } from './suggest.ts';
 
 /** The keys and list indexes that lead to a value of the file. */
 export type Path = readonly (string | number)[];
-/** What is wrong with the value at `path`, or, with `at: 'key'`, with the last key of `path`. */
-export type Finding = { readonly path: Path; readonly message: string; readonly at?: 'key' };
+/**
+ * What is wrong with the value at `path`, or, with `at: 'key'`, with the last key of `path`; `within` is the place in
+ * another file that the value names.
+ */
+export type Finding = {
+  readonly path: Path;
+  readonly message: string;
+  readonly at?: 'key';
+  readonly within?: { readonly file: string; readonly line: number };
+};
 
 /** Keys whose values are secrets: no message repeats them. `shared` may hold a password in its URL. */
 export const SECRET_KEYS: ReadonlySet<string> = new Set(['token', 'shared', 'password']);
@@ -30,6 +38,13 @@ export function crossCheck(root: unknown): Finding[] {
     ...checkHealthChecks(root),
     ...checkAdmin(root),
   ];
+}
+
+/** Whether the keys of the map at `path` are names of the operator's. */
+export function isNameMap(path: Path): boolean {
+  const [top, , group] = path;
+  if (path.length === 1) return top === 'frontends' || top === 'backends';
+  return path.length === 3 && ((top === 'frontends' && group === 'sni') || (top === 'backends' && group === 'servers'));
 }
 
 /** The name `__proto__`, which a record of zod drops without an issue. */

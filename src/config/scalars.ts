@@ -1,6 +1,7 @@
 /** The kinds of scalars that balancer.yml has (durations, whole numbers, names, networks), each with its error text. */
 import { isDeepStrictEqual } from 'node:util';
 import { z } from 'zod';
+import { cidrFileOf } from './cidr-file.ts';
 import { isCidr, isHost, NAME_RULE, parseBind, parseDuration, parseEndpoint, parseMode, type Bind } from './values.ts';
 
 /**
@@ -98,8 +99,13 @@ export const binds = () =>
   z
     .union([bindText(), bindMap(), z.array(bind()).min(1, { error: 'expected at least one address' })])
     .transform((value) => (Array.isArray(value) ? value : [value]));
-export const cidr = () =>
-  spelled('an address or a network such as 10.0.0.0/8', (value) => (isCidr(value) ? value : undefined));
+/** Networks, and files of networks, which load.ts puts in their place. */
+export const cidrs = () =>
+  z.array(
+    spelled('an address, a network such as 10.0.0.0/8, or file:PATH', (value) =>
+      isCidr(value) || cidrFileOf(value) !== undefined ? value : undefined,
+    ),
+  );
 export const backendName = () => z.string({ error: 'expected the name of a backend' });
 
 /** The characters that HAProxy allows in names; names stand in metric labels, URLs and Redis keys. */

@@ -18,7 +18,7 @@ import {
   notYet,
   bind,
   binds,
-  cidr,
+  cidrs,
   backendName,
   name,
   hostHeader,
@@ -56,12 +56,11 @@ const frontend = z.strictObject({
   maxConnections: whole(0, 10_000_000)
     .prefault(0)
     .describe('Connections at one time; 0 = as many as the open-file limit allows'),
-  acceptProxy: z
-    .array(cidr())
+  acceptProxy: cidrs()
     .prefault([])
     .describe('Networks whose connections must start with a PROXY v1 or v2 header; others may not send one'),
-  allow: z.array(cidr()).prefault([]).describe('Networks that may connect; empty = everyone'),
-  deny: z.array(cidr()).prefault([]).describe('Networks that may not connect; deny wins'),
+  allow: cidrs().prefault([]).describe('Networks that may connect, file:PATH for a file of them; empty = everyone'),
+  deny: cidrs().prefault([]).describe('Networks that may not connect, file:PATH for a file of them; deny wins'),
   perSource: z
     .strictObject({
       connections: whole(0, 10_000_000).prefault(0).describe('Connections at one time; 0 = no limit'),
@@ -298,5 +297,12 @@ export type Timeouts = Config['timeouts'];
 
 /** The JSON Schema of balancer.yml (draft 2020-12), for editors. */
 export function jsonSchema(): Record<string, unknown> {
-  return { title: 'balancer.yml', ...z.toJSONSchema(schema, { io: 'input' }) };
+  const json = z.toJSONSchema(schema, {
+    io: 'input',
+    override: ({ jsonSchema: part }) => {
+      // In a map of keys, those that begin with x- are the operator's own.
+      if (part.additionalProperties === false) part.patternProperties = { '^x-': {} };
+    },
+  });
+  return { title: 'balancer.yml', ...json };
 }

@@ -63,13 +63,14 @@ test('every balancer.yml in the pages loads, and a part of a file loads where it
   const folder = folderFor(t);
   writeFileSync(join(folder, 'ca.crt'), rootCertificates[0] ?? '');
   writeFileSync(join(folder, 'probe-password'), 'of berth\n');
+  writeFileSync(join(folder, 'blocked'), '198.51.100.0/24 # until May\n');
   let samples = 0;
   for (const [page, { blocks }] of pages) {
     for (const { info, text } of blocks) {
       if (info !== 'yaml') continue;
       samples++;
       const file = join(folder, `${samples}.yml`);
-      const sample = parse(text.replaceAll('/etc/berth/', `${folder}/`)) as Tree;
+      const sample = parse(text.replaceAll('/etc/berth/', `${folder}/`), { merge: true }) as Tree;
       writeFileSync(file, JSON.stringify(laidOver(AROUND, sample)));
       const loaded = loadConfig(file);
       assert.deepEqual(loaded.kind === 'config' ? [] : loaded.problems, [], `${page}\n${text}`);

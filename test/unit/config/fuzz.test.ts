@@ -21,9 +21,10 @@ function judge(content: string | Uint8Array): void {
   }
 }
 
-const ALL = `${SHORTEST}      s2: { address: "[::1]:5000", weight: 2 }
+const ALL = `x-more: &more { fall: 4 }
+${SHORTEST}      s2: { <<: { weight: 2 }, address: "[::1]:\${PORT_OF_NOBODY:-5000}" }
     stickTable: { size: 1k, expire: 5m, prefix: { ipv4: 24 } }
-    healthCheck: { type: http, path: /, expect: [200-399, 404], tls: { serverName: a.example } }
+    healthCheck: { <<: *more, type: http, path: /, expect: [200-399, 404], tls: { serverName: a.example } }
 timeouts: { connect: 1s, idle: 1h }
 metrics: { bind: "127.0.0.1:9180" }
 log: { level: debug }
@@ -35,7 +36,7 @@ test('the file that the mutations start from is good', () => {
 
 test('no text makes loading throw', () => {
   const yaml = fc.constantFrom(
-    ...'&a *a : - ? | > { } [ ] , # ! !! % @ ` " \' << null ~ 1 --- ... x \\'.split(' '),
+    ...'&a *a : - ? | > { } [ ] , # ! !! % @ ` " \' << null ~ 1 --- ... x \\ <<: *a ${ ${PATH} ${a:-b} x-a:'.split(' '),
     '\n',
     '  ',
     '\t',

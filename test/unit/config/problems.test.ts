@@ -71,8 +71,8 @@ check(
   'FILE:2:1: not valid YAML: flow sequence in block collection must be sufficiently indented and end with a ]',
 );
 check('two documents', `${SHORTEST}---\na: 1\n`, 'FILE:9:1: a second YAML document starts here; there can be one');
-check('brackets without end', '['.repeat(20_000), 'FILE:1:1: it is nested too deeply');
-check('maps without end', '{ a: '.repeat(20_000), 'FILE:1:1: it is nested too deeply');
+check('brackets without end', '['.repeat(20_000), 'FILE:1:1: the file is nested too deeply; it may have 50 levels');
+check('maps without end', '{ a: '.repeat(20_000), 'FILE:1:1: the file is nested too deeply; it may have 50 levels');
 check(
   'an unquoted *:443 is told from what YAML makes of it',
   instead('"*:443"', '*:443'),
@@ -94,10 +94,27 @@ check(
   'FILE:1:17: frontends.x: names no backend; add "backend: b"',
 );
 check(
-  'merge keys are of YAML 1.1 and unknown here',
-  instead('    bind: "*:443"\n', '    <<: { bind: "*:443" }\n'),
-  `FILE:2:3: frontends.f.bind: is missing; ${BIND} or a map or a list`,
-  'FILE:3:5: frontends.f.<<: unknown key. Known here: bind, backend, sni, prefaceTimeout, maxConnections, acceptProxy, allow, deny, perSource',
+  'a fault in a map that is merged stands where that map has it',
+  `x-common: &common\n  backend: c\n  deny: [10.0.0.0/99]\n${instead('    backend: b\n', '    <<: [{ allow: x }, *common]\n')}`,
+  'FILE:2:12: frontends.f.backend: there is no backend "c". Did you mean "b"?',
+  'FILE:3:10: frontends.f.deny.0: expected an address, a network such as 10.0.0.0/8, or file:PATH, got "10.0.0.0/99"',
+  'FILE:7:19: frontends.f.allow: expected a list, got "x"',
+);
+check(
+  'a merge of what is no map',
+  instead('    backend: b\n', '    <<: b\n    sni: { <<: [{ a: b }, 7] }\n'),
+  'FILE:4:9: << merges a map or a list of maps, such as <<: *anchor',
+  'FILE:5:27: << merges a map or a list of maps, such as <<: *anchor',
+);
+check(
+  'a merge of what holds it',
+  `x-a: &a { <<: *a }\n${SHORTEST}`,
+  'FILE:1:1: the aliases of the file expand to too much; write the values out',
+);
+check(
+  'a key of the operator where names stand is a name',
+  backend('servers: { x-1: nowhere }').replace('    servers:\n      s1: registry1:5000\n', ''),
+  'FILE:7:21: backends.b.servers.x-1: expected HOST:PORT, [IPv6]:PORT, dns:NAME:PORT or srv:NAME, got "nowhere"',
 );
 
 check('an unknown key', `${SHORTEST}metric: {}\n`, 'FILE:9:1: metric: unknown key. Did you mean "metrics"?');

@@ -1,0 +1,143 @@
+import { isUtf8 } from 'node:buffer';
+import { createPrivateKey, X509Certificate } from 'node:crypto';
+import { readFileSync, statSync } from 'node:fs';
+import { resolve } from 'node:path';
+import { cidrFileOf, parseCidrs } from './cidr-file.ts';
+import type { Finding, Path } from './rules.ts';
+import { LEAST_SECRET } from './scalars.ts';
+import type { Config } from './schema.ts';
+
+/** A balancer.yml has some kilobytes; a larger file was named by mistake. */
+const LARGEST_FILE_BYTES = 4 << 20;
+/** As a file's name: standard input. */
+const STANDARD_INPUT = '-';
+
+/**
+ * Reads the files that the configuration names, once and here, so that a wrong name is reported with its line, and not
+ * by a health check that fails later.
+ */
+export function* readNamedFiles(config: Config, folder: string): Generator<Finding> {
+  for (const [name, { healthCheck: check }] of Object.entries(config.backends)) {
+    if (check === false) continue;
+    const path = ['backends', name, 'healthCheck'];
+    const { ca, cert, key } = check.tls === false ? {} : check.tls;
+    const password = check.storage === false ? undefined : check.storage.passwordFile;
+    yield* readNamed(ca, folder, [...path, 'tls', 'ca'], certificates);
+    yield* readNamed(cert, folder, [...path, 'tls', 'cert'], certificates);
+    yield* readNamed(key, folder, [...path, 'tls', 'key'], (text) => keyOf(cert?.content ?? '', text));
+    yield* readNamed(password, folder, [...path, 'storage', 'passwordFile'], firstLine);
+  }
+  yield* readNamed(config.admin?.tokenFile, folder, ['admin', 'tokenFile'], secret);
+}
+
+type NamedFile = { readonly file: string; content: string };
+
+function* readNamed(
+  named: NamedFile | undefined,
+  folder: string,
+  path: Path,
+  use: (text: string) => string,
+): Generator<Finding> {
+  if (!named) return;
+  try {
+    named.content = use(readText(resolve(folder, named.file)));
+  } catch (error) {
+    yield { path, message: `cannot be used: ${reason(error)}` };
+  }
+}
+
+function certificates(text: string): string {
+  try {
+    void new X509Certificate(text);
+    return text;
+  } catch (cause) {
+    throw new Error('it holds no PEM certificate', { cause });
+  }
+}
+
+/** The private key in `text`, which must belong to `cert`, the content of the file of the certificate, if that is good. */
+function keyOf(cert: string, text: string): string {
+  let key;
+  try {
+    key = createPrivateKey(text);
+  } catch (cause) {
+    const encrypted = /^-----BEGIN ENCRYPTED|^Proc-Type: 4,ENCRYPTED/m.test(text);
+    throw new Error(encrypted ? 'its key has a passphrase, and Berth takes none' : 'it holds no PEM private key', {
+      cause,
+    });
+  }
+  if (cert !== '' && !new X509Certificate(cert).checkPrivateKey(key))
+    throw new Error('its key does not belong to the certificate in cert');
+  return text;
+}
+
+/** The first line, which must be long enough: a token from an empty file would let everybody in. */
+export function secret(text: string): string {
+  const line = firstLine(text).trim();
+  if (line.length < LEAST_SECRET) throw new Error(`its first line has less than ${LEAST_SECRET} characters`);
+  return line;
+}
+
+function firstLine(text: string): string {
+  return text.split(/\r?\n/, 1)[0] ?? '';
+}
+
+type Networks = 'allow' | 'deny' | 'acceptProxy';
+
+/** Puts the networks of `file:PATH` in its place. */
+export function* readCidrFiles({ frontends }: Config, folder: string): Generator<Finding> {
+  for (const [name, frontend] of Object.entries(frontends)) {
+    for (const key of ['allow', 'deny', 'acceptProxy'] satisfies Networks[]) {
+      const path = ['frontends', name, key];
+      const written = frontend[key];
+      const all: string[] = [];
+      let faults = 0;
+      for (const [i, text] of written.entries()) {
+        const { cidrs, findings } = cidrsOf(text, folder, [...path, i]);
+        // No spread: a file may have more networks than a call may have arguments.
+        for (const cidr of cidrs) all.push(cidr);
+        yield* findings;
+        faults += findings.length;
+      }
+      frontend[key] = all;
+      if (key !== 'allow' || written.length === 0 || all.length > 0 || faults > 0) continue;
+      yield { path, message: 'its files name no network, and an empty allow lets everyone in' };
+    }
+  }
+}
+
+function cidrsOf(text: string, folder: string, path: Path): { cidrs: readonly string[]; findings: Finding[] } {
+  const named = cidrFileOf(text);
+  if (named === undefined) return { cidrs: [text], findings: [] };
+  const file = resolve(folder, named);
+  try {
+    const { cidrs, faults } = parseCidrs(readText(file));
+    const findings = faults.map(({ line, message }): Finding => ({ path, message, within: { file, line } }));
+    return { cidrs, findings };
+  } catch (error) {
+    return { cidrs: [], findings: [{ path, message: `cannot be used: ${reason(error)}` }] };
+  }
+}
+
+/** Throws an Error with a `code` where the file cannot be read, and without where it is too large or is not UTF-8. */
+export function readText(file: string): string {
+  if (file === STANDARD_INPUT) return textOf(readFileSync(0));
+  const { size } = statSync(file);
+  if (size > LARGEST_FILE_BYTES) throw new Error(`it is larger than ${LARGEST_FILE_BYTES >> 20} MiB`);
+  return textOf(readFileSync(file));
+}
+
+function textOf(bytes: Buffer): string {
+  if (!isUtf8(bytes)) throw new Error('it is not UTF-8 text');
+  return bytes.toString('utf8').replace(/^\uFEFF/, '');
+}
+
+export function reason(error: unknown): string {
+  const { code, message } = error as NodeJS.ErrnoException;
+  const known: Record<string, string> = {
+    ENOENT: 'no such file',
+    EACCES: 'permission denied',
+    EISDIR: 'it is a directory',
+  };
+  return known[code ?? ''] ?? message;
+}
