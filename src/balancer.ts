@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { adminApi } from './admin/admin-api.ts';
 import { metricsAnswers } from './admin/metrics-answers.ts';
 import type { Loaded } from './config/load.ts';
@@ -44,6 +45,8 @@ export class Balancer implements View {
   #stopping: Promise<void> | undefined;
   /** Aborted when the balancer stops, so that a plan which waits for names is given up. */
   readonly #stops = new AbortController();
+  /** Aborted by a second stop: nothing is waited for any more. */
+  readonly #hurries = new AbortController();
 
   /** `load` reads the configuration file again. */
   constructor(config: Config, log: Log, sockets: Sockets, load: () => Loaded) {
@@ -118,12 +121,15 @@ export class Balancer implements View {
   }
 
   /**
-   * Stops accepting, lets established connections finish within timeouts.drain, and ends. A second call ends at once
-   * what the first call waits for.
+   * Is not ready for timeouts.lameDuck, then stops accepting, lets established connections finish within
+   * timeouts.drain, and ends. A second call ends at once what the first call waits for.
    */
   stop(reason: string): Promise<void> {
-    if (this.#stopping) for (const frontend of this.frontends) frontend.killAll();
-    this.#stopping ??= this.#drain(reason);
+    if (this.#stopping) {
+      this.#hurries.abort();
+      this.#killAll();
+    }
+    this.#stopping ??= this.#stop(reason);
     return this.#stopping;
   }
 
@@ -187,22 +193,42 @@ export class Balancer implements View {
     this.#sweep = setInterval(() => this.sweep(), everyMs);
   }
 
-  async #drain(reason: string): Promise<void> {
-    this.#stage = 'draining';
+  async #stop(reason: string): Promise<void> {
+    const { lameDuck: lameDuckMs } = this.config.timeouts;
+    const lame = this.#stage === 'running' && lameDuckMs > 0;
+    this.#stage = lame ? 'lame-duck' : 'draining';
     this.#stops.abort();
-    const connections = (): number => this.frontends.reduce((sum, frontend) => sum + frontend.connections, 0);
-    const { drain: drainMs } = this.config.timeouts;
-    this.#log.info({ reason, connections: connections(), drainMs }, 'draining');
-    await this.#house.listeners.stop('frontend');
-    const timer = setTimeout(() => {
-      this.#log.warn({ connections: connections() }, 'drain timed out; the connections that are left are ended');
-      for (const frontend of this.frontends) frontend.killAll();
-    }, drainMs);
-    await Promise.all(this.frontends.map((frontend) => frontend.empty()));
-    clearTimeout(timer);
+    if (lame) {
+      this.#log.info({ reason, connections: this.#connections, lameDuckMs }, 'lame duck: accepting, but not ready');
+      await sleep(lameDuckMs, undefined, { signal: this.#hurries.signal }).catch(() => {});
+      this.#stage = 'draining';
+    }
+    await this.#drain(reason);
     await this.#house.state.save();
     this.#close();
     this.#log.info('stopped');
+  }
+
+  async #drain(reason: string): Promise<void> {
+    const { drain: drainMs } = this.config.timeouts;
+    this.#log.info({ reason, connections: this.#connections, drainMs }, 'draining');
+    await this.#house.listeners.stop('frontend');
+    // Clients that came by a backlog after the second stop.
+    if (this.#hurries.signal.aborted) this.#killAll();
+    const timer = setTimeout(() => {
+      this.#log.warn({ connections: this.#connections }, 'drain timed out; the connections that are left are ended');
+      this.#killAll();
+    }, drainMs);
+    await Promise.all(this.frontends.map((frontend) => frontend.empty()));
+    clearTimeout(timer);
+  }
+
+  get #connections(): number {
+    return this.frontends.reduce((sum, frontend) => sum + frontend.connections, 0);
+  }
+
+  #killAll(): void {
+    for (const frontend of this.frontends) frontend.killAll();
   }
 
   #close(): void {

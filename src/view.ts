@@ -1,8 +1,10 @@
 import type { Config } from './config/schema.ts';
 import type { Backend } from './pool/backend.ts';
+import { takesNew } from './pool/choose.ts';
 import type { Frontend } from './proxy/frontend.ts';
 
-export type Stage = 'starting' | 'running' | 'draining';
+/** A lame duck still accepts, and has itself taken out of the rotation of whoever sends clients. */
+export type Stage = 'starting' | 'running' | 'lame-duck' | 'draining';
 
 /** What the metrics, the admin API and the log see of a running balancer. */
 export type View = {
@@ -22,6 +24,5 @@ export type View = {
 /** Why clients should not be sent here now, or undefined. */
 export function notReady({ stage, backends }: View): string | undefined {
   if (stage !== 'running') return stage;
-  const usable = backends.some(({ servers }) => servers.some((server) => server.usable));
-  return usable ? undefined : 'no server is usable';
+  return backends.some(({ servers }) => servers.some(takesNew)) ? undefined : 'no server takes new clients';
 }

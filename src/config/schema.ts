@@ -227,6 +227,11 @@ const timeouts = z.strictObject({
   halfClosed: positive().prefault('1m').describe('No byte after one side has finished'),
   queue: zeroOr().prefault('5s').describe('Waiting for a server with maxConnections'),
   drain: zeroOr().prefault('30s').describe('On SIGTERM: how long established connections may go on'),
+  lameDuck: zeroOr()
+    .prefault('0s')
+    .describe(
+      'On SIGTERM: how long Berth goes on accepting while /readyz is 503 already, so that routers notice first',
+    ),
   keepAlive: duration({ min: '0s', max: LONGEST_KEEP_ALIVE })
     .prefault('1m')
     .describe(

@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { test, type TestContext } from 'node:test';
 import { start, type Berth, type LogLine } from '../support/berth.ts';
 import { Client } from '../support/clients.ts';
+import { status } from '../support/operator.ts';
 import { hangs, mirrors, serve } from '../support/servers.ts';
 import { settings } from '../support/settings.ts';
 import { eventually } from '../support/waiting.ts';
@@ -75,6 +76,49 @@ test('a second signal ends the connections at once', async (t) => {
   await client.ended;
   assert.equal(await berth.exitCode(), 0);
   assert.equal(ended(berth, localPort)?.['end'], 'KD');
+});
+
+const LAME = { timeouts: { lameDuck: '1h' } };
+
+test('a lame duck is not ready, and still serves who comes; a reload finds it leaving', async (t) => {
+  const { berth, port, client } = await withClient(t, LAME);
+  berth.signal('SIGTERM');
+  const line = await berth.line(({ msg }) => msg === 'lame duck: accepting, but not ready');
+  assert.deepEqual([line['reason'], line['connections'], line['lameDuckMs']], ['SIGTERM', 1, 3_600_000]);
+  assert.deepEqual(await berth.get('/readyz'), { status: 503, text: 'not ready: lame-duck\n' });
+  assert.equal((await berth.get('/healthz')).status, 200);
+  const late = new Client({ port });
+  assert.equal(await late.line(), 's1');
+  assert.equal((await status(berth)).stage, 'lame-duck');
+  berth.signal('SIGHUP');
+  assert.equal((await berth.line(({ msg }) => msg === 'no reload'))['stage'], 'lame-duck');
+  for (const each of [late, client]) assert.equal(await each.finish(), 'end');
+});
+
+test('a second signal ends a lame duck at once, and the connections with it', async (t) => {
+  const { berth, client } = await withClient(t, LAME);
+  berth.signal('SIGTERM');
+  await berth.line(({ msg }) => msg.startsWith('lame duck'));
+  berth.signal('SIGTERM');
+  await client.ended;
+  assert.equal(await berth.exitCode(), 0);
+  assert.deepEqual(
+    berth.lines.slice(-2).map(({ msg }) => msg),
+    ['connection', 'stopped'],
+  );
+});
+
+test('after timeouts.lameDuck it drains as without', async (t) => {
+  const { berth, port, client } = await withClient(t, { timeouts: { lameDuck: '300ms' } });
+  berth.signal('SIGTERM');
+  const from = await berth.line(({ msg }) => msg.startsWith('lame duck'));
+  const until = await berth.line(({ msg }) => msg === 'draining');
+  assert.ok(Date.parse(String(until['time'])) - Date.parse(String(from['time'])) >= 290);
+  await refuses(port);
+  client.socket.write('still here');
+  assert.equal((await client.bytes('s1\nstill here'.length)).toString(), 's1\nstill here');
+  assert.equal(await client.finish(), 'end');
+  assert.equal(await berth.exitCode(), 0);
 });
 
 test('neither a check that is under way nor a name that does not resolve holds the end up', async (t) => {

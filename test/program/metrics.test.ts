@@ -10,7 +10,7 @@ import { createServer as createTlsServer } from 'node:tls';
 import { start, type Berth } from '../support/berth.ts';
 import { Client, visit } from '../support/clients.ts';
 import { folderOf } from '../support/files.ts';
-import { askAt } from '../support/operator.ts';
+import { askAt, setState } from '../support/operator.ts';
 import { mirrors, refusing, serve } from '../support/servers.ts';
 import { settings } from '../support/settings.ts';
 import { eventually } from '../support/waiting.ts';
@@ -110,13 +110,24 @@ test('the metrics address only answers GET, and only for what it has', async (t)
   assert.equal(await call('GET', '/metrics?name[]=berth_server_up'), 200);
 });
 
+test('/readyz is 503 while no server takes new clients: all drain or have no weight', async (t) => {
+  const [one, two] = await serve(t, ['s1', 's2']);
+  const servers = { s1: one!.address, s2: { address: two!.address, weight: 0 } };
+  const berth = await start(t, settings([], { servers }));
+  assert.equal((await berth.get('/readyz')).status, 200);
+  await setState(berth, 's1', 'drain');
+  assert.deepEqual(await berth.get('/readyz'), { status: 503, text: 'not ready: no server takes new clients\n' });
+  await setState(berth, 's1', 'ready');
+  assert.equal((await berth.get('/readyz')).status, 200);
+});
+
 test('/readyz follows the servers, /healthz does not', async (t) => {
   const servers = await serve(t, ['s1']);
   const berth = await start(t, settings(servers, { healthCheck: { interval: '50ms', fastInterval: '20ms' } }));
   assert.deepEqual(await berth.get('/readyz'), { status: 200, text: 'ready\n' });
   await servers[0]?.close();
   await berth.line(({ msg }) => msg === 'server down');
-  assert.deepEqual(await berth.get('/readyz'), { status: 503, text: 'not ready: no server is usable\n' });
+  assert.deepEqual(await berth.get('/readyz'), { status: 503, text: 'not ready: no server takes new clients\n' });
   assert.deepEqual(await berth.get('/healthz'), { status: 200, text: 'ok\n' });
   await servers[0]?.open();
   await berth.line(({ msg }) => msg === 'server up');
