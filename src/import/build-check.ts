@@ -47,23 +47,32 @@ function put(map: Outline, key: string, sourced: Sourced | undefined): void {
   if (sourced) map.put(key, sourced);
 }
 
+/** What Berth takes as a Host header: not a text of any kind. */
+const HOST = /^[\w.-]+(:\d{1,5})?$/;
 const V2 = /^\/v2\/?$/;
 
 /** A check of `/v2/` that takes 200 or 401 is that of a registry. */
 function writeType({ check }: ProxyDraft, map: Outline, { ledger }: FileDraft): void {
   const type = check.get('type');
   const expect = check.get('expect');
-  const statuses = Array.isArray(expect) ? expect.map(({ value }) => value as string | number) : [];
+  const statuses = Array.isArray(expect) ? expect.map((one: Sourced) => one.value as string | number) : [];
   if (!type) return;
   const line = 'line' in type ? type.line : undefined;
+  const host = check.get('host') as Sourced | undefined;
+  if (host && !HOST.test(String(host.value))) {
+    ledger.note(host.line ?? 0, `Host ${String(host.value)}`, lost('no Host that Berth sends'), 'option httpchk');
+    check.delete('host');
+  }
   const ofRegistry = statuses.every((status) => [200, 401, '200-299', '200-399', '200-401'].includes(status));
   if (V2.test(String(check.scalar('path'))) && ofRegistry) {
     map.set('type', 'registry', line);
+    put(map, 'host', check.get('host') as Sourced | undefined);
     if (line !== undefined)
       ledger.note(line, '/v2/', carried('`healthCheck.type: registry`, where 200 and 401 are up'), 'option httpchk');
     return;
   }
   map.put('type', type);
+  put(map, 'host', check.get('host') as Sourced | undefined);
   if (check.scalar('path') !== '/') put(map, 'path', check.get('path') as Sourced | undefined);
   const isDefault = statuses.length === 1 && statuses[0] === '200-399';
   const byRange = statuses.join() === '200-299,300-399';
@@ -81,6 +90,7 @@ function writeTls({ check }: ProxyDraft, servers: readonly ServerDraft[], keys: 
   const tls = new Outline(line);
   if (verify?.value !== false) put(tls, 'ca', ca);
   put(tls, 'serverName', serverName);
+  for (const key of ['cert', 'key']) put(tls, key, keys.get(key));
   if (verify?.value === true && !ca) tls.set('verify', true, verify.line);
   if (tls.isEmpty) map.set('tls', true, line);
   else map.put('tls', tls);

@@ -1,6 +1,6 @@
 import { namesOf, writeAdmission, type OnlyNames } from './admission.ts';
 import type { FileDraft, ProxyDraft } from './draft.ts';
-import type { Outline, Sourced } from './outline.ts';
+import { Outline, type Sourced } from './outline.ts';
 import { lost, meaningless } from './outcome.ts';
 import { textOf } from './read-proxy.ts';
 import { bindsCollide, parseBind } from '../config/values.ts';
@@ -27,9 +27,10 @@ export function writeFrontend(draft: ProxyDraft, frontends: Outline, backends: O
   const routes = routesOf(draft, file);
   // A frontend of the result has its keys in the order of the reference.
   const into = frontends.map(nameOf(name), section.number);
-  const [only, ...more] = binds;
-  if (only && more.length === 0) into.set('bind', only.value, only.line);
-  else into.list('bind', binds);
+  const written = binds.map((bind) => withOptions(bind, draft));
+  const [only, ...more] = written;
+  if (only && more.length === 0) into.put('bind', only);
+  else into.put('bind', written);
   const onlyNames = writeAdmission(draft, front, file);
   const known = (to: Sourced<string> | undefined): boolean => {
     if (!to || backends.get(nameOf(to.value))) return to !== undefined;
@@ -49,6 +50,16 @@ export function writeFrontend(draft: ProxyDraft, frontends: Outline, backends: O
   writeMaxConnections(draft, into, file);
   writeAcceptProxy(draft, into, file);
   for (const key of ['allow', 'deny', 'perSource']) copy(front, into, key);
+}
+
+/** A unix socket says who may connect. */
+function withOptions(bind: Sourced<string>, { socketOptions }: ProxyDraft): Sourced | Outline {
+  const options = socketOptions.get(bind.value) ?? [];
+  if (options.length === 0) return bind;
+  const map = new Outline(bind.line);
+  map.set('address', bind.value, bind.line);
+  for (const [key, value] of options) map.set(key, value, bind.line);
+  return map;
 }
 
 function collide(a: string, b: string): boolean {

@@ -1,7 +1,8 @@
 import type { FileDraft, ProxyDraft } from './draft.ts';
 import type { Outline, Sourced } from './outline.ts';
 import { lost } from './outcome.ts';
-import { timer } from './scalars.ts';
+import { LONGEST_KEEP_ALIVE } from '../config/scalars.ts';
+import { atMost, timer } from './scalars.ts';
 
 /** HAProxy's 0 is for ever. */
 const length = ({ value }: Sourced<number>): number => (value === 0 ? Infinity : value);
@@ -33,6 +34,8 @@ export function writeTimeouts(used: readonly ProxyDraft[], timeouts: Outline, fi
   const fins = [longest('isFrontend', 'client-fin'), longest('isBackend', 'server-fin')].flatMap((one) => one ?? []);
   write('halfClosed', fins.toSorted((a, b) => length(b) - length(a))[0]);
   const queues = used.some(({ servers }) => servers.some(({ keys }) => Number(keys.scalar('maxConnections') ?? 0) > 0));
+  const [quiet] = used.flatMap((draft) => draft.timeouts.get('keepAlive') ?? []);
+  if (quiet && quiet.value > 0) timeouts.set('keepAlive', atMost(quiet.value, LONGEST_KEEP_ALIVE), quiet.line);
   // HAProxy's queue has the connect timeout where it has no timeout of its own.
   write('queue', longest('isBackend', 'queue') ?? (queues ? connect : undefined));
 }

@@ -63,6 +63,8 @@ export class ProxyDraft {
   readonly front: Outline;
   readonly back: Outline;
   readonly binds: Sourced<string>[] = [];
+  /** `mode` and `group` of unix sockets, by their binds. */
+  readonly socketOptions = new Map<string, readonly (readonly [key: string, value: string | number])[]>();
   /** The binds of TLS that HAProxy ends, and those that await a PROXY header. */
   readonly tlsBinds: number[] = [];
   readonly proxyBinds: number[] = [];

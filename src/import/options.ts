@@ -21,7 +21,10 @@ export const BIND = {
   v6only: flag(carried('`[::]` in `bind`')),
   ssl: flag(lost('Berth ends no TLS: the servers get what clients send, and need the certificate')),
   maxconn: value(lost('`maxConnections` is of a frontend, not of a bind')),
-  ...each(['mode', 'user', 'uid', 'group', 'gid'], 1, lost('a unix socket has the mode that the umask gives')),
+  mode: value(carried('`mode` of the bind')),
+  group: value(carried('`group` of the bind')),
+  gid: value(carried('`group` of the bind')),
+  ...each(['user', 'uid'], 1, lost('a unix socket belongs to whom Berth runs as; `group` is for others')),
   ...each(
     ['interface', 'namespace', 'mss', 'tcp-ut', 'tos', 'label'],
     1,
@@ -83,7 +86,8 @@ export const SERVER = {
   verifyhost: value(carried('`healthCheck.tls.serverName`')),
   'ca-file': value(carried('`healthCheck.tls.ca`')),
   sni: value(carried('`healthCheck.tls.serverName`')),
-  ...each(['crt', 'crl-file', 'ciphers', 'ciphersuites', 'ssl-min-ver', 'ssl-max-ver', 'alpn', 'npn'], 1, TLS_BEGINS),
+  crt: value(carried('`healthCheck.tls.cert` and `key`')),
+  ...each(['crl-file', 'ciphers', 'ciphersuites', 'ssl-min-ver', 'ssl-max-ver', 'alpn', 'npn'], 1, TLS_BEGINS),
   ...each(['sigalgs', 'client-sigalgs', 'curves'], 1, TLS_BEGINS),
   ...each(['force-tlsv10', 'force-tlsv11', 'force-tlsv12', 'force-tlsv13', 'no-ssl-reuse', 'no-sslv3'], 0, TLS_BEGINS),
   ...each(

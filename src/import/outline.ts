@@ -4,7 +4,7 @@ import { jsonSchema } from '../config/schema.ts';
 type Value = string | number | boolean;
 /** A value, and the line of the other balancer's file that the value came from. */
 export type Sourced<T = Value> = { readonly value: T; readonly line?: number | undefined };
-export type Entry = Outline | Sourced | readonly Sourced[];
+export type Entry = Outline | Sourced | readonly (Outline | Sourced)[];
 
 /** A balancer.yml that is being written: maps in their order, each with the line that it came from. */
 export class Outline {
@@ -93,7 +93,13 @@ export class Outline {
         if (entry.line !== undefined) key.commentBefore = ` line ${entry.line}`;
         entry.#comment(value);
       } else if (entry && 'value' in entry) note(value, entry);
-      else if (isCollection(value)) (value.items as Node[]).forEach((item, i) => note(item, entry?.[i]));
+      else if (isCollection(value)) {
+        (value.items as Node[]).forEach((item, i) => {
+          const of = entry?.[i];
+          if (of instanceof Outline) of.#comment(item);
+          else note(item, of);
+        });
+      }
     }
   }
 }
@@ -104,7 +110,7 @@ function note(node: Node | null, sourced: Sourced | undefined): void {
 
 function plain(entry: Entry): unknown {
   if (entry instanceof Outline) return entry.toJS();
-  return 'value' in entry ? entry.value : entry.map(({ value }) => value);
+  return 'value' in entry ? entry.value : entry.map(plain);
 }
 
 type Schema = {

@@ -1,9 +1,9 @@
 import { isIP } from 'node:net';
-import { bindsCollide, parseBind } from '../config/values.ts';
+import { bindsCollide, parseBind, parseMode } from '../config/values.ts';
 import type { FileDraft, ProxyDraft } from './draft.ts';
 import { BIND } from './options.ts';
 import { carried, lost, meaningless } from './outcome.ts';
-import { splitAddress } from './scalars.ts';
+import { parseWhole, splitAddress } from './scalars.ts';
 import type { Line } from './words.ts';
 
 const MOST_PORTS = 64;
@@ -32,10 +32,21 @@ export function readBind(
     const binds = bindsOf(address, v6only);
     if (typeof binds === 'string') outcome = lost(binds);
     else for (const bind of binds) outcome = add(draft, bind, line.number) ?? outcome;
+    if (address.includes('/')) draft.socketOptions.set(`unix:${address.replace(/^unix@/, '')}`, socketOptions(options));
   }
   if (options.includes('ssl')) draft.tlsBinds.push(line.number);
   if (options.includes('accept-proxy')) draft.proxyBinds.push(line.number);
   return outcome;
+}
+
+function socketOptions(options: readonly string[]): [string, string | number][] {
+  const after = (word: string): string | undefined =>
+    options.includes(word) ? options[options.indexOf(word) + 1] : undefined;
+  const mode = parseMode(after('mode') ?? '')
+    ?.toString(8)
+    .padStart(4, '0');
+  const group = after('group') ?? parseWhole(after('gid'), 0, 65_535);
+  return Object.entries({ mode, group }).flatMap(([key, value]) => (value === undefined ? [] : [[key, value]]));
 }
 
 function add(draft: ProxyDraft, text: string, line: number) {

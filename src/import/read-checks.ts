@@ -12,9 +12,10 @@ export const readHttpCheck: Reader = ({ check }, args, { number }) => {
   check.set('type', 'http', number);
   check.set('path', path, number);
   const headers = version.join(' ').split('\r\n').slice(1);
-  if (headers.some((header) => !/^host:/i.test(header))) return lost('the check sends no headers');
+  if (headers.some((header) => !/^host:/i.test(header))) return lost('the check sends no headers but Host');
   const method = second === undefined ? 'OPTIONS' : (first ?? '');
-  if (headers.length > 0) return lost('the check sends the address as Host');
+  const [host = ''] = headers.map((header) => header.slice('host:'.length).trim());
+  if (host !== '') check.set('host', host, number);
   return method === 'GET' ? undefined : carried(`\`healthCheck\` of type \`http\`, which asks with GET, not ${method}`);
 };
 
@@ -26,7 +27,8 @@ export const readHttpSend: Reader = ({ check }, args, { number }) => {
     if (word === 'uri' && REQUEST_TARGET.test(value)) check.set('path', value, number);
     else if (word === 'meth') says = value === 'GET' ? says : `the check asks with GET, not ${value}`;
     else if (word === 'hdr') {
-      return lost(/^host$/i.test(value) ? 'the check sends the address as Host' : 'the check sends no headers');
+      if (!/^host$/i.test(value)) return lost('the check sends no headers but Host');
+      check.set('host', args[++i + 1] ?? '', number);
     } else if (word !== 'ver') return lost(`the check has no \`${word}\``);
   }
   return says === undefined ? undefined : carried(`\`healthCheck.path\`; ${says}`);

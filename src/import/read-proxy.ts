@@ -83,6 +83,8 @@ const READERS: Record<CarriedWord, Reader> = {
   'timeout tunnel': timeout('tunnel'),
   'timeout client-fin': timeout('client-fin'),
   'timeout server-fin': timeout('server-fin'),
+  'clitcpka-idle': timeout('keepAlive'),
+  'srvtcpka-idle': timeout('keepAlive'),
   'timeout queue': timeout('queue'),
   'timeout check': timeout('check'),
   disabled: (draft, _, { number }) => {

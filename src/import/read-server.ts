@@ -114,6 +114,11 @@ const READERS: Record<CarriedOption, OptionReader> = {
     check.set('ca', { value: file.around.locate(value.startsWith('/') ? value : file.caBase + value), line });
     return undefined;
   },
+  crt: ({ check, file }, value, line) => {
+    // HAProxy has the key in the file of its certificate, or beside it.
+    for (const half of ['cert', 'key']) check.set(half, { value: file.around.locate(value), line });
+    return undefined;
+  },
   sni: nameForTls,
   disabled: (reading, _, line) => {
     reading.disabled = line;

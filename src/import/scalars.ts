@@ -15,8 +15,13 @@ export function timer(ms: number): string {
   return ms === 0 || ms >= FOREVER_MS ? LONGEST_TIMER : formatDuration(ms);
 }
 
+/** HAProxy may count longer than Berth does. */
+export function atMost(ms: number, most: string): string {
+  return ms >= (parseDuration(most) ?? 0) ? most : formatDuration(ms);
+}
+
 export function expiry(ms: number): string {
-  return ms === 0 || ms >= (parseDuration(LONGEST_EXPIRY) ?? 0) ? LONGEST_EXPIRY : formatDuration(ms);
+  return ms === 0 ? LONGEST_EXPIRY : atMost(ms, LONGEST_EXPIRY);
 }
 
 /** A whole number in the range; undefined for another text. */
