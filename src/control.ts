@@ -82,13 +82,15 @@ export class Control {
 }
 
 function describe(server: Server, { table }: Backend): object {
-  const { name, config, health, admin, connections, slots, weight } = server;
+  const { name, config, health, storage = null, admin, connections, slots, weight } = server;
   return {
     name,
     address: formatEndpoint(config.address),
     up: health.up,
     since: new Date(health.since).toISOString(),
     reason: health.reason,
+    storage: storage && (storage.known ? 'known' : 'unknown'),
+    storageReason: storage?.known === false ? storage.reason : '',
     state: admin,
     usable: server.usable,
     weight,

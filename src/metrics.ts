@@ -94,6 +94,11 @@ export class Metrics {
       "When the server's certificate expires, as the last TLS check saw it",
       ({ certificateExpiry }) => certificateExpiry,
     );
+    gauge(
+      'storage_known',
+      'Whether checks can ask for the storage: 0 where their credentials or their token server are at fault',
+      ({ storage }) => storage && (storage.known ? 1 : 0),
+    );
     this.#add(
       'gauge',
       'server_admin_state',

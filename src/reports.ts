@@ -62,6 +62,10 @@ export function reports({ log, counts, logConnections, serverDown }: ReportParts
     listensAtLast({ kind, name }, address) {
       log.info({ ...(kind === 'frontend' ? { frontend: name } : {}), address }, 'listening at last');
     },
+    storageChanged({ backend, name: server }, seen) {
+      if (seen.known) log.info({ backend, server }, 'storage known');
+      else log.warn({ backend, server, reason: seen.reason }, 'storage unknown');
+    },
     refused(frontend, reason, client) {
       counts.refused(frontend)[reason]++;
       // The client was not turned away, and its connection has a line of its own.

@@ -99,6 +99,7 @@ function statusInWords({ version, stage, frontends, backends }: Status): string 
       `${String(server['clients'])} clients`,
       `since ${String(server['since'])}`,
       String(server['reason']),
+      server['storage'] === 'unknown' ? `storage: unknown (${String(server['storageReason'])})` : '',
     ]);
     const widths = rows[0]?.map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0))) ?? [];
     for (const row of rows)

@@ -2,7 +2,7 @@ import type { BackendConfig } from '../config/schema.ts';
 import type { Step } from '../step.ts';
 import { Discovery, type AskDns } from './discovery.ts';
 import type { PoolObserver, Wake } from './observer.ts';
-import type { Probe } from './probe/probe.ts';
+import { newProbe, type Probe } from './probe/probe.ts';
 import type { Lookup } from './resolve.ts';
 import { Server } from './server.ts';
 import { questions, wanted, type ServerTerms } from './terms.ts';
@@ -36,6 +36,8 @@ export class Members {
   readonly #parts: PoolParts;
   readonly #now: () => number;
   readonly #wake: Wake;
+  /** The servers of a backend share it. */
+  readonly #probe: Probe;
   #config: BackendConfig | undefined;
   /** What DNS is asked for the configuration in force, by question. */
   #discoveries = new Map<string, Discovery>();
@@ -55,6 +57,7 @@ export class Members {
     this.#parts = parts;
     this.#wake = wake;
     this.#now = parts.now ?? (() => performance.now());
+    this.#probe = parts.probe ?? newProbe();
   }
 
   /** The servers in force. */
@@ -159,14 +162,14 @@ export class Members {
   }
 
   #newServer(name: string, config: ServerTerms): Server {
-    const { lookup, probe } = this.#parts;
     const wake: Wake = {
       freed: (freed) => this.#wake.freed(freed),
       changed: () => {
         if (!this.#reconciling) this.#wake.changed();
       },
     };
-    const server = new Server({ backend: this.#backend, name, config, observer: this.#observer, lookup, probe, wake });
+    const [backend, observer, probe, lookup] = [this.#backend, this.#observer, this.#probe, this.#parts.lookup];
+    const server = new Server({ backend, name, config, observer, lookup, probe, wake });
     this.#known.set(name, server);
     return server;
   }

@@ -1,5 +1,6 @@
 import type { Majority } from './crowd.ts';
 import type { Health } from './health.ts';
+import type { StorageSeen } from './probe/storage.ts';
 import type { AdminState, Server } from './server.ts';
 
 /** What the pool tells the rest of the house. */
@@ -9,6 +10,8 @@ export type PoolObserver = {
   /** The operator wants something else of it; `before` is what he wanted until now. */
   adminChanged(server: Server, before: AdminState): void;
   serverChecked(server: Server, ok: boolean): void;
+  /** Checks can no longer ask for the server's storage, or can again. */
+  storageChanged(server: Server, seen: StorageSeen): void;
   /** It is in force, or no longer: by the configuration, or by what DNS says. */
   serverCame(server: Server): void;
   serverLeft(server: Server): void;

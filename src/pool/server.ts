@@ -3,9 +3,10 @@ import type { Endpoint } from '../config/values.ts';
 import { freshHealth, HealthMonitor, observe, type Health, type Observation } from './health.ts';
 import { Location, type Arrival } from './location.ts';
 import type { PoolObserver, Wake } from './observer.ts';
-import { probe, type Probe } from './probe/probe.ts';
+import type { Probe } from './probe/probe.ts';
+import { turned, type StorageSeen } from './probe/storage.ts';
 import { Slots } from './slots.ts';
-import type { ServerTerms } from './terms.ts';
+import { probed, type ServerTerms } from './terms.ts';
 import type { Lookup } from './resolve.ts';
 
 /** What the operator wants: drain takes no new client, maint takes none at all. */
@@ -23,7 +24,7 @@ export type ServerParts = {
   readonly name: string;
   readonly config: ServerTerms;
   readonly observer: PoolObserver;
-  readonly probe?: Probe | undefined;
+  readonly probe: Probe;
   readonly lookup?: Lookup | undefined;
   readonly wake?: Wake | undefined;
 };
@@ -42,6 +43,8 @@ export class Server {
   /** Seconds since 1970, of the certificate that the last TLS check saw. */
   certificateExpiry: number | undefined;
   lastCheckSeconds: number | undefined;
+  /** What the last check that asked for the storage saw of it. */
+  storage: StorageSeen | undefined;
   /** Somebody has said what is wanted of it: 'ready' may be only what a server begins with. */
   isTold = false;
   readonly #observer: PoolObserver;
@@ -58,12 +61,8 @@ export class Server {
   #recoveredMs: number | undefined;
 
   constructor({ backend, name, config, observer, ...parts }: ServerParts) {
-    this.backend = backend;
-    this.name = name;
-    this.#config = config;
-    this.#observer = observer;
-    this.#probe = parts.probe ?? probe;
-    this.#wake = parts.wake;
+    [this.backend, this.name, this.#config, this.#observer] = [backend, name, config, observer];
+    [this.#probe, this.#wake] = [parts.probe, parts.wake];
     this.#location = new Location((arrival) => this.#arrived(arrival), parts.lookup);
   }
 
@@ -141,6 +140,7 @@ export class Server {
   enter(): void {
     this.#stage = 'active';
     if (!this.health.up) this.#observer.serverChanged(this, freshHealth(this.health.since));
+    if (this.storage?.known === false) this.#observer.storageChanged(this, this.storage);
   }
 
   /** Its connections go on, new ones go elsewhere. `config` is what it had before a plan that is rolled back. */
@@ -163,6 +163,7 @@ export class Server {
   change(config: ServerTerms): void {
     const { address, resolveInterval, healthCheck } = this.#config;
     this.#config = config;
+    if (!config.healthCheck || !config.healthCheck.storage) this.storage = undefined;
     if (config.healthCheck !== healthCheck) this.#checkAnew();
     if (config.address.host !== address.host || config.address.port !== address.port) {
       void this.#location.find(config.address, config.resolveInterval);
@@ -207,18 +208,17 @@ export class Server {
   async #check(config: HealthCheckConfig): Promise<Health> {
     const { endpoint } = this;
     if (!endpoint) return this.health;
-    this.#checking = new AbortController();
-    const { signal } = this.#checking;
+    const { signal } = (this.#checking = new AbortController());
     const startedMs = performance.now();
-    const { address, foundAs = address.host, sendProxy } = this.#config;
-    // What listens at another port is not what clients are sent to.
-    const [port, header] = config.port === 'same' ? [endpoint.port, sendProxy] : [config.port, 'none' as const];
-    const result = await this.#probe({ ...endpoint, port }, foundAs, config, header, signal);
+    const result = await this.#probe(...probed(this.#config, config, endpoint), signal);
     // A check that was under way when the configuration changed says nothing any more.
     if (signal.aborted || result.notMade === true) return this.health;
     this.lastCheckSeconds = (performance.now() - startedMs) / 1_000;
     if (result.certificateExpiry !== undefined) this.certificateExpiry = result.certificateExpiry;
     if (this.#stage === 'active') this.#observer.serverChecked(this, result.ok);
+    const change = turned(this.storage, result.storage);
+    this.storage = result.storage ?? this.storage;
+    if (change && this.#stage === 'active') this.#observer.storageChanged(this, change);
     this.#observe(config, endpoint.host, result);
     return this.health;
   }

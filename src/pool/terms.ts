@@ -12,6 +12,17 @@ export type ServerTerms = Omit<ServerConfig, 'address' | 'sendProxy' | 'resolveI
   readonly foundAs?: string;
 };
 
+/** What a probe is asked of a server at `endpoint`: the address, the name and the PROXY header of its checks. */
+export function probed(
+  { address, foundAs = address.host, sendProxy }: ServerTerms,
+  check: HealthCheckConfig,
+  endpoint: Endpoint,
+): [Endpoint, string, HealthCheckConfig, ServerTerms['sendProxy']] {
+  if (check.port === 'same') return [endpoint, foundAs, check, sendProxy];
+  // What listens at another port is not what clients are sent to.
+  return [{ ...endpoint, port: check.port }, foundAs, check, 'none'];
+}
+
 /** A question for DNS; its `key` is the same in two configurations where the question is. */
 export type Question = { readonly key: string; readonly address: Discovered; readonly intervalMs: number };
 

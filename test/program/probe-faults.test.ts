@@ -3,12 +3,14 @@ import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, suite, test, type TestContext } from 'node:test';
-import { probe, type ProbeResult } from '../../src/pool/probe/probe.ts';
+import { newProbe, type ProbeResult } from '../../src/pool/probe/probe.ts';
 import { Authority, type Certificate } from '../support/authority.ts';
 import { listenRaw } from '../support/listening.ts';
 import { NO_NGINX, startNginx } from '../support/nginx.ts';
 import { checkConfig } from '../support/pool.ts';
 import { accepts, openWorkspace } from '../support/processes.ts';
+
+const probe = newProbe();
 
 const authority = new Authority();
 const stranger = new Authority();

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
-import { probe } from '../../src/pool/probe/probe.ts';
+import { newProbe } from '../../src/pool/probe/probe.ts';
 import { parseProxyHeader } from '../../src/pool/proxy-protocol.ts';
 import { Authority } from '../support/authority.ts';
 import { start } from '../support/berth.ts';
@@ -13,6 +13,8 @@ import { serversOf } from '../support/operator.ts';
 import { checkConfig } from '../support/pool.ts';
 import { QUICK_CHECKS, settings } from '../support/settings.ts';
 import { within } from '../support/waiting.ts';
+
+const probe = newProbe();
 
 const authority = new Authority();
 after(() => authority.remove());

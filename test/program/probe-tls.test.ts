@@ -3,10 +3,12 @@ import { createServer as createHttpServer } from 'node:http';
 import { createServer as createHttpsServer } from 'node:https';
 import { after, test, type TestContext } from 'node:test';
 import { createServer as createTlsServer } from 'node:tls';
-import { probe, type ProbeResult } from '../../src/pool/probe/probe.ts';
+import { newProbe, type ProbeResult } from '../../src/pool/probe/probe.ts';
 import { Authority, type Certificate } from '../support/authority.ts';
 import { closedPort, listen, listenRaw } from '../support/listening.ts';
 import { checkConfig } from '../support/pool.ts';
+
+const probe = newProbe();
 
 const authority = new Authority();
 const stranger = new Authority();

@@ -39,6 +39,7 @@ export class Scene {
         serverChanged: ({ name, health }) => void this.told.push(`${health.up ? 'up' : 'down'} ${name}`),
         adminChanged: ({ name, admin }) => void this.told.push(`${admin} ${name}`),
         serverChecked: () => void this.checks++,
+        storageChanged() {},
         serverCame: tell('came'),
         serverLeft: tell('left'),
         clientCrowds: (_, { client }) => void this.told.push(`crowd ${client}`),

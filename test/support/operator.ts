@@ -52,6 +52,8 @@ export type ServerStatus = {
   readonly up: boolean;
   readonly since: string;
   readonly reason: string;
+  readonly storage: 'known' | 'unknown' | null;
+  readonly storageReason: string;
   readonly state: string;
   readonly usable: boolean;
   readonly weight: number;

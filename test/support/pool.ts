@@ -11,6 +11,7 @@ export const SILENT: PoolObserver = {
   serverChanged() {},
   adminChanged() {},
   serverChecked() {},
+  storageChanged() {},
   serverCame() {},
   serverLeft() {},
   clientCrowds() {},

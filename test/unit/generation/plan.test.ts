@@ -52,6 +52,7 @@ class Site {
       serverChanged: ({ name, health }) => void this.told.push(`${health.up ? 'up' : 'down'} ${name}`),
       adminChanged: ({ name, admin }) => void this.told.push(`${admin} ${name}`),
       serverChecked: ({ name }) => void this.told.push(`checked ${name}`),
+      storageChanged() {},
       serverCame: ({ name }) => void this.told.push(`came ${name}`),
       serverLeft: ({ name }) => void this.told.push(`left ${name}`),
       clientCrowds() {},

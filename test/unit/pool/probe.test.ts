@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict';
 import { createServer, type RequestListener } from 'node:http';
 import { test, type TestContext } from 'node:test';
-import { probe, type ProbeResult } from '../../../src/pool/probe/probe.ts';
+import { newProbe, type ProbeResult } from '../../../src/pool/probe/probe.ts';
 import { closedPort, listen, listenRaw } from '../../support/listening.ts';
 import { checkConfig } from '../../support/pool.ts';
+
+const probe = newProbe();
 
 /** Probes 127.0.0.1 as the node `registry1`. */
 const check = (port: number, options: object = {}, host = '127.0.0.1'): Promise<ProbeResult> =>
@@ -98,15 +100,19 @@ const STORAGE = { type: 'registry', storage: { repository: 'berth/probe' }, time
 const TAGS = '/v2/berth/probe/tags/list';
 const unknown = JSON.stringify({ errors: [{ code: 'NAME_UNKNOWN', message: 'repository name not known' }] });
 
+const KNOWN: ProbeResult = { ok: true, storage: { known: true } };
+
 test('storage: a tag list, or word that there is none, is up', async (t) => {
-  assert.deepEqual(await check(await registry(t, (_, response) => response.end('{"tags":["a"]}')), STORAGE), OK);
-  assert.deepEqual(await check(await registry(t, (_, response) => response.writeHead(404).end(unknown)), STORAGE), OK);
+  assert.deepEqual(await check(await registry(t, (_, response) => response.end('{"tags":["a"]}')), STORAGE), KNOWN);
+  assert.deepEqual(
+    await check(await registry(t, (_, response) => response.writeHead(404).end(unknown)), STORAGE),
+    KNOWN,
+  );
 });
 
 test('storage: every other answer is down', async (t) => {
   for (const [code, body] of [
     [404, 'page not found'],
-    [403, ''],
     [500, unknown],
     [503, ''],
     [302, ''],
@@ -116,10 +122,16 @@ test('storage: every other answer is down', async (t) => {
   }
 });
 
-test('storage: one that refuses the check says what the check lacks', async (t) => {
-  const port = await registry(t, (_, response) => response.writeHead(401).end(unknown));
-  const reason = `GET ${TAGS} answered 401: user or passwordFile is missing or wrong`;
-  assert.deepEqual(await check(port, STORAGE), failed(reason));
+test('storage: a node that lets the check not in is judged by /v2/, and what the check lacks is said', async (t) => {
+  for (const [code, why] of [
+    [401, 'user or passwordFile is missing or wrong'],
+    [403, 'the user may not pull from this repository; give user the right to, or name another repository'],
+    [429, 'the node lets nobody ask as often as that; set a longer interval'],
+  ] as const) {
+    const port = await registry(t, (_, response) => response.writeHead(code).end(unknown));
+    const reason = `GET ${TAGS} answered ${code}: ${why}`;
+    assert.deepEqual(await check(port, STORAGE), { ok: true, storage: { known: false, reason } });
+  }
 });
 
 test('storage: one that hangs is down, and the reason says what hung', async (t) => {
@@ -138,7 +150,7 @@ test('storage: user and password go with the tag list alone', async (t) => {
   const config = checkConfig({ type: 'registry', storage: { repository: 'a', user: 'berth', passwordFile: 'p' } });
   assert.ok(config.storage !== false && config.storage.passwordFile);
   config.storage.passwordFile.content = 'geheim:ä';
-  assert.deepEqual(await probe({ host: '127.0.0.1', port }, 'registry1', config), OK);
+  assert.deepEqual(await probe({ host: '127.0.0.1', port }, 'registry1', config), KNOWN);
   const basic = Buffer.from('berth:geheim:ä').toString('base64');
   assert.deepEqual(seen, ['/v2/ -', `/v2/a/tags/list Basic ${basic}`]);
 });

@@ -32,6 +32,7 @@ function watched(t: TestContext, config: ServerTerms) {
     observer: {
       serverChanged: ({ health }, before) => void told.push(`${before.up} -> ${health.up}`),
       serverChecked: (_, ok) => void told.push(ok ? 'good' : 'bad'),
+      storageChanged() {},
       adminChanged: ({ admin }, before) => void told.push(`${before} -> ${admin}`),
       serverCame() {},
       serverLeft() {},
@@ -363,6 +364,7 @@ test('at a new place a server is one that nothing is known of: it is up, and its
     observer: {
       serverChanged: ({ health }) => void told.push(health.up),
       serverChecked() {},
+      storageChanged() {},
       adminChanged() {},
       serverCame() {},
       serverLeft() {},
@@ -390,6 +392,7 @@ test('a name that does not resolve takes a server down since then, and no longer
     config: terms({ address: 'r.test:5000' }),
     observer: SILENT,
     lookup: () => Promise.reject(new Error('no such name')),
+    probe: async () => GOOD,
   });
   t.after(() => server.close());
   await server.start();
