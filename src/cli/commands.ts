@@ -59,7 +59,7 @@ export const COMMANDS: Record<string, Command> = {
   ready: asks('ready', 'end drain or maint', 'BACKEND/SERVER'),
   reload: asks('reload', 'load the configuration file again, as SIGHUP does'),
   import: {
-    summary: 'print the balancer.yml that does what a haproxy.cfg does',
+    summary: 'print the balancer.yml that does what a haproxy.cfg or nginx.conf does',
     argument: 'FILE',
     options: ['report'],
     fault: (file) => (file === undefined ? 'import needs a file: berth import haproxy.cfg' : undefined),

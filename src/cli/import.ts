@@ -3,6 +3,8 @@ import { dirname, resolve } from 'node:path';
 import { isUtf8 } from 'node:buffer';
 import { printable } from '../config/locate.ts';
 import { importHaproxy } from '../import/haproxy.ts';
+import { importNginx } from '../import/nginx.ts';
+import { isNginx } from '../import/nginx-words.ts';
 import type { Item } from '../import/outcome.ts';
 import { reportLines, reportPage, summary } from '../import/report.ts';
 import type { Call } from './commands.ts';
@@ -18,11 +20,12 @@ export function importFile({ argument: file = '', values }: Call): number {
   const text = readText(file);
   if (typeof text !== 'string') return complain(`cannot read ${file}: ${text.reason}`);
   const folder = dirname(resolve(file));
-  const imported = importHaproxy(text, file, {
+  const around = {
     environment: process.env,
-    readList: (list) => listOf(resolve(folder, list)),
-    locate: (named) => resolve(folder, named),
-  });
+    readList: (list: string) => listOf(resolve(folder, list)),
+    locate: (named: string) => resolve(folder, named),
+  };
+  const imported = isNginx(text) ? importNginx(text, file, around) : importHaproxy(text, file, around);
   const { items } = imported;
   process.stderr.write(
     reportLines(file, items)

@@ -28,8 +28,10 @@ export function writeBackend(draft: ProxyDraft, backends: Outline, file: FileDra
   writeStickTable(draft, into, file);
   writeHealthCheck(draft, used, into, file);
   writeOnDown(used, into, file);
-  const retries = back.get('retries');
-  if (retries) into.put('retries', retries);
+  for (const key of ['retries', 'sendProxy']) {
+    const entry = back.get(key);
+    if (entry) into.put(key, entry);
+  }
   shareKey('sendProxy', used, into);
   const every = used.map(({ resolvers }) => file.resolvers.get(resolvers ?? '')).find((hold) => hold !== undefined);
   if (every) into.set('resolveInterval', timer(Math.max(100, every.value)), every.line);

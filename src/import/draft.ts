@@ -116,3 +116,16 @@ export type FileDraft = {
   maxconn: Sourced<number> | undefined;
   caBase: string;
 };
+
+export function emptyDraft(around: Around, ledger: Ledger): FileDraft {
+  return {
+    around,
+    ledger,
+    proxies: [],
+    root: new Outline(),
+    taken: [],
+    resolvers: new Map(),
+    maxconn: undefined,
+    caBase: '',
+  };
+}

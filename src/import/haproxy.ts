@@ -1,24 +1,11 @@
-import { parse } from 'yaml';
-import { printable } from '../config/locate.ts';
-import { crossCheck } from '../config/rules.ts';
-import { schema } from '../config/schema.ts';
-import { bindsCollide, parseBind } from '../config/values.ts';
-import { writeBackend } from './build-backend.ts';
-import { writeFrontend } from './build-frontend.ts';
-import { writeTimeouts } from './build-timeouts.ts';
 import { GLOBAL, RESOLVERS, SECTIONS } from './directives.ts';
-import type { Around, FileDraft } from './draft.ts';
-import { Outline } from './outline.ts';
-import { carried, Ledger, lost, meaningless, standard, subject, type Item } from './outcome.ts';
+import { emptyDraft, type Around, type FileDraft } from './draft.ts';
+import { carried, Ledger, lost, meaningless, standard } from './outcome.ts';
 import { lookUp, readProxy, textOf } from './read-proxy.ts';
+import { resultOf, type Imported } from './result.ts';
 import { parseTime, parseWhole, timer } from './scalars.ts';
 import { sectionsOf, type Section } from './sections.ts';
-import { lex, type Environment, type Fault } from './words.ts';
-
-/** What came of a file: a balancer.yml and what became of each line; or why there is none. */
-export type Imported =
-  | { readonly kind: 'imported'; readonly yaml: string; readonly items: readonly Item[] }
-  | { readonly kind: 'unreadable'; readonly faults: readonly Fault[]; readonly items: readonly Item[] };
+import { lex, type Environment } from './words.ts';
 
 /** Reads a haproxy.cfg and writes the balancer.yml that does the same. Never throws. `name` is what the file is called. */
 export function importHaproxy(text: string, name: string, around: Around & { environment: Environment }): Imported {
@@ -28,52 +15,11 @@ export function importHaproxy(text: string, name: string, around: Around & { env
     ledger.note(line, `\${${variable}}`, lost('the variable is not set here: import where it is'));
   }
   const sections = sectionsOf(lines, ledger);
-  const file: FileDraft = {
-    around,
-    ledger,
-    proxies: [],
-    root: new Outline(),
-    taken: [],
-    resolvers: new Map(),
-    maxconn: undefined,
-    caBase: '',
-  };
+  const file = emptyDraft(around, ledger);
   for (const section of sections) if (section.kind === 'global') readGlobal(section, file);
   for (const section of sections) readSection(section, file);
   noteUnused(sections, file);
-  const root = write(file);
-  const items = ledger.items();
-  if (faults.length > 0) return { kind: 'unreadable', faults, items };
-  if (!root) {
-    const message = 'there is no frontend in TCP mode that leads to a server: nothing that Berth could do';
-    return { kind: 'unreadable', faults: [{ line: 1, message }], items };
-  }
-  const yaml = root.toYaml(head(name, items));
-  const wrong = problemsOf(yaml).map((message): Item => ({
-    line: 0,
-    of: '',
-    what: 'balancer.yml',
-    is: 'lost',
-    says: message,
-  }));
-  return { kind: 'imported', yaml, items: [...items, ...wrong] };
-}
-
-/** A last look at the result; what it finds is a fault of the import, which the operator must hear of. */
-function problemsOf(yaml: string): string[] {
-  const raw: unknown = parse(yaml);
-  const issues = schema.safeParse(raw).error?.issues ?? [];
-  return [...issues, ...crossCheck(raw)].map(({ path, message }) => `${path.join('.')}: ${message}`);
-}
-
-function head(name: string, items: readonly Item[]): string {
-  const missing = items
-    .filter(({ is }) => is === 'lost')
-    .map((item) => printable(`line ${item.line}: ${subject(item)}: ${item.says}`));
-  return [
-    `Made by berth import from ${printable(name)}; "line 1" in a comment is line 1 of that file.`,
-    ...(missing.length > 0 ? ['', 'What could not be carried over:', ...missing] : []),
-  ].join('\n');
+  return resultOf(name, file, faults);
 }
 
 function readGlobal({ lines }: Section, file: FileDraft): void {
@@ -165,32 +111,4 @@ function noteUnused(sections: readonly Section[], { ledger }: FileDraft): void {
       if (!noted.has(number)) ledger.note(number, textOf(words), meaningless('no section in TCP mode inherits it'));
     }
   }
-}
-
-/** The file as a whole; undefined where no frontend is left. */
-function write(file: FileDraft): Outline | undefined {
-  const { proxies } = file;
-  const root = new Outline();
-  const [frontends, backends] = [root.map('frontends'), root.map('backends')];
-  for (const draft of proxies) if (draft.isBackend) writeBackend(draft, backends, file);
-  for (const draft of proxies) if (draft.isFrontend) writeFrontend(draft, frontends, backends, file);
-  if (frontends.isEmpty || backends.isEmpty) return undefined;
-  const used = proxies.filter(({ name, isBackend }) => !isBackend || backends.get(name) || frontends.get(name));
-  writeTimeouts(used, root.map('timeouts'), file);
-  const drain = file.root.map('timeouts').get('drain');
-  if (drain) root.map('timeouts').put('drain', drain);
-  writeMetrics(root, file);
-  return root.withoutDefaults();
-}
-
-/** A frontend may have the port at which Berth's metrics are by default. */
-function writeMetrics(root: Outline, { taken, ledger }: FileDraft): void {
-  const binds = taken.flatMap(({ value }) => parseBind(value) ?? []);
-  const metrics = ['*:9180', '*:9280', '*:9380'].find((text) => {
-    const bind = parseBind(text);
-    return bind && !binds.some((other) => bindsCollide(other, bind));
-  });
-  if (metrics === undefined || metrics === '*:9180') return;
-  root.map('metrics').set('bind', metrics);
-  ledger.note(0, 'metrics', carried(`at ${metrics}, because a frontend has port 9180`));
 }

@@ -31,7 +31,7 @@ export function readBind(
   for (const address of addresses.split(',')) {
     const binds = bindsOf(address, v6only);
     if (typeof binds === 'string') outcome = lost(binds);
-    else for (const bind of binds) outcome = add(draft, bind, line.number) ?? outcome;
+    else for (const bind of binds) outcome = addBind(draft, bind, line.number) ?? outcome;
     if (address.includes('/')) draft.socketOptions.set(`unix:${address.replace(/^unix@/, '')}`, socketOptions(options));
   }
   if (options.includes('ssl')) draft.tlsBinds.push(line.number);
@@ -49,7 +49,7 @@ function socketOptions(options: readonly string[]): [string, string | number][] 
   return Object.entries({ mode, group }).flatMap(([key, value]) => (value === undefined ? [] : [[key, value]]));
 }
 
-function add(draft: ProxyDraft, text: string, line: number) {
+export function addBind(draft: ProxyDraft, text: string, line: number) {
   const bind = parseBind(text);
   if (!bind) return lost(`${text} is no address that Berth binds`);
   for (const [i, { value, line: other }] of draft.binds.entries()) {

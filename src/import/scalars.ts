@@ -10,6 +10,14 @@ export function parseTime(text: string): number | undefined {
   return amount === undefined ? undefined : Math.ceil(Number(amount) * (UNIT_MS[unit] ?? 1));
 }
 
+/** nginx's `30`, which is seconds, `500ms`, `1h 30m`; undefined for another text. */
+export function nginxTime(text: string): number | undefined {
+  if (/^\d{1,9}$/.test(text)) return Number(text) * 1_000;
+  const parts = text.match(/\d{1,9}(?:ms|s|m|h|d)/g);
+  if (!parts || parts.join('') !== text.replaceAll(' ', '')) return undefined;
+  return parts.reduce((sum, part) => sum + (parseTime(part) ?? 0), 0);
+}
+
 /** As balancer.yml spells it: 0, which is HAProxy's for ever, is the longest that there is. */
 export function timer(ms: number): string {
   return ms === 0 || ms >= FOREVER_MS ? LONGEST_TIMER : formatDuration(ms);

@@ -1,6 +1,9 @@
 /** Files of other balancers, written after those that people have put on the net, and what the import makes of them. */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
+import { importHaproxy } from '../../src/import/haproxy.ts';
+import { importNginx } from '../../src/import/nginx.ts';
+import type { Imported } from '../../src/import/result.ts';
 import type { Around } from '../../src/import/draft.ts';
 import type { Environment } from '../../src/import/words.ts';
 
@@ -29,3 +32,8 @@ export const AROUND: Around & { environment: Environment } = {
   },
   locate: (file) => resolve('/etc/haproxy', file),
 };
+
+/** As `berth import` does. */
+export function importSpecimen({ name, text }: Specimen): Imported {
+  return name.endsWith('.conf') ? importNginx(text, name, AROUND) : importHaproxy(text, name, AROUND);
+}

@@ -1,16 +1,17 @@
 /** docs/haproxy-directives.md, made from the tables of the import. */
 import { format, resolveConfig } from 'prettier';
 import { GLOBAL, PROXY, RESOLVERS, SECTIONS } from '../../src/import/directives.ts';
+import { LISTEN, STREAM, UPSTREAM, UPSTREAM_SERVER } from '../../src/import/nginx-directives.ts';
 import { BIND, SERVER } from '../../src/import/options.ts';
 import type { Outcome, Verdict } from '../../src/import/outcome.ts';
 
 export const DIRECTIVES = 'docs/haproxy-directives.md';
 
-const HEAD = `<!-- Written by \`npm run reference\` from src/import/directives.ts and options.ts: change the answers there. -->
+const HEAD = `<!-- Written by \`npm run reference\` from the tables of src/import/: change the answers there. -->
 
-# Every directive of HAProxy's that \`berth import\` knows
+# Every directive that \`berth import\` knows
 
-\`*\` stands for any ending. Any other word is reported as unknown. [from-haproxy.md](from-haproxy.md) says how to use
+HAProxy's first, then those of nginx's \`stream\`. \`*\` stands for any ending. Any other word is reported as unknown. [from-haproxy.md](from-haproxy.md) says how to use
 the command.
 `;
 
@@ -21,6 +22,10 @@ const TABLES: readonly (readonly [string, Record<string, Outcome>])[] = [
   ['Options of server, default-server and server-template', SERVER],
   ['resolvers', RESOLVERS],
   ['Other sections', SECTIONS],
+  ['nginx: stream and server', STREAM],
+  ['nginx: upstream', UPSTREAM],
+  ['nginx: parameters of server in upstream', UPSTREAM_SERVER],
+  ['nginx: parameters of listen', LISTEN],
 ];
 
 const VERDICTS: Record<Verdict, string> = {

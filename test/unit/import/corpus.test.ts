@@ -1,23 +1,27 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
-import { importHaproxy } from '../../../src/import/haproxy.ts';
+import { isNginx } from '../../../src/import/nginx-words.ts';
 import { reportLines } from '../../../src/import/report.ts';
 import { ConfigFile } from '../../support/config-file.ts';
-import { AROUND, specimens } from '../../support/corpus.ts';
+import { importSpecimen, specimens } from '../../support/corpus.ts';
 
 const file = new ConfigFile();
 
-for (const { name, text, wanted } of specimens('cfg')) {
+for (const specimen of [...specimens('cfg'), ...specimens('conf')]) {
+  const { name, text, wanted } = specimen;
   test(`${name} becomes the balancer.yml beside it, which is valid`, () => {
-    const imported = importHaproxy(text, name, AROUND);
+    const imported = importSpecimen(specimen);
     assert.ok(imported.kind === 'imported');
+    assert.equal(isNginx(text), name.endsWith('.conf'));
     assert.equal(imported.yaml, readFileSync(wanted, 'utf8'));
     assert.deepEqual(file.problems(imported.yaml), []);
   });
 
+  if (name.endsWith('.conf')) continue;
+
   test(`${name}: every line has an answer, or its whole section has`, () => {
-    const { items } = importHaproxy(text, name, AROUND);
+    const { items } = importSpecimen(specimen);
     const answered = new Set(items.map(({ line }) => line));
     let whole = false;
     for (const [i, line] of text.split('\n').entries()) {

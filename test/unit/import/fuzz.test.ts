@@ -3,6 +3,8 @@ import { test } from 'node:test';
 import * as fc from 'fast-check';
 import { GLOBAL, PROXY } from '../../../src/import/directives.ts';
 import { importHaproxy } from '../../../src/import/haproxy.ts';
+import { importNginx } from '../../../src/import/nginx.ts';
+import { STREAM } from '../../../src/import/nginx-directives.ts';
 import { BIND, SERVER } from '../../../src/import/options.ts';
 import { reportLines, reportPage } from '../../../src/import/report.ts';
 import { ConfigFile } from '../../support/config-file.ts';
@@ -11,8 +13,8 @@ import { AROUND, specimens } from '../../support/corpus.ts';
 const file = new ConfigFile();
 
 /** A valid balancer.yml or a reason, and in either case lines that a terminal can show. */
-function judge(text: string): void {
-  const imported = importHaproxy(text, 'any.cfg', AROUND);
+function judge(text: string, read: typeof importHaproxy | typeof importNginx = importHaproxy): void {
+  const imported = read(text, 'any.cfg', AROUND);
   for (const line of reportLines('any.cfg', imported.items)) assert.match(line, /^[^\p{Cc}\u2028\u2029]+$/u);
   assert.notEqual(reportPage('any.cfg', imported.items), '');
   if (imported.kind === 'unreadable') {
@@ -31,10 +33,19 @@ function judge(text: string): void {
 const VALUES =
   '0 1 -1 5s 99999999999 x *:443 :1-3 10.0.0.1:80 [::1]:80 /a src if { } ! || req.ssl_sni -i -m end .x.y a.example ' +
   '10.0.0.0/8 backend s1 b f type ip size expire store conn_rate(10s) layer4 GET /v2/ status 200 __proto__ constructor';
+const NGINX_VALUES =
+  '{ } ; stream server upstream map u $x $ssl_preread_server_name 10.0.0.1:80 443 all 10.0.0.0/8 default .a.example ' +
+  'a.example on off 5s 1 -1 weight=2 down backup ssl udp proxy_protocol "';
 const HEADS = 'frontend f,backend b,listen l,defaults,global,server s,use_backend b,frontend __proto__'.split(',');
 
 test('no text makes the import throw', () => {
-  fc.assert(fc.property(fc.string({ unit: 'binary', maxLength: 300 }), judge), { numRuns: 300 });
+  fc.assert(
+    fc.property(fc.string({ unit: 'binary', maxLength: 300 }), (text) => {
+      judge(text);
+      judge(text, importNginx);
+    }),
+    { numRuns: 300 },
+  );
 });
 
 test('no line of words that HAProxy knows makes a file that Berth does not take', () => {
@@ -49,7 +60,7 @@ test('no line of words that HAProxy knows makes a file that Berth does not take'
     fc.property(fc.array(line, { maxLength: 12 }), fc.boolean(), (lines, before) => {
       judge(before ? `${lines.join('\n')}\n${base}` : `${base}${lines.join('\n')}`);
     }),
-    { numRuns: 400 },
+    { numRuns: 200 },
   );
 });
 
@@ -85,7 +96,34 @@ test('no mutation of a file of the corpus makes the import throw or write what B
     fc.property(fc.constantFrom(...texts), cuts, (text, all) => {
       judge(all.reduce((done, [at, length, put]) => done.slice(0, at) + put + done.slice(at + length), text));
     }),
-    { numRuns: 600 },
+    { numRuns: 250 },
+  );
+});
+
+test('no words of nginx make a file that Berth does not take', () => {
+  const word = fc.constantFrom(...NGINX_VALUES.split(' '), ...Object.keys(STREAM));
+  const base = 'stream { upstream u { server 10.0.0.1:80; } server { listen 443; proxy_pass u; } ';
+  fc.assert(
+    fc.property(fc.array(word, { maxLength: 30 }), (words) => judge(`${base}${words.join(' ')}}`, importNginx)),
+    { numRuns: 150 },
+  );
+});
+
+test('no mutation of an nginx.conf of the corpus makes the import throw or write what Berth does not take', () => {
+  const texts = specimens('conf').map(({ text }) => text);
+  const cut = fc.tuple(
+    fc.nat(900),
+    fc.nat(12),
+    fc.constantFrom('', '{', '}', ';', '"', '\\', '$', ' ', '\n', '[', ':'),
+  );
+  fc.assert(
+    fc.property(fc.constantFrom(...texts), fc.array(cut, { minLength: 1, maxLength: 4 }), (text, all) => {
+      judge(
+        all.reduce((done, [at, length, put]) => done.slice(0, at) + put + done.slice(at + length), text),
+        importNginx,
+      );
+    }),
+    { numRuns: 300 },
   );
 });
 

@@ -1,0 +1,94 @@
+import { Conditions } from './conditions.ts';
+import { ProxyDraft, type FileDraft } from './draft.ts';
+import { UPSTREAM, UPSTREAM_SERVER } from './nginx-directives.ts';
+import type { Directive } from './nginx-words.ts';
+import { Outline } from './outline.ts';
+import { lost } from './outcome.ts';
+import { lookUp, textOf } from './read-proxy.ts';
+import { nginxTime, parseWhole, splitAddress, timer } from './scalars.ts';
+
+function emptyUpstream(name: string, line: number): ProxyDraft {
+  const section = { kind: 'backend', name, number: line, address: '', lines: [], defaults: [] };
+  return new ProxyDraft(section, new Conditions(() => undefined));
+}
+
+/** `upstream NAME { … }` */
+export function readUpstream({ words: [, name = ''], line, block = [] }: Directive, file: FileDraft): void {
+  const draft = emptyUpstream(name, line);
+  for (const { words, line: at } of block) {
+    const word = lookUp(UPSTREAM, words);
+    file.ledger.note(at, textOf(words), word === undefined ? lost('unknown to Berth') : UPSTREAM[word]);
+    if (word === 'server') readServer(draft, words, at, file);
+    if (word === 'least_conn') draft.back.set('balance', 'leastconn', at);
+    if (word === 'random') draft.back.set('balance', 'random', at);
+    if (word === 'hash') {
+      const bySource = ['$remote_addr', '$binary_remote_addr', '$proxy_protocol_addr'].includes(words[1] ?? '');
+      if (bySource) draft.back.set('balance', 'source', at);
+      else
+        file.ledger.note(
+          at,
+          textOf(words),
+          lost('`balance: source` hashes the address of the client, and nothing else'),
+        );
+    }
+  }
+  file.ledger.note(line, `upstream ${name}`, { is: 'carried', says: '`backends`' });
+  file.proxies.push(draft);
+}
+
+function readServer(draft: ProxyDraft, words: readonly string[], line: number, { ledger }: FileDraft): void {
+  const [, address = '', ...parameters] = words;
+  const keys = new Outline(line);
+  let disabled: number | undefined;
+  for (const parameter of parameters) {
+    const [name = '', value = ''] = parameter.split('=', 2);
+    const known = Object.hasOwn(UPSTREAM_SERVER, name)
+      ? UPSTREAM_SERVER[name as keyof typeof UPSTREAM_SERVER]
+      : undefined;
+    ledger.note(line, parameter, known ?? lost('unknown parameter'), `server ${address}`);
+    if (name === 'weight') keys.set('weight', parseWhole(value, 0, 256), line);
+    if (name === 'max_conns') keys.set('maxConnections', parseWhole(value, 0, 10_000_000), line);
+    if (name === 'backup') keys.set('backup', true, line);
+    const ms = name === 'slow_start' ? nginxTime(value) : undefined;
+    if (ms) keys.set('slowStart', timer(ms), line);
+    if (name === 'down') disabled = line;
+  }
+  addServer(draft, address, line, { keys, disabled }, ledger);
+}
+
+function addServer(
+  draft: ProxyDraft,
+  address: string,
+  line: number,
+  { keys, disabled }: { keys: Outline; disabled: number | undefined },
+  ledger: FileDraft['ledger'],
+): void {
+  if (address.startsWith('unix:')) {
+    return ledger.note(line, `server ${address}`, lost('left out: Berth connects to no unix socket'));
+  }
+  const { host, port } = splitAddress(address);
+  draft.servers.push({
+    name: `s${draft.servers.length + 1}`,
+    line,
+    address: host.includes(':') ? `[${host}]` : host,
+    port: port ?? '80',
+    keys,
+    check: new Map(),
+    isChecked: true,
+    closesOnDown: undefined,
+    resolvers: undefined,
+    disabled,
+    tls: undefined,
+  });
+}
+
+/** The backend of an upstream's name, or of an address, for which a backend is made. */
+export function upstreamOf(target: string, line: number, file: FileDraft): string {
+  let upstream = file.proxies.find((proxy) => proxy.isBackend && proxy.name === target);
+  if (!upstream && target.includes(':')) {
+    upstream = emptyUpstream(target, line);
+    addServer(upstream, target, line, { keys: new Outline(line), disabled: undefined }, file.ledger);
+    file.proxies.push(upstream);
+  }
+  return target;
+}
