@@ -149,7 +149,7 @@ agree(
 );
 
 agree(
-  'a newcomer has the place that is free first, and a bound client that of its server, however long it waits',
+  'newcomers have the place that is free first, and a bound client that of its server, however long it waits',
   2,
   { most: 1 },
   async (stage) => {
@@ -164,16 +164,21 @@ agree(
       await eventually(`${count} who wait`, async () => (await stage.waiting()) === count);
       return client;
     };
-    const [bound, newcomer] = [await wait(anna, 1), await wait(somebody(), 2)];
+    const bound = await wait(anna, 1);
+    const newcomers = [await wait(somebody(), 2), await wait(somebody(), 3)];
     await second.client.finish();
-    const served = await newcomer.line();
+    const served: string[] = [];
+    for (const newcomer of newcomers) {
+      served.push(await newcomer.line());
+      await newcomer.finish();
+    }
     const still = await stage.waiting();
     await first.client.finish();
-    const answers = [first.name, second.name, served, await bound.line()];
-    for (const client of [bound, newcomer]) await client.finish();
+    const answers = [first.name, second.name, ...served, await bound.line()];
+    await bound.finish();
     return [byTurn(answers), still];
   },
-  [[1, 2, 2, 1], 1],
+  [[1, 2, 2, 2, 1], 1],
 );
 
 /** Counts, and answers when the client has finished. */
