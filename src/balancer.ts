@@ -13,6 +13,7 @@ import { plan, type Plan } from './generation/plan.ts';
 import type { Log } from './log.ts';
 import { Metrics } from './metrics.ts';
 import type { Backend } from './pool/backend.ts';
+import { missingSources } from './pool/sources.ts';
 import type { Frontend } from './proxy/frontend.ts';
 import type { Sockets } from './proxy/relay/sockets.ts';
 import { reports } from './reports.ts';
@@ -178,6 +179,7 @@ export class Balancer implements View {
       else this.#log.info({ address }, `${owner.kind} listening`);
       if (owner.kind === 'metrics' && isOpen(config.metrics.bind)) this.#log.info({ address }, METRICS_ARE_OPEN);
     }
+    for (const source of missingSources(config)) this.#log.warn(source, 'no address of this machine');
     for (const { code, message } of next.missing) {
       const why = code === 'EADDRINUSE' ? `${STANDARD_ADMIN.bind.text} is taken` : message;
       this.#log.warn(`no admin address: ${why}. Set admin.bind to have one`);

@@ -1,8 +1,19 @@
 /** The kinds of scalars that balancer.yml has (durations, whole numbers, names, networks), each with its error text. */
+import { isIP } from 'node:net';
 import { isDeepStrictEqual } from 'node:util';
 import { z } from 'zod';
 import { cidrFileOf } from './cidr-file.ts';
-import { isCidr, isHost, NAME_RULE, parseBind, parseDuration, parseEndpoint, parseMode, type Bind } from './values.ts';
+import {
+  canonicalHost,
+  isCidr,
+  isHost,
+  NAME_RULE,
+  parseBind,
+  parseDuration,
+  parseEndpoint,
+  parseMode,
+  type Bind,
+} from './values.ts';
 
 /**
  * Node keeps a timer in 31 bits of milliseconds, and fires a longer timer at once. 24 days is the last whole day
@@ -106,6 +117,12 @@ export const cidrs = () =>
       isCidr(value) || cidrFileOf(value) !== undefined ? value : undefined,
     ),
   );
+/** In its shortest spelling. The unspecified addresses mean every address, which is what an empty list means. */
+export const sourceAddress = () =>
+  spelled('an IP address of this machine', (value) =>
+    isIP(value) === 0 || UNSPECIFIED.includes(canonicalHost(value)) ? undefined : canonicalHost(value),
+  );
+const UNSPECIFIED = ['0.0.0.0', '::'];
 export const backendName = () => z.string({ error: 'expected the name of a backend' });
 
 /** The characters that HAProxy allows in names; names stand in metric labels, URLs and Redis keys. */

@@ -20,6 +20,7 @@ import {
   binds,
   cidrs,
   backendName,
+  sourceAddress,
   name,
   hostHeader,
   serverNamePattern,
@@ -214,6 +215,12 @@ const backend = z.strictObject({
     .prefault(3)
     .describe('Connect attempts beyond the first, each on another usable server where there is one'),
   sendProxy: proxyVersion().prefault('none'),
+  source: z
+    .array(sourceAddress())
+    .prefault([])
+    .describe(
+      'Addresses of this machine to connect to servers from, in turn; where one has no port left for a server, the next',
+    ),
   resolveInterval: resolveInterval().prefault('30s').describe('How often the names of servers are resolved again'),
   servers: z
     .record(name(), server)

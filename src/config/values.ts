@@ -23,6 +23,8 @@ export type Bind =
 
 /** Where a server is. `host` is an IP literal, without brackets, or a name that is resolved while Berth runs. */
 export type Endpoint = { readonly host: string; readonly port: number };
+/** Where to connect to, and from which address of this machine; undefined leaves that to the kernel. */
+export type Route = Endpoint & { readonly localAddress?: string | undefined };
 
 /** Servers that DNS names: every address behind a name, or behind the targets of a service (RFC 2782). */
 export type Discovered =
@@ -112,7 +114,7 @@ export function bindKey(bind: Bind): string {
 }
 
 /** One spelling for each host: lower case, IPv6 at its shortest, IPv4-mapped IPv6 as IPv4. */
-function canonicalHost(host: string): string {
+export function canonicalHost(host: string): string {
   if (isIP(host) !== 6) return host.toLowerCase();
   const [literal = '', zone] = host.split('%');
   const { address } = new SocketAddress({ address: literal, family: 'ipv6' });

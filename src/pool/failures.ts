@@ -1,5 +1,13 @@
 /** The values of the label `reason` of berth_server_connect_errors_total. */
-export const CONNECT_FAILURES = ['refused', 'unreachable', 'timeout', 'reset', 'resources', 'other'] as const;
+export const CONNECT_FAILURES = [
+  'refused',
+  'unreachable',
+  'timeout',
+  'reset',
+  'no_port',
+  'resources',
+  'other',
+] as const;
 /** Why a connection to a server did not come about; `text` is in words for an operator. */
 export type ConnectFailure = {
   readonly reason: (typeof CONNECT_FAILURES)[number];
@@ -18,10 +26,19 @@ const KNOWN: Record<string, ConnectFailure> = {
   ENFILE: { reason: 'resources', text: 'the system is out of file descriptors' },
   ENOBUFS: { reason: 'resources', text: 'out of socket buffers' },
   ENOMEM: { reason: 'resources', text: 'out of memory' },
-  EADDRNOTAVAIL: { reason: 'resources', text: 'out of local ports' },
 };
+
+/** A matter of one server, or of one source address: another server or source may have ports left. */
+const NO_PORT = ['EADDRNOTAVAIL', 'EADDRINUSE'];
 
 /** By the `code` of the error that a socket gave while it was connecting; an unknown code is 'other'. */
 export function connectFailure(error: NodeJS.ErrnoException): ConnectFailure {
+  if (NO_PORT.includes(error.code ?? '')) return { reason: 'no_port', text: noPort(error) };
   return KNOWN[error.code ?? ''] ?? { reason: 'other', text: error.code ?? error.message };
+}
+
+/** After a bind, which names the address: this machine does not have it. */
+function noPort({ code, syscall, address }: NodeJS.ErrnoException & { address?: string }): string {
+  if (syscall === 'bind' && code === 'EADDRNOTAVAIL') return `${address} is no address of this machine`;
+  return 'out of local ports towards this server';
 }

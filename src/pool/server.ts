@@ -6,7 +6,8 @@ import type { PoolObserver, Wake } from './observer.ts';
 import type { Probe } from './probe/probe.ts';
 import { turned, type StorageSeen } from './probe/storage.ts';
 import { Slots } from './slots.ts';
-import { probed, type ServerTerms } from './terms.ts';
+import { checkFrom, Sources } from './sources.ts';
+import type { ServerTerms } from './terms.ts';
 import type { Lookup } from './resolve.ts';
 
 /** What the operator wants: drain takes no new client, maint takes none at all. */
@@ -38,6 +39,7 @@ export class Server {
   readonly name: string;
   health: Health = freshHealth(Date.now());
   readonly slots = new Slots();
+  readonly sources = new Sources();
   /** Since the start: connections made, and bytes relayed, of which `in` are those from client to server. */
   readonly traffic = { connections: 0, in: 0, out: 0 };
   /** Seconds since 1970, of the certificate that the last TLS check saw. */
@@ -210,7 +212,7 @@ export class Server {
     if (!endpoint) return this.health;
     const { signal } = (this.#checking = new AbortController());
     const startedMs = performance.now();
-    const result = await this.#probe(...probed(this.#config, config, endpoint), signal);
+    const result = await checkFrom(this.sources, this.#probe, endpoint, this.#config, signal);
     // A check that was under way when the configuration changed says nothing any more.
     if (signal.aborted || result.notMade === true) return this.health;
     this.lastCheckSeconds = (performance.now() - startedMs) / 1_000;

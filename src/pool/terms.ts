@@ -1,5 +1,5 @@
 import type { BackendConfig, HealthCheckConfig, ServerConfig } from '../config/schema.ts';
-import { formatEndpoint, type Discovered, type Endpoint } from '../config/values.ts';
+import { formatEndpoint, type Discovered, type Endpoint, type Route } from '../config/values.ts';
 import type { Found } from './discovery.ts';
 
 /** All that a server needs to know: its own options, and those of its backend that it does not override. */
@@ -7,6 +7,8 @@ export type ServerTerms = Omit<ServerConfig, 'address' | 'sendProxy' | 'resolveI
   readonly address: Endpoint;
   readonly sendProxy: BackendConfig['sendProxy'];
   readonly resolveInterval: number;
+  /** Addresses of this machine to connect from. */
+  readonly source: readonly string[];
   readonly healthCheck: HealthCheckConfig | false;
   /** The name that DNS gave this address for: a certificate is for that. */
   readonly foundAs?: string;
@@ -16,8 +18,8 @@ export type ServerTerms = Omit<ServerConfig, 'address' | 'sendProxy' | 'resolveI
 export function probed(
   { address, foundAs = address.host, sendProxy }: ServerTerms,
   check: HealthCheckConfig,
-  endpoint: Endpoint,
-): [Endpoint, string, HealthCheckConfig, ServerTerms['sendProxy']] {
+  endpoint: Route,
+): [Route, string, HealthCheckConfig, ServerTerms['sendProxy']] {
   if (check.port === 'same') return [endpoint, foundAs, check, sendProxy];
   // What listens at another port is not what clients are sent to.
   return [{ ...endpoint, port: check.port }, foundAs, check, 'none'];
@@ -52,6 +54,7 @@ export function wanted(
       ...own,
       sendProxy: own.sendProxy ?? backend.sendProxy,
       resolveInterval: own.resolveInterval ?? backend.resolveInterval,
+      source: backend.source,
       healthCheck: backend.healthCheck,
     };
     if (!('discover' in address)) {

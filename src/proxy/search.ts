@@ -1,6 +1,7 @@
 import type { Backend, Stay } from '../pool/backend.ts';
 import type { Outcome } from '../pool/queue.ts';
 import type { Server } from '../pool/server.ts';
+import type { Route } from '../config/values.ts';
 import type { Client } from './client.ts';
 import { dial } from './dial.ts';
 import type { ProxyObserver } from './observer.ts';
@@ -17,6 +18,8 @@ type Unreached = { readonly kind: 'unreached'; readonly end: End; readonly final
 export type Reached = { readonly kind: 'server'; readonly server: Server; readonly wire: Wire } | Unreached;
 
 const NOBODY: Unreached = { kind: 'unreached', end: 'SC', final: false };
+/** Neither the server nor the machine is to blame: another source or another server may have a port left. */
+const NO_PORT: Unreached = { kind: 'unreached', end: 'RC', final: false };
 
 export type SearchParts = {
   readonly sockets: Sockets;
@@ -79,8 +82,10 @@ export class Search {
       const reached = await this.#dial(server);
       if (reached.kind === 'server') return reached;
       server.releaseSlot();
-      if (reached.final || this.retries >= retries) return reached;
-      failed = reached;
+      if (reached.final) return reached;
+      // Ports are what is short only where all servers lack them.
+      if (failed === NOBODY || reached !== NO_PORT) failed = reached;
+      if (this.retries >= retries) return failed;
       tried.add(server);
     }
   }
@@ -127,11 +132,20 @@ export class Search {
   }
 
   async #dial(server: Server): Promise<Reached> {
-    const { sockets, buffers, observer } = this.#around;
     this.stage = 'C';
     const { endpoint } = server;
     if (!endpoint) return NOBODY;
-    const wire = sockets.connect(endpoint, buffers.unread);
+    let reached: Reached = NO_PORT;
+    for (const localAddress of server.sources.inTurn(server.config.source, endpoint.host)) {
+      reached = await this.#connect(server, { ...endpoint, localAddress });
+      if (reached !== NO_PORT || this.#client.isGone) break;
+    }
+    return reached;
+  }
+
+  async #connect(server: Server, route: Route): Promise<Reached> {
+    const { sockets, buffers, observer } = this.#around;
+    const wire = sockets.connect(route, buffers.unread);
     const dialled = await dial(wire.socket, this.#terms.timeouts.connect, this.#client.gone);
     switch (dialled.kind) {
       case 'abandoned':
@@ -148,9 +162,10 @@ export class Search {
       case 'failed': {
         const { reason, text } = dialled.failure;
         observer.connectFailed(server, reason);
-        // Out of descriptors or ports: no server is to blame, and another attempt needs the same.
+        // Out of descriptors or memory: no server is to blame, and another attempt needs the same.
         if (reason === 'resources') return { kind: 'unreached', end: 'RC', final: true };
-        server.connectFailed(endpoint, text);
+        if (reason === 'no_port') return NO_PORT;
+        server.connectFailed(route, text);
         return { kind: 'unreached', end: reason === 'timeout' ? 'sC' : 'SC', final: false };
       }
     }

@@ -37,12 +37,12 @@ export function testServer(name: string, options: Options = {}): TestServer {
     frontends: { f: { bind: '*:1', backend: 'b' } },
     backends: { b: { healthCheck, servers: { [name]: { address, ...server } } } },
   });
-  const { servers, healthCheck: check, resolveInterval, sendProxy } = backends['b']!;
+  const { servers, healthCheck: check, resolveInterval, sendProxy, source } = backends['b']!;
   const told: string[] = [];
   const made = new Server({
     backend: 'b',
     name,
-    config: { sendProxy, resolveInterval, ...servers[name], healthCheck: check } as ServerTerms,
+    config: { sendProxy, resolveInterval, source, ...servers[name], healthCheck: check } as ServerTerms,
     observer: {
       ...SILENT,
       serverChanged: ({ health }) => void told.push(health.up ? 'up' : health.reason),

@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import type { HealthCheckConfig } from '../../config/schema.ts';
-import { formatEndpoint, type Endpoint } from '../../config/values.ts';
+import { formatEndpoint, type Route } from '../../config/values.ts';
 import { buildProxyHeader } from '../proxy-protocol.ts';
 import { exchange, type Answer } from './exchange.ts';
 import { badRequestFault, handshakeFault, httpFault, inWords, tlsFault } from './faults.ts';
@@ -14,7 +14,7 @@ export type SendProxy = 'none' | 'v1' | 'v2';
 
 /** The node that a check is about. */
 export type CheckedNode = {
-  readonly endpoint: Endpoint;
+  readonly endpoint: Route;
   /** What the configuration or DNS calls the node. */
   readonly name: string;
   readonly check: HealthCheckConfig;

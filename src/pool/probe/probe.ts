@@ -1,5 +1,5 @@
 import type { HealthCheckConfig } from '../../config/schema.ts';
-import { formatDuration, type Endpoint } from '../../config/values.ts';
+import { formatDuration, type Route } from '../../config/values.ts';
 import { connectFailure } from '../failures.ts';
 import type { Observation } from '../health.ts';
 import { CheckFailed, get, open, type CheckedNode, type SendProxy } from './ask-node.ts';
@@ -25,7 +25,7 @@ export type ProbeResult = Observation & {
  * result then says nothing of the node. Never rejects.
  */
 export type Probe = (
-  endpoint: Endpoint,
+  endpoint: Route,
   name: string,
   check: HealthCheckConfig,
   sendProxy?: SendProxy,
@@ -63,7 +63,8 @@ async function probe(node: CheckedNode, tokens: () => Tokens, ended: AbortSignal
       return { ok: false, reason: `${step}no answer within ${formatDuration(check.timeout)}`, ...seen };
     if (error instanceof CheckFailed) return { ok: false, reason: error.message, ...seen };
     const { reason, text } = connectFailure(error as NodeJS.ErrnoException);
-    return { ok: false, reason: text, ...(reason === 'resources' ? { notMade: true } : {}), ...seen };
+    const notMade = reason === 'resources' || reason === 'no_port' ? { notMade: true } : {};
+    return { ok: false, reason: text, ...notMade, ...seen };
   }
 }
 

@@ -1,5 +1,5 @@
 import { createServer, Socket, type AddressInfo } from 'node:net';
-import type { Endpoint } from '../../config/values.ts';
+import type { Route } from '../../config/values.ts';
 import { DirectWriter } from './direct-writer.ts';
 import { PatientSocket } from './patient-socket.ts';
 
@@ -58,7 +58,7 @@ export type Sockets = {
   readonly name: 'onread' | 'events';
   /** Takes over a socket that a server accepted with `pauseOnConnect`; the given socket is not to be used any more. */
   adopt(accepted: Socket, reader: Reader): Wire;
-  connect(endpoint: Endpoint, reader: Reader): Wire;
+  connect(route: Route, reader: Reader): Wire;
   /** For a socket that has connected; to be used only while it has no write under way and has not been ended. */
   writer(socket: Socket): Writer;
 };
@@ -100,8 +100,8 @@ export const onreadSockets: Sockets = {
       (wire) => new PatientSocket(socketOptions({ handle, pauseOnCreate: true, onread: onread(wire) })),
     );
   },
-  connect(endpoint, reader) {
-    return new Wire(reader, (wire) => connect(socketOptions({ noDelay: true, onread: onread(wire) }), endpoint));
+  connect(route, reader) {
+    return new Wire(reader, (wire) => connect(socketOptions({ noDelay: true, onread: onread(wire) }), route));
   },
   writer(socket) {
     return (socket instanceof PatientSocket && DirectWriter.for(socket)) || socket;
@@ -109,8 +109,8 @@ export const onreadSockets: Sockets = {
 };
 
 /** To an IP literal: there is nothing to choose between. */
-function connect(options: object, { host, port }: Endpoint): Socket {
-  return new PatientSocket(options).connect({ host, port, autoSelectFamily: false });
+function connect(options: object, { host, port, localAddress }: Route): Socket {
+  return new PatientSocket(options).connect({ host, port, localAddress, autoSelectFamily: false });
 }
 
 function onread(wire: Wire): { buffer: () => Uint8Array; callback: (count: number) => boolean } {
@@ -123,8 +123,8 @@ export const eventSockets: Sockets = {
   adopt(accepted, reader) {
     return new Wire(reader, (wire) => listenForData(accepted, wire));
   },
-  connect(endpoint, reader) {
-    return new Wire(reader, (wire) => listenForData(connect(socketOptions({ noDelay: true }), endpoint), wire));
+  connect(route, reader) {
+    return new Wire(reader, (wire) => listenForData(connect(socketOptions({ noDelay: true }), route), wire));
   },
   writer(socket) {
     return socket;

@@ -54,6 +54,7 @@ test('the shortest useful file has every default', () => {
         onServerDown: 'keep',
         retries: 3,
         sendProxy: 'none',
+        source: [],
         resolveInterval: 30_000,
         servers: { s1: { ...server, address: { host: 'registry1', port: 5000 } } },
       },

@@ -13,8 +13,8 @@ function terms(server: object, healthCheck: object | false = {}): ServerTerms {
     healthCheck,
     servers: { s1: { address: '10.0.0.1:5000', ...server } },
   });
-  const { sendProxy, resolveInterval } = backend;
-  return { sendProxy, resolveInterval, ...servers['s1'], healthCheck: backend.healthCheck } as ServerTerms;
+  const { sendProxy, resolveInterval, source } = backend;
+  return { sendProxy, resolveInterval, source, ...servers['s1'], healthCheck: backend.healthCheck } as ServerTerms;
 }
 
 type Asked = { readonly with: Parameters<Probe>; answer(result: ProbeResult): Promise<void> };
@@ -253,7 +253,7 @@ test('every failure of a connect has its reason and its words', () => {
     ENFILE: 'resources: the system is out of file descriptors',
     ENOBUFS: 'resources: out of socket buffers',
     ENOMEM: 'resources: out of memory',
-    EADDRNOTAVAIL: 'resources: out of local ports',
+    EADDRNOTAVAIL: 'no_port: out of local ports towards this server',
     EPROTO: 'other: EPROTO',
   };
   for (const [code, expected] of Object.entries(table)) {
