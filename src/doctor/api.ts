@@ -1,3 +1,5 @@
+import { bearerChallenge } from '../pool/probe/challenge.ts';
+import { badRequestFault, type Fault } from '../pool/probe/faults.ts';
 import { ask, type Heard, type Reply } from './ask.ts';
 import { disagreement, finding, type Finding, type FindingsOf } from './findings.ts';
 import { quoted, type Audience, type Node } from './node.ts';
@@ -23,14 +25,16 @@ export function authSchemeOf({ root, v2 }: ApiSeen): AuthScheme {
   if (v2.status === 200) return 'none';
   if (v2.status !== 401) return 'unusable';
   const challenge = challengeOf(v2);
-  if (/^basic\b/i.test(challenge)) return 'basic';
-  return /^bearer\b/i.test(challenge) ? 'token' : 'unusable';
+  if (bearerChallenge(challenge)) return 'token';
+  return /^basic\b/i.test(challenge) ? 'basic' : 'unusable';
 }
 
 /** The findings of one node, by the specification of the registry API: 200 or 401, and the version in a header. */
 export function judgeApi(label: string, audience: Audience, seen: ApiSeen): Finding[] {
   const { root, v2 } = seen;
   if (isUnhealthy(root)) return [finding('UNHEALTHY_503', label, 'GET / answered 503')];
+  const wanted = certificateFault(v2);
+  if (wanted) return [finding('CLIENT_CERT', label, `GET /v2/: ${wanted.what}`)];
   if (v2.kind === 'silence') return [finding('V2_STATUS', label, `GET /v2/: ${quoted({ audience }, v2.reason)}`)];
   const { status } = v2;
   if (status !== 200 && status !== 401) {
@@ -48,6 +52,12 @@ export function judgeApi(label: string, audience: Audience, seen: ApiSeen): Find
       ? []
       : [finding('NO_AUTH', label, 'it lets anyone in, without a password', audience.credentials ? 'FAIL' : 'WARN')]),
   ];
+}
+
+/** A wish for a client certificate: TLS 1.3 tells of it after the handshake, and nginx in a 400. */
+function certificateFault(v2: Heard): Fault | undefined {
+  const fault = v2.kind === 'silence' ? v2.fault : v2.status === 400 ? badRequestFault(v2.body.toString()) : undefined;
+  return fault?.kind === 'client-certificate' ? fault : undefined;
 }
 
 type NodeApi = { readonly api: ApiSeen; readonly audience: Audience };
@@ -85,16 +95,12 @@ export const judgeAuthSchemes: FindingsOf<NodeApi> = (nodes) => {
   ];
 };
 
-/** Nodes behind whose login the audit could not look: it has no password for them, or no token. */
+/** Nodes behind whose login the audit could not look, for want of a user. */
 export const judgeUnopened: FindingsOf<NodeApi> = (nodes) => {
-  const labelsOf = (scheme: AuthScheme): string[] =>
-    nodes.filter(({ seen }) => authSchemeOf(seen.api) === scheme).map(({ label }) => label);
-  const token = labelsOf('token');
-  const locked = nodes.some(({ seen }) => seen.audience.credentials) ? [] : labelsOf('basic');
-  return [
-    ...(token.length > 0 ? [finding('AUTH_TOKEN', token, 'clients log in with a token (Bearer)')] : []),
-    ...(locked.length > 0 ? [finding('NO_CREDENTIALS', locked, 'a login is needed to see more')] : []),
-  ];
+  if (nodes.some(({ seen }) => seen.audience.credentials)) return [];
+  const locked = nodes.filter(({ seen }) => ['basic', 'token'].includes(authSchemeOf(seen.api)));
+  const labels = locked.map(({ label }) => label);
+  return labels.length > 0 ? [finding('NO_CREDENTIALS', labels, 'a login is needed to see more')] : [];
 };
 
 function challengeOf({ headers }: Reply): string {

@@ -1,11 +1,12 @@
-import { request, type ClientRequest, type IncomingHttpHeaders, type IncomingMessage } from 'node:http';
+import type { IncomingHttpHeaders } from 'node:http';
 import type { Socket } from 'node:net';
+import { exchange, type Inquiry } from '../pool/probe/exchange.ts';
+import { httpFault, tlsFault, type Fault } from '../pool/probe/faults.ts';
 import { openTcp, openTls, openTrusted, StepFailed } from './connection.ts';
 import { basic, STEP_MS, type Node } from './node.ts';
 
 /** A registry replies to the doctor's questions with some hundred bytes; its /debug/vars has some kilobytes. */
 const LARGEST_BODY_BYTES = 256 << 10;
-const LARGEST_HEADER_BYTES = 16 << 10;
 
 export type Question = {
   readonly method?: 'GET' | 'HEAD' | 'POST' | 'PATCH' | 'PUT' | 'DELETE';
@@ -33,25 +34,51 @@ export type Silence = {
   readonly step: StepFailed['step'];
   readonly reason: string;
   readonly timedOut: boolean;
+  /** What the table of faults says, if the fault is in the table. */
+  readonly fault?: Fault | undefined;
 };
 export type Heard = Reply | Silence;
 
 /**
- * One question over TLS on a connection of its own. The password goes with the question only where the node proves to
- * be the cluster's; another node is Silence. Ends within STEP_MS and never rejects.
+ * One question over TLS on a connection of its own. The password or a token goes with the question only where the node
+ * proves to be the cluster's; another node is Silence. Ends within STEP_MS, a token server's answer apart, and never
+ * rejects.
  */
-export function ask(node: Node, question: Question): Promise<Heard> {
-  const { credentials } = node.audience;
-  const user = question.as === 'anonymous' ? undefined : credentials;
+export async function ask(node: Node, asked: Question): Promise<Heard> {
+  const login = await loginFor(node, asked);
+  if (login !== undefined && typeof login !== 'string') return login;
   const signal = AbortSignal.timeout(STEP_MS);
-  return guarded(signal, async () => {
-    const socket = await (user ? openTrusted(node, signal) : openTls(node, signal));
+  return guarded(node.audience, signal, async () => {
+    const socket = await (login === undefined ? openTls(node, signal) : openTrusted(node, signal));
     try {
-      return await exchange(socket, node.audience.authority, question, signal, user && basic(user));
+      return await question(socket, node.audience.authority, asked, signal, login);
     } finally {
       socket.destroy();
     }
   });
+}
+
+/** What the node asks strangers for, heard on a connection on which the node has proved to be the cluster's. */
+export function askForChallenge(node: Node): Promise<Heard> {
+  const signal = AbortSignal.timeout(STEP_MS);
+  return guarded(node.audience, signal, async () => {
+    const socket = await openTrusted(node, signal);
+    try {
+      return await question(socket, node.audience.authority, { path: '/v2/' }, signal);
+    } finally {
+      socket.destroy();
+    }
+  });
+}
+
+/** The Authorization header of a question; undefined for strangers, Silence where no token is to be had. */
+async function loginFor({ audience, challenge }: Node, asked: Question): Promise<string | Silence | undefined> {
+  const { credentials, tokens } = audience;
+  if (asked.as === 'anonymous' || !credentials) return undefined;
+  if (!challenge || !tokens) return `Basic ${basic(credentials)}`;
+  const fetched = await tokens.get(challenge, asked.path);
+  if (fetched.kind === 'token') return `Bearer ${fetched.token}`;
+  return { kind: 'silence', step: 'http', reason: fetched.reason, timedOut: false };
 }
 
 /** One question in clear, so it never carries a password. Ends within `withinMs` and never rejects. */
@@ -62,10 +89,10 @@ export function askInClear(
   withinMs = STEP_MS,
 ): Promise<Heard> {
   const signal = AbortSignal.timeout(withinMs);
-  return guarded(signal, async () => {
+  return guarded({}, signal, async () => {
     const socket = await openTcp(to, signal);
     try {
-      return await exchange(socket, authority, { path }, signal);
+      return await question(socket, authority, { path }, signal);
     } finally {
       socket.destroy();
     }
@@ -84,14 +111,14 @@ export async function askInTurn(
 ): Promise<void> {
   const { credentials, authority } = node.audience;
   const signal = AbortSignal.timeout(withinMs);
-  await guarded(signal, async () => {
+  await guarded(node.audience, signal, async () => {
     const socket = await (credentials ? openTrusted(node, signal) : openTls(node, signal));
     // Each question adds a listener to this socket: Node would warn of a leak after the tenth, and there is no leak.
     socket.setMaxListeners(0);
     try {
-      for (const question of questions) {
-        const user = question.as === 'anonymous' ? undefined : credentials;
-        heard(question, await exchange(socket, authority, question, signal, user && basic(user), 'keep-alive'));
+      for (const asked of questions) {
+        const login = asked.as === 'anonymous' || !credentials ? undefined : `Basic ${basic(credentials)}`;
+        heard(asked, await question(socket, authority, asked, signal, login, true));
       }
     } finally {
       socket.destroy();
@@ -99,78 +126,44 @@ export async function askInTurn(
   });
 }
 
-async function guarded<T>(signal: AbortSignal, step: () => Promise<T>): Promise<T | Silence> {
+type Shown = Pick<Node['audience'], 'clientCertificate'>;
+
+async function guarded<T>(shown: Shown, signal: AbortSignal, step: () => Promise<T>): Promise<T | Silence> {
   try {
     return await step();
   } catch (error) {
+    const timedOut = signal.aborted;
     if (error instanceof StepFailed)
-      return { kind: 'silence', step: error.step, reason: error.message, timedOut: signal.aborted };
-    return { kind: 'silence', step: 'http', reason: httpReason(error, signal), timedOut: signal.aborted };
+      return { kind: 'silence', step: error.step, reason: error.message, timedOut, fault: error.fault };
+    const within = `no whole answer within ${STEP_MS / 1_000} s`;
+    if (timedOut) return { kind: 'silence', step: 'http', reason: within, timedOut };
+    const fault = httpFault(error as Error) ?? tlsFault(error as Error, shown.clientCertificate !== undefined);
+    return { kind: 'silence', step: 'http', reason: fault?.what ?? 'the connection broke', timedOut, fault };
   }
 }
 
-function httpReason(error: unknown, signal: AbortSignal): string {
-  const { code = '', message } = error as NodeJS.ErrnoException;
-  if (signal.aborted) return `no whole answer within ${STEP_MS / 1_000} s`;
-  if (code === 'HPE_HEADER_OVERFLOW') return `its headers are longer than ${LARGEST_HEADER_BYTES >> 10} KiB`;
-  if (code.startsWith('HPE_')) return 'the answer is not HTTP';
-  if (code.includes('CERTIFICATE_REQUIRED')) return 'it asks clients for a certificate';
-  if (code === 'ECONNRESET' || code === 'EPIPE') return 'closed before the whole answer was there';
-  return code || message;
-}
-
-async function exchange(
+async function question(
   socket: Socket,
   host: string,
   { method = 'GET', path, body }: Question,
   signal: AbortSignal,
   authorization?: string,
-  connection: 'close' | 'keep-alive' = 'close',
+  keepAlive = false,
 ): Promise<Reply> {
   const started = performance.now();
-  const call = request({
-    // With any `agent`, even `false`, Node would not call createConnection and would connect by itself.
-    createConnection: () => socket,
+  const inquiry: Inquiry = {
     method,
     path,
-    maxHeaderSize: LARGEST_HEADER_BYTES,
-    signal,
-    headers: {
-      host,
-      'user-agent': 'berth-doctor',
-      connection,
-      ...(authorization === undefined ? {} : { authorization: `Basic ${authorization}` }),
-      ...(body === undefined ? {} : { 'content-type': 'application/octet-stream', 'content-length': body.length }),
-      ...(body === undefined && method !== 'GET' && method !== 'HEAD' ? { 'content-length': 0 } : {}),
-    },
-  });
-  const coming = headersOf(call);
-  call.end(body);
-  const response = await coming;
-  const atMs = Date.now();
-  const { statusCode: status = 0, headers } = response;
-  const content = await readCapped(response);
-  return { kind: 'reply', status, headers, body: content, tookMs: performance.now() - started, atMs };
-}
-
-/** The status line and headers; Node tells those of a 101 by the event 'upgrade'. */
-function headersOf(call: ClientRequest): Promise<IncomingMessage> {
-  return new Promise((resolve, reject) => {
-    call.on('response', resolve).on('upgrade', resolve).on('error', reject);
-  });
-}
-
-async function readCapped(response: IncomingMessage): Promise<Buffer> {
-  const chunks: Buffer[] = [];
-  let bytes = 0;
-  for await (const chunk of response as AsyncIterable<Buffer>) {
-    bytes += chunk.length;
-    if (bytes > LARGEST_BODY_BYTES) {
-      throw new StepFailed('http', `its answer is longer than ${LARGEST_BODY_BYTES >> 10} KiB`);
-    }
-    chunks.push(chunk);
-  }
-  return Buffer.concat(chunks);
+    host,
+    authorization,
+    body,
+    keepAlive,
+    agent: 'berth-doctor',
+    mostBytes: () => LARGEST_BODY_BYTES,
+  };
+  const { whole, ...answer } = await exchange(socket, inquiry, signal);
+  if (!whole) throw new StepFailed('http', `its answer is longer than ${LARGEST_BODY_BYTES >> 10} KiB`);
+  return { kind: 'reply', ...answer, tookMs: performance.now() - started };
 }
 
 /** The codes of a registry's error body (`{ "errors": [{ "code": … }] }`); empty where the body is something else. */

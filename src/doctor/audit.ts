@@ -12,6 +12,7 @@ import { judgeReached, reach } from './reach.ts';
 import { judgeBlobs, shareBlob } from './shared-blobs.ts';
 import { judgeShared, shareUpload } from './shared-uploads.ts';
 import { judgeStorage, lookAtStorage, storageAnswers } from './storage.ts';
+import { hasToken, judgeTokenLogin, judgeTokens, logInWithToken, type TokenSeen } from './token-login.ts';
 import { judgeStart } from './upload.ts';
 
 export type AuditOptions = {
@@ -31,6 +32,7 @@ type NodeSeen = {
   readonly certificate?: CertificateSeen;
   readonly api?: ApiSeen;
   readonly login?: LoginSeen;
+  readonly token?: TokenSeen;
   readonly ready: boolean;
 };
 
@@ -88,9 +90,16 @@ async function auditNode(node: Node, repository: string, inTurn: InTurn): Promis
   const soFar = { node, certificate, api };
   const scheme = authSchemeOf(api);
   const mayLogIn = audience.credentials !== undefined && mayTellSecrets(certificate);
-  if (scheme === 'unusable' || scheme === 'token' || (scheme === 'basic' && !mayLogIn))
-    return { ...soFar, findings, ready: false };
+  if (scheme === 'unusable' || (scheme !== 'none' && !mayLogIn)) return { ...soFar, findings, ready: false };
   if (audience.credentials && !mayLogIn) return { ...soFar, findings, ready: false };
+  if (scheme === 'token') {
+    const token = await logInWithToken(node);
+    findings.push(...judgeTokenLogin(label, audience, token));
+    if (!hasToken(token)) return { ...soFar, token, findings, ready: false };
+    const storage = await lookAtStorage(token.node, repository);
+    findings.push(...judgeStorage(label, audience, storage));
+    return { ...soFar, node: token.node, token, findings, ready: storageAnswers(storage) };
+  }
   const login = scheme === 'basic' ? await logIn(node, inTurn) : undefined;
   if (login) findings.push(...judgeLogin(label, audience, login));
   if (login && !isLoggedIn(login)) return { ...soFar, login, findings, ready: false };
@@ -106,10 +115,12 @@ function compare(seen: readonly NodeSeen[]): Finding[] {
   );
   const apis = seen.flatMap(({ node: { label, audience }, api }) => (api ? [{ label, seen: { api, audience } }] : []));
   const logins = seen.flatMap(({ node: { label }, login }) => (login ? [{ label, seen: login }] : []));
+  const tokens = seen.flatMap(({ node: { label }, token }) => (token ? [{ label, seen: token }] : []));
   return [
     ...judgeFingerprints(certificates),
     ...judgeAuthSchemes(apis),
     ...judgeLogins(logins),
+    ...judgeTokens(tokens),
     ...judgeUnopened(apis),
   ];
 }

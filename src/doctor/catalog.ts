@@ -21,12 +21,10 @@ export const CATALOG = {
       'Something between rewrites headers, or it is no registry: it should send Docker-Distribution-Api-Version: ' +
       'registry/2.0.',
   },
-  AUTH_TOKEN: {
-    level: 'INFO',
-    users: 'nothing',
-    mend:
-      'This node sends clients to a token server. The doctor speaks basic auth only: storage, secret and cache were ' +
-      'not looked at.',
+  TOKEN_SHORT: {
+    level: 'WARN',
+    users: "a push of a large layer outlives its token and fails with 'unauthorized'",
+    mend: 'Let the token server give tokens that live for five minutes or more.',
   },
   NO_CREDENTIALS: {
     level: 'INFO',

@@ -1,6 +1,7 @@
 import { X509Certificate } from 'node:crypto';
 import { isIP } from 'node:net';
 import type { TLSSocket } from 'node:tls';
+import { certificateFault } from '../pool/probe/faults.ts';
 import { disagreement, finding, listed, type Finding } from './findings.ts';
 import { quoted, type Audience } from './node.ts';
 
@@ -112,16 +113,11 @@ function judgeDates(label: string, { validFromMs, validToMs, fault }: Certificat
 
 function judgeTrust(label: string, { fault, trusted }: CertificateSeen): Finding[] {
   if (trusted || fault === undefined) return [];
-  const known: Record<string, string> = {
-    DEPTH_ZERO_SELF_SIGNED_CERT: 'its certificate is self-signed',
-    SELF_SIGNED_CERT_IN_CHAIN: 'its certificate is signed by an authority that is not trusted',
-    UNABLE_TO_VERIFY_LEAF_SIGNATURE: 'its certificate is signed by an unknown authority',
-    UNABLE_TO_GET_ISSUER_CERT_LOCALLY: 'its certificate is signed by an unknown authority',
-    UNABLE_TO_GET_ISSUER_CERT: 'its certificate is signed by an unknown authority',
-    CERT_HAS_EXPIRED: 'its certificate, which is out of date, is signed by an unknown authority',
-    CERT_NOT_YET_VALID: 'its certificate, which is not yet valid, is signed by an unknown authority',
+  const behindDates: Record<string, string> = {
+    CERT_HAS_EXPIRED: 'the certificate, which is out of date, is signed by an unknown authority',
+    CERT_NOT_YET_VALID: 'the certificate, which is not yet valid, is signed by an unknown authority',
   };
-  return [finding('CERT_UNTRUSTED', label, known[fault] ?? `its certificate does not verify (${fault})`)];
+  return [finding('CERT_UNTRUSTED', label, behindDates[fault] ?? certificateFault(fault).what)];
 }
 
 function judgeName(label: string, audience: Audience, { subjectAltName, forName }: CertificateSeen): Finding[] {

@@ -1,7 +1,9 @@
 import { once } from 'node:events';
-import { connect as connectTcp, isIP, type Socket } from 'node:net';
-import { connect as connectTls, type TLSSocket } from 'node:tls';
+import { connect as connectTcp, type Socket } from 'node:net';
+import type { TLSSocket } from 'node:tls';
 import { connectFailure } from '../pool/failures.ts';
+import { handshakeFault, type Fault } from '../pool/probe/faults.ts';
+import { shakeHands } from '../pool/probe/secure.ts';
 import { certificateSeen, mayTellSecrets } from './certificate.ts';
 import type { Node } from './node.ts';
 
@@ -9,9 +11,13 @@ import type { Node } from './node.ts';
 export class StepFailed extends Error {
   readonly step: 'tcp' | 'tls' | 'http';
 
-  constructor(step: StepFailed['step'], message: string, cause?: unknown) {
+  /** What the table of faults says of it, if it is one of TLS. */
+  readonly fault: Fault | undefined;
+
+  constructor(step: StepFailed['step'], message: string, cause?: unknown, fault?: Fault) {
     super(message, { cause });
     this.step = step;
+    this.fault = fault;
   }
 }
 
@@ -33,31 +39,14 @@ export async function openTcp({ endpoint }: Pick<Node, 'endpoint'>, signal: Abor
 /** A socket over TLS, whatever certificate the node shows. The caller destroys it. Throws StepFailed. */
 export async function openTls(node: Node, signal: AbortSignal): Promise<TLSSocket> {
   const socket = await openTcp(node, signal);
-  const { name, authorities } = node.audience;
-  const secure = connectTls({
-    socket,
-    ALPNProtocols: ['http/1.1'],
-    ca: authorities,
-    // The caller judges the certificate: every fault is a finding of its own, and none ends the audit of the node.
-    rejectUnauthorized: false,
-    checkServerIdentity: () => undefined,
-    ...(isIP(name) === 0 ? { servername: name } : {}),
-  });
-  secure.on('error', () => {});
-  const stop = (): void => void secure.destroy(new Error('aborted'));
-  signal.addEventListener('abort', stop, { once: true });
-  secure.once('close', () => {
-    signal.removeEventListener('abort', stop);
-    socket.destroy();
-  });
+  const { name, authorities, clientCertificate } = node.audience;
   try {
-    await once(secure, 'secureConnect');
+    return await shakeHands(socket, { name, ca: authorities, ...clientCertificate }, signal);
   } catch (error) {
-    secure.destroy();
-    socket.destroy();
-    throw new StepFailed('tls', signal.aborted ? 'no answer to the handshake' : tlsReason(error as TlsError), error);
+    if (signal.aborted) throw new StepFailed('tls', 'no answer to the handshake', error);
+    const fault = handshakeFault(error as Error, clientCertificate !== undefined);
+    throw new StepFailed('tls', fault.what, error, fault);
   }
-  return secure;
 }
 
 /**
@@ -69,14 +58,4 @@ export async function openTrusted(node: Node, signal: AbortSignal): Promise<TLSS
   if (mayTellSecrets(certificateSeen(secure, node.audience))) return secure;
   secure.destroy();
   throw new StepFailed('tls', 'another certificate than before, which is not trusted');
-}
-
-type TlsError = Error & { reason?: string; code?: string };
-
-/** Why a handshake failed, in words for an operator. */
-function tlsReason({ message, reason, code }: TlsError): string {
-  if (reason === 'wrong version number' || reason === 'packet length too long' || reason === 'http request')
-    return 'what answers is not TLS';
-  if (code === 'ECONNRESET') return 'closed during the handshake';
-  return reason ?? message;
 }

@@ -21,6 +21,15 @@ export const FAULTS = {
       'Look at the log of this node, at http.tls (certificate and key belong together?), and at what listens on that ' +
       'port.',
   },
+  CLIENT_CERT: {
+    level: 'FAIL',
+    users:
+      "docker: 'remote error: tls: certificate required' or 'bad certificate', on every machine without client.cert " +
+      'and client.key in /etc/docker/certs.d/NAME/',
+    mend:
+      'Set healthCheck.tls.cert and healthCheck.tls.key in balancer.yml to a certificate of an authority in the ' +
+      "node's http.tls.clientcas: checks and the doctor show it. Every client needs a certificate, too.",
+  },
   CERT_EXPIRED: {
     level: 'FAIL',
     users: "'x509: certificate has expired or is not yet valid'",
@@ -78,7 +87,39 @@ export const FAULTS = {
     users: 'a client that was asked by one node is asked again, or elsewhere for a token, by the next: unauthorized',
     mend: 'Set the same auth section (realm; with tokens: service and issuer) on every node.',
   },
-  AUTH_REJECTED: { level: 'FAIL', users: "docker login: 'unauthorized'; 401 Unauthorized", mend: LOGIN_401 },
+  AUTH_REJECTED: {
+    level: 'FAIL',
+    users: "docker login: 'unauthorized'; 401 Unauthorized",
+    mend: `${LOGIN_401} Where a token server checks the password, the user is to be looked for there.`,
+  },
+  TOKEN_SERVER: {
+    level: 'FAIL',
+    users: 'no login, push or pull that needs a token works, whichever node it reaches',
+    mend:
+      'See that the token server runs and can be reached from here, at the realm of auth.token; that its certificate ' +
+      'is signed by an authority of this system or of --ca; and that it answers with a token.',
+  },
+  TOKEN_REJECTED: {
+    level: 'FAIL',
+    users: "docker login succeeds, and every push and pull fails with 'unauthorized'",
+    mend:
+      "Compare auth.token of the nodes with the token server: rootcertbundle (or jwks) must hold the token server's " +
+      'certificate, issuer and service must be the same on both sides, and so must the clocks.',
+  },
+  TOKEN_DIFFERS: {
+    level: 'FAIL',
+    users: "a push or pull is 'unauthorized' on one node and not on the next; stickiness hides it until a client moves",
+    mend:
+      'Put the same auth.token (rootcertbundle or jwks, issuer, service) on every node, restart the nodes that refuse ' +
+      'the token, which read it only when they start, and compare their clocks.',
+  },
+  REPOSITORY_DENIED: {
+    level: 'FAIL',
+    users: 'nothing: this user may not pull from or push to the repository that the doctor tries',
+    mend:
+      'Give the user the right to pull from and push to the repository, or name with --repo one that the user has. ' +
+      'Storage, secret and cache were not looked at.',
+  },
   HTPASSWD_BROKEN: {
     level: 'FAIL',
     users: 'every login fails with 400 Bad Request, whoever asks',

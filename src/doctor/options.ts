@@ -1,13 +1,14 @@
 import { readFileSync } from 'node:fs';
 import { isIP } from 'node:net';
-import { rootCertificates } from 'node:tls';
 import { didYouMean } from '../config/suggest.ts';
 import type { BackendConfig, Config } from '../config/schema.ts';
 import { isHost, parseEndpoint, type Endpoint } from '../config/values.ts';
 import { StartError } from '../errors.ts';
+import { systemAuthorities } from '../pool/probe/authorities.ts';
 import type { AuditOptions } from './audit.ts';
 import { splitPem } from './certificate.ts';
 import type { Audience } from './node.ts';
+import { AuditTokens } from './tokens.ts';
 
 /** The flags of the command line, by their names without `--`. */
 export type Flags = Readonly<Record<string, string | boolean | undefined>>;
@@ -28,23 +29,14 @@ const LONGEST_PASSWORD_BYTES = 64 << 10;
 const WAIT_MS = 4_000;
 const PATIENT_WAIT_MS = 35_000;
 
-/** Where Go's clients, such as docker, look for authorities on Linux: Debian, Fedora, openSUSE, RHEL, Alpine. */
-const SYSTEM_AUTHORITIES = [
-  '/etc/ssl/certs/ca-certificates.crt',
-  '/etc/pki/tls/certs/ca-bundle.crt',
-  '/etc/ssl/ca-bundle.pem',
-  '/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem',
-  '/etc/ssl/cert.pem',
-];
-
 /**
  * Everything the audit needs to know; the password is read from `input`. Rejects with a StartError (DOCTOR_CALL) that
  * says what is wrong with the call.
  */
 export async function readOrder(config: Config, flags: Flags, input: NodeJS.ReadStream): Promise<Order> {
   const text = (name: string): string | undefined => (typeof flags[name] === 'string' ? flags[name] : undefined);
-  const { servers } = pickBackend(config, text('backend'));
-  const { host, authority } = publicName(text('name'));
+  const { servers, healthCheck } = pickBackend(config, text('backend'));
+  const { host, authority } = publicName(text('name') ?? checkedName(healthCheck));
   const repository = text('repo') ?? REPOSITORY;
   if (!REPOSITORY_NAME.test(repository) || repository.length > LONGEST_REPOSITORY)
     throw wrong(`--repo ${repository} is no repository name, such as ${REPOSITORY}`);
@@ -55,7 +47,14 @@ export async function readOrder(config: Config, flags: Flags, input: NodeJS.Read
   const credentials = user === undefined || password === undefined ? undefined : { user, password };
   return {
     servers,
-    audience: { name: host, authority, authorities, credentials },
+    audience: {
+      name: host,
+      authority,
+      authorities,
+      credentials,
+      clientCertificate: clientCertificate(healthCheck),
+      tokens: new AuditTokens(authorities, credentials, repository),
+    },
     options: {
       repository,
       debug,
@@ -63,6 +62,18 @@ export async function readOrder(config: Config, flags: Flags, input: NodeJS.Read
       waitMs: flags['patient'] === true ? PATIENT_WAIT_MS : WAIT_MS,
     },
   };
+}
+
+/** The name that the checks of the backend give the registry. */
+function checkedName(check: BackendConfig['healthCheck']): string | undefined {
+  if (check === false) return undefined;
+  return check.host || (check.tls === false ? undefined : check.tls.serverName);
+}
+
+/** What the checks of the backend show to nodes that ask for a certificate. */
+function clientCertificate(check: BackendConfig['healthCheck']): Audience['clientCertificate'] {
+  const { cert, key } = check === false || check.tls === false ? {} : check.tls;
+  return cert && key ? { cert: cert.content, key: key.content } : undefined;
 }
 
 function wrong(message: string, cause?: unknown): StartError {
@@ -99,16 +110,7 @@ function debugAddresses(text: string | undefined): Endpoint[] {
 }
 
 function readAuthorities(file: string | undefined): string {
-  if (file === undefined) {
-    for (const system of SYSTEM_AUTHORITIES) {
-      try {
-        return readFileSync(system, 'utf8');
-      } catch {
-        // This system keeps its authorities in another file of the list.
-      }
-    }
-    return rootCertificates.join('\n');
-  }
+  if (file === undefined) return systemAuthorities();
   let pem: string;
   try {
     pem = readFileSync(file, 'utf8');

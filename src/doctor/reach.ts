@@ -4,10 +4,11 @@ import { openTls, StepFailed } from './connection.ts';
 import { finding, type Finding } from './findings.ts';
 import { STEP_MS, type Node } from './node.ts';
 
-/** Whether a node can be reached over TLS, and what stands in the way. */
+/** Whether a node can be reached over TLS, and what stands in the way: `no-certificate` is a lack of the doctor's. */
 export type Reached =
   | { readonly kind: 'reached'; readonly certificate: CertificateSeen }
   | { readonly kind: 'no-tcp'; readonly reason: string }
+  | { readonly kind: 'no-certificate'; readonly reason: string }
   | { readonly kind: 'no-tls'; readonly reason: string; readonly plainHttp: boolean };
 
 /** A server of plain HTTP replies at once, so this is long enough. */
@@ -27,6 +28,8 @@ export async function reach(node: Node): Promise<Reached> {
     const reason = (error as Error).message;
     if (error instanceof StepFailed && error.step === 'tcp')
       return { kind: 'no-tcp', reason: signal.aborted ? `no answer within ${STEP_MS / 1_000} s` : reason };
+    if (error instanceof StepFailed && error.fault?.kind === 'client-certificate')
+      return { kind: 'no-certificate', reason };
     return { kind: 'no-tls', reason, plainHttp: await speaksPlainHttp(node) };
   }
 }
@@ -44,6 +47,8 @@ export function judgeReached(label: string, reached: Reached): Finding[] {
       return [];
     case 'no-tcp':
       return [finding('TCP', label, reached.reason)];
+    case 'no-certificate':
+      return [finding('CLIENT_CERT', label, reached.reason)];
     case 'no-tls':
       return reached.plainHttp
         ? [finding('TLS_PLAIN_HTTP', label, 'it answers plain HTTP where clients speak TLS')]

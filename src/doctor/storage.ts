@@ -20,6 +20,7 @@ export function judgeStorage(label: string, audience: Audience, { path, heard }:
       : [finding('STORAGE_ERROR', label, `GET ${path}: ${quoted({ audience }, heard.reason)}`)];
   }
   if (!storageAnswers({ path, heard })) {
+    if (isDenied(heard.status)) return [denied(label, audience, `GET ${path} answered ${heard.status}`)];
     const codes = errorCodes(heard).slice(0, 3).join(', ');
     const shown = codes === '' ? '' : ` (${quoted({ audience }, codes)})`;
     return [finding('STORAGE_ERROR', label, `GET ${path} answered ${heard.status}${shown}`)];
@@ -27,6 +28,19 @@ export function judgeStorage(label: string, audience: Audience, { path, heard }:
   const tookMs = heard.tookMs - loginMs;
   if (tookMs <= SLOW_MS) return [];
   return [finding('STORAGE_SLOW', label, `GET ${path} took ${(tookMs / 1_000).toFixed(1)} s`)];
+}
+
+/** Statuses that tell of the user, and not of the storage: who asks has shown before that the login is good. */
+export function isDenied(status: number | undefined): boolean {
+  return status === 401 || status === 403;
+}
+
+export function denied(label: string, audience: Audience, seen: string): Finding {
+  return finding(
+    'REPOSITORY_DENIED',
+    label,
+    `${seen} to ${quoted({ audience }, audience.credentials?.user ?? 'anybody')}`,
+  );
 }
 
 /** Whether the storage is there. A registry says NAME_UNKNOWN only after it has asked its storage. */

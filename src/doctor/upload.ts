@@ -1,6 +1,7 @@
 import { ask, errorCodes, type Heard, type Reply } from './ask.ts';
 import { finding, type Finding } from './findings.ts';
 import { quoted, STEP_MS, type Audience, type Node } from './node.ts';
+import { denied, isDenied } from './storage.ts';
 
 /**
  * An upload session, which every node should be able to go on with. `path` is of the last Location, with a query in
@@ -79,8 +80,10 @@ export async function endUpload(node: Node, { path }: Session): Promise<void> {
 /** The finding of a node on which no upload could begin, or whose Location leads elsewhere. */
 export function judgeStart(label: string, audience: Audience, repository: string, started: Started): Finding[] {
   if (started.kind === 'started') return judgeLocation(label, audience, started.location);
+  const what = `POST /v2/${repository}/blobs/uploads/`;
+  if (isDenied(started.status)) return [denied(label, audience, `${what} answered ${started.status}`)];
   const reason = quoted({ audience }, started.reason);
-  return [finding('UPLOAD_START', label, `POST /v2/${repository}/blobs/uploads/ ${reason}`)];
+  return [finding('UPLOAD_START', label, `${what} ${reason}`)];
 }
 
 /** A Location must lead clients to the public name, or be relative and leave them where they are. */

@@ -107,13 +107,13 @@ suite('berth doctor and users', { timeout: 300_000 }, () => {
     assert.match(findings[0]?.seen ?? '', /s1: Basic realm="Registry Realm"; s2: Basic realm="Another Realm"/);
   });
 
-  test('a registry that gives tokens is looked at from outside, and that is said', async () => {
+  test('a realm that cannot be reached is one finding, and no node’s', async () => {
     const port = await proxyBefore(cluster, cluster.nodes[0]!.port, async (_, behind) => {
       const told = await behind();
-      told.headers['www-authenticate'] = 'Bearer realm="https://auth.test/token",service="registry.test"';
+      told.headers['www-authenticate'] = 'Bearer realm="https://auth.invalid/token",service="registry.test"';
       return told;
     });
-    const { code, lines } = await doctor(cluster, { servers: [port] });
-    assert.deepEqual([code, lines], [0, ['INFO AUTH_TOKEN s1']]);
+    const { code, lines } = await doctor(cluster, { servers: [port, port] });
+    assert.deepEqual([code, lines], [1, ['FAIL TOKEN_SERVER s1, s2']]);
   });
 });

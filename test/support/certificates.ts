@@ -12,9 +12,9 @@ export interface Certificate {
   key: string;
 }
 
-/** What is wrong with a certificate; every kind but 'untrusted' is signed by the cluster's CA. */
+/** What is wrong with a certificate; every kind but 'untrusted' is signed by the cluster's CA; 'client' is good, for clients. */
 export type CertificateKind =
-  'good' | 'expired' | 'expires-soon' | 'not-yet-valid' | 'wrong-name' | 'no-san' | 'untrusted';
+  'good' | 'expired' | 'expires-soon' | 'not-yet-valid' | 'wrong-name' | 'no-san' | 'untrusted' | 'client';
 
 /**
  * A CA of its own in `dir`: ca.crt and ca.key. The configuration file keeps the machine's own openssl.cnf out of it.
@@ -62,7 +62,7 @@ export async function makeCertificate(
     `[req]\ndistinguished_name=dn\nprompt=no\n[dn]\nCN=${wanted[0]}\n[ca]\ndefault_ca=d\n` +
       `[d]\ndatabase=${at('index.txt')}\nnew_certs_dir=${dir}\ndefault_md=sha256\npolicy=p\nrand_serial=yes\nx509_extensions=ext\n` +
       `[p]\ncommonName=supplied\n[ext]\nbasicConstraints=CA:FALSE\nkeyUsage=critical,digitalSignature\n` +
-      `extendedKeyUsage=serverAuth\n${kind === 'no-san' ? '' : `subjectAltName=${san}\n`}`,
+      `extendedKeyUsage=${kind === 'client' ? 'clientAuth' : 'serverAuth'}\n${kind === 'no-san' ? '' : `subjectAltName=${san}\n`}`,
   );
   await workspace.run('openssl', [
     'req',

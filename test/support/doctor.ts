@@ -18,6 +18,12 @@ export type DoctorCall = {
   /** null: none given. Default: the cluster's. */
   readonly ca?: string | null;
   readonly text?: boolean;
+  /** null: none given. Default: the cluster's first. */
+  readonly name?: null;
+  /** Of the backend, such as the client certificate that nodes are shown. */
+  readonly healthCheck?: object;
+  /** No output may hold one of these. */
+  readonly secrets?: () => readonly string[];
 };
 export type Diagnosis = {
   readonly code: number | null;
@@ -32,9 +38,10 @@ export async function doctor(cluster: Cluster, call: DoctorCall = {}): Promise<D
   const { servers = cluster.nodes.map(({ endpoint }) => endpoint), args = [], text = false } = call;
   const { user = cluster.user, password = cluster.password, ca = cluster.ca } = call;
   const file = join(cluster.workspace.dir, `doctor-${randomBytes(4).toString('hex')}.yml`);
-  await writeFile(file, yaml(settings(servers)));
+  const { healthCheck, secrets = () => [] } = call;
+  await writeFile(file, yaml(settings(servers, healthCheck && { healthCheck })));
   const flags = [
-    ...(args.includes('--name') ? [] : ['--name', cluster.names[0] ?? '']),
+    ...(args.includes('--name') || call.name === null ? [] : ['--name', cluster.names[0] ?? '']),
     ...(ca === null ? [] : ['--ca', ca]),
     ...(user === null ? [] : ['--user', user, '--password-stdin']),
     ...(text ? [] : ['--json']),
@@ -43,7 +50,7 @@ export async function doctor(cluster: Cluster, call: DoctorCall = {}): Promise<D
   const started = performance.now();
   const { code, out, err } = await commandWith({ input }, 'doctor', '-c', file, ...flags, ...args);
   const base64 = Buffer.from(`${user}:${password}`).toString('base64');
-  for (const secret of user === null ? [] : [password, base64]) {
+  for (const secret of [...(user === null ? [] : [password, base64]), ...secrets()]) {
     assert.equal(`${out}${err}`.includes(secret), false, 'a password in the output');
   }
   assert.equal(err, '');

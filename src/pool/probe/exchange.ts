@@ -1,7 +1,8 @@
 import { request, type ClientRequest, type IncomingHttpHeaders, type IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 
-const LARGEST_HEADER_BYTES = 16 << 10;
+/** Of an answer. */
+export const LARGEST_HEADER_BYTES = 16 << 10;
 
 /** One request on a connection that stands already. */
 export type Inquiry = {

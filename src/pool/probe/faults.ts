@@ -1,5 +1,6 @@
 /** What may go wrong in TLS and HTTP between Berth and a peer, as sentences: for checks, the doctor and token servers. */
 import { printable } from '../../config/locate.ts';
+import { LARGEST_HEADER_BYTES } from './exchange.ts';
 
 /**
  * `what` happened and how to `mend` it, each a clause of one sentence. Neither holds a code of OpenSSL's or Node's.
@@ -76,14 +77,16 @@ const TOLD_BY_PEER: Record<string, Clauses> = {
   'internal error': ['it gives up the handshake', `${LOOK}: perhaps it has no certificate for this server name`],
 };
 
+/** Go and nginx say no more than that. */
+const NOT_ACCEPTED = 'it is of another authority, out of date, or not for clients (extendedKeyUsage clientAuth)';
 /** Alerts by which a peer refuses the certificate that it was shown, or tells that it was shown none. */
 const CLIENT_CERTIFICATE: Record<string, string> = {
   'certificate required': 'it was shown none',
-  'bad certificate': 'it does not accept the certificate',
-  'unsupported certificate': 'the certificate is not for clients (extendedKeyUsage clientAuth)',
+  'bad certificate': NOT_ACCEPTED,
+  'unsupported certificate': 'it is not for clients (extendedKeyUsage clientAuth)',
   'certificate revoked': 'the certificate is revoked',
   'certificate expired': 'the certificate has expired',
-  'certificate unknown': 'it does not accept the certificate',
+  'certificate unknown': NOT_ACCEPTED,
   'unknown ca': 'the certificate is signed by an authority that it does not know',
   'access denied': 'the certificate is of somebody who may not come in',
   'decrypt error': 'the key does not belong to the certificate',
@@ -200,8 +203,9 @@ export function wrongNameFault(name: string, subjectAltName: string | undefined)
 export function httpFault(error: Error & { readonly code?: string; readonly rawPacket?: unknown }): Fault | undefined {
   const { code = '', rawPacket } = error;
   if (HUNG_UP.includes(code) || code === 'ERR_STREAM_PREMATURE_CLOSE')
-    return fault('http', ['closed without a whole answer', LOOK]);
-  if (code === 'HPE_HEADER_OVERFLOW') return fault('http', ['the headers of its answer are too long', LOOK]);
+    return fault('http', ['closed before the whole answer was there', LOOK]);
+  if (code === 'HPE_HEADER_OVERFLOW')
+    return fault('http', [`its headers are longer than ${LARGEST_HEADER_BYTES >> 10} KiB`, LOOK]);
   // A TLS server answers a plain request with an alert: a record of type 21 and version 3.x (RFC 8446 section 5.1).
   if (Buffer.isBuffer(rawPacket) && rawPacket[0] === 21 && rawPacket[1] === 3) return fault('http', TLS_EXPECTED);
   return code.startsWith('HPE_')
@@ -218,7 +222,7 @@ const IN_A_400: readonly (readonly [RegExp, Fault])[] = [
     fault('http', TLS_EXPECTED),
   ],
   [/No required SSL certificate was sent/i, clientCertificateFault(undefined)],
-  [/The SSL certificate error/i, clientCertificateFault('it does not accept the certificate')],
+  [/The SSL certificate error/i, clientCertificateFault(NOT_ACCEPTED)],
 ];
 
 /** What lies behind a 400; undefined where its body does not tell. */

@@ -36,7 +36,7 @@ export type Fetched =
   /** It does not accept the credentials. */
   | { readonly kind: 'refused'; readonly reason: string }
   /** The token server, or what the node says of it, is at fault. */
-  | { readonly kind: 'failed'; readonly reason: string };
+  | { readonly kind: 'failed'; readonly reason: string; readonly status?: number };
 
 /** A token has some kilobytes. */
 const LARGEST_BODY_BYTES = 64 << 10;
@@ -146,7 +146,7 @@ function judge(server: string, { status, body, whole }: Answer, withUser: boolea
   }
   if (status >= 300 && status < 400)
     return { kind: 'failed', reason: `${server} answered ${status}, and Berth takes the password nowhere else` };
-  if (status !== 200) return { kind: 'failed', reason: `${server} answered ${status}` };
+  if (status !== 200) return { kind: 'failed', reason: `${server} answered ${status}`, status };
   return (whole ? tokenOf(body) : undefined) ?? { kind: 'failed', reason: `${server} answered 200 without a token` };
 }
 

@@ -160,11 +160,11 @@ const LATE = 'no answer within 300ms';
 const HOSTILE: Record<string, [(t: TestContext) => Promise<number>, string]> = {
   'closes at once': [
     (t) => listenRaw(t, (socket) => socket.end()),
-    'GET /v2/: closed without a whole answer; look at its log',
+    'GET /v2/: closed before the whole answer was there; look at its log',
   ],
   'resets at once': [
     (t) => listenRaw(t, (socket) => socket.once('data', () => socket.resetAndDestroy())),
-    'GET /v2/: closed without a whole answer; look at its log',
+    'GET /v2/: closed before the whole answer was there; look at its log',
   ],
   'never answers': [(t) => listenRaw(t, () => {}), LATE],
   'says garbage': [
@@ -174,11 +174,11 @@ const HOSTILE: Record<string, [(t: TestContext) => Promise<number>, string]> = {
   'stops in the status line': [(t) => listenRaw(t, (socket) => void socket.write('HTTP/1.1 2')), LATE],
   'closes in the headers': [
     (t) => listenRaw(t, (socket) => socket.once('data', () => socket.end('HTTP/1.1 200 OK\r\nA: b\r\n'))),
-    'GET /v2/: closed without a whole answer; look at its log',
+    'GET /v2/: closed before the whole answer was there; look at its log',
   ],
   'sends headers without end': [
     (t) => listenRaw(t, (socket) => flood(socket, 'HTTP/1.1 200 OK\r\n', 'X-Header: value\r\n')),
-    'GET /v2/: the headers of its answer are too long; look at its log',
+    'GET /v2/: its headers are longer than 16 KiB; look at its log',
   ],
   'drips headers': [
     (t) =>

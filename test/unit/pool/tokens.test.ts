@@ -128,7 +128,10 @@ test('a token server that is away, hangs, hangs up or says no HTTP is at fault, 
   const realms: [() => Promise<number>, RegExp][] = [
     [closedPort, /: connection refused$/],
     [() => listenRaw(t, () => {}), /did not answer in time$/],
-    [() => listenRaw(t, (socket) => socket.once('data', () => socket.end())), /closed without a whole answer/],
+    [
+      () => listenRaw(t, (socket) => socket.once('data', () => socket.end())),
+      /closed before the whole answer was there/,
+    ],
     [() => listenRaw(t, (socket) => socket.once('data', () => socket.end('hello\r\n\r\n'))), /the answer is not HTTP/],
   ];
   for (const [start, reason] of realms) {
