@@ -1,5 +1,5 @@
 import { jsonSchema } from '../config/schema.ts';
-import { check, configOrComplain } from './check.ts';
+import { check as checkFile, configOrComplain } from './check.ts';
 import { argumentFault, askBalancer, type AdminCommand } from './operate.ts';
 import type { Signals } from './signals.ts';
 
@@ -24,6 +24,7 @@ export type Command = {
 /** Every option of every command. */
 export const OPTIONS = {
   config: { type: 'string', short: 'c', value: 'FILE', help: 'configuration file (default: balancer.yml)' },
+  resolve: { type: 'boolean', help: 'also warn of servers whose names do not resolve' },
   backend: { type: 'string', value: 'NAME', help: 'whose servers to audit; needed where there are several backends' },
   name: { type: 'string', value: 'HOST[:PORT]', help: 'public name of the registry, as clients write it (required)' },
   ca: { type: 'string', value: 'FILE', help: "PEM of the authorities that clients trust (default: the system's)" },
@@ -50,7 +51,12 @@ const DOCTOR = ['backend', 'name', 'ca', 'user', 'password-stdin', 'repo', 'writ
 /** The command table: what is printed as help, and what is run. */
 export const COMMANDS: Record<string, Command> = {
   start: { summary: 'run the balancer in the foreground', options: ['config'], run: start },
-  check: { summary: 'validate the configuration file', options: ['config'], run: check },
+  check: {
+    summary: 'validate the configuration file',
+    argument: '[FILE]',
+    options: ['config', 'resolve', 'json'],
+    run: check,
+  },
   doctor: { summary: 'audit the registry nodes behind a backend', options: ['config', ...DOCTOR, 'json'], run: doctor },
   status: asks('status', 'show what runs: frontends, backends, servers'),
   explain: asks('explain', 'say where a client of this address goes, and why', 'IP'),
@@ -87,6 +93,14 @@ async function start({ file, signals }: Call): Promise<number> {
   const { run } = await import('./start.ts');
   // A look-up of a name that is under way would keep the process alive.
   process.exit(await run(config, file, signals));
+}
+
+async function check({ file, argument, json, values }: Call): Promise<number> {
+  if (argument !== undefined && values['config'] !== undefined) {
+    process.stderr.write('berth: check takes FILE or -c FILE, and not both. See berth check --help\n');
+    return 2;
+  }
+  return checkFile({ file: argument ?? file, json, resolve: values['resolve'] === true });
 }
 
 async function doctor({ file, json, values }: Call): Promise<number> {

@@ -1,9 +1,14 @@
+import { existsSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { printable } from '../config/locate.ts';
 import { didYouMean } from '../config/suggest.ts';
 import { version } from '../version.ts';
 import { COMMANDS, help, NOT_YET, OPTIONS, type Option, type OptionName } from './commands.ts';
 import type { Signals } from './signals.ts';
+
+const HERE = 'balancer.yml';
+/** Where a package or a container image has its file. */
+const INSTALLED = '/etc/berth/balancer.yml';
 
 /** Arguments in, exit code out: 2 where the call itself is wrong. */
 export async function main(args: string[], signals: Signals): Promise<number> {
@@ -46,8 +51,15 @@ export async function main(args: string[], signals: Signals): Promise<number> {
     const own = command.options.map((option) => `--${option}`).join(', ');
     return complain(`${name} takes no --${foreign}${own === '' ? ', nor any other option' : `; it takes ${own}`}`);
   }
-  const { config: file = 'balancer.yml', json = false } = values as { config?: string; json?: boolean };
+  const { config: file = standardFile(), json = false } = values as { config?: string; json?: boolean };
   return command.run({ file, argument, json, values, signals });
+}
+
+/** The file of a call without `-c`. */
+function standardFile(): string {
+  const named = process.env['BERTH_CONFIG'];
+  if (named !== undefined && named !== '') return named;
+  return !existsSync(HERE) && existsSync(INSTALLED) ? INSTALLED : HERE;
 }
 
 /** What is wrong with one flag, whatever the command. */
@@ -60,6 +72,8 @@ function optionFault(name: string, raw: string, value?: string, inline?: boolean
   if (option.type === 'boolean') return value === undefined ? undefined : `${raw} takes no value`;
   // parseArgs takes the next flag for the value of this one.
   if (value !== undefined && value !== '' && (inline || !value.startsWith('-'))) return undefined;
+  // Standard input.
+  if (name === 'config' && value === '-') return undefined;
   return name === 'config'
     ? '--config needs a file, such as -c balancer.yml'
     : `--${name} needs a value: --${name} ${option.value}`;

@@ -15,6 +15,8 @@ export type Loaded =
       readonly config: Config;
       /** What is allowed and probably not meant. */
       readonly warnings: readonly Problem[];
+      /** Where in the file a further finding is. */
+      readonly place: (finding: Finding) => Problem;
     }
   | { readonly kind: 'problems'; readonly problems: readonly Problem[] };
 
@@ -45,13 +47,11 @@ function validate(tree: Tree, folder: string): Loaded {
     const { state } = parsed.data;
     if (state.file !== '') state.file = resolve(folder, state.file);
   }
-  const found = (all: readonly Finding[]): Problem[] => all.map((finding) => locate.finding(finding));
+  const place = (finding: Finding): Problem => locate.finding(finding);
+  const found = (all: readonly Finding[]): Problem[] => all.map(place);
   if (parsed.data && findings.length + faults.length === 0) {
-    return {
-      kind: 'config',
-      config: deepFreeze(parsed.data),
-      warnings: found(warnings(parsed.data)).toSorted(inOrder),
-    };
+    const config = deepFreeze(parsed.data);
+    return { kind: 'config', config, warnings: found(warnings(config)).toSorted(inOrder), place };
   }
   // Of a value whose variable has no value nothing more can be said.
   const unknown = new Set<unknown>(expansions.faults.map(({ scalar }) => scalar));

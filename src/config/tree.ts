@@ -7,6 +7,9 @@ import { isNameMap, type Path } from './rules.ts';
 /** A balancer.yml has some seven levels; hundreds exhaust the stack of a parser, which V8 does not always survive. */
 const DEEPEST_LEVEL = 50;
 
+const EMPTY = 'the file is empty; it needs frontends and backends';
+const READ_ONCE = 'standard input is empty; it can be read once, so a reload needs a file';
+
 /** A file as plain values, before anybody has judged what they are. */
 export type Tree = {
   readonly raw: unknown;
@@ -41,7 +44,7 @@ export function readTree(file: string, text: string, env: Environment): Tree | {
   } catch {
     return fault('the aliases of the file expand to too much; write the values out');
   }
-  if (raw === null || raw === undefined) return fault('the file is empty; it needs frontends and backends');
+  if (raw === null || raw === undefined) return fault(file === '-' ? READ_ONCE : EMPTY);
   if (!isMap(document.contents)) return fault('expected a map with the keys frontends and backends');
   dropExtensions(raw, [], new Set());
   return { raw, locate, faults, expansions };

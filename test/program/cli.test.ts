@@ -4,6 +4,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { CLI } from '../support/berth.ts';
+import { formatProblem, type Problem } from '../../src/config/locate.ts';
 import { SHORTEST } from '../support/config-file.ts';
 import { folderOf } from '../support/files.ts';
 
@@ -11,7 +12,12 @@ const folder = folderOf();
 const { version } = JSON.parse(readFileSync('package.json', 'utf8')) as { version: string };
 
 function berth(...args: string[]): SpawnSyncReturns<string> {
-  const ended = spawnSync(process.execPath, [CLI, ...args], { cwd: folder, encoding: 'utf8', timeout: 30_000 });
+  return run(args);
+}
+
+function run(args: string[], more: { input?: string; env?: NodeJS.ProcessEnv } = {}): SpawnSyncReturns<string> {
+  const options = { cwd: folder, encoding: 'utf8', timeout: 30_000, ...more } as const;
+  const ended = spawnSync(process.execPath, [CLI, ...args], options);
   assert.equal(ended.signal, null);
   assert.equal(`${ended.stdout}${ended.stderr}`.includes('    at '), false, 'a stack trace');
   return ended;
@@ -50,12 +56,13 @@ test('a call that is wrong is one line on standard error that says what would be
     [['--verbose'], /^berth: unknown option --verbose\./],
     [['check', '--help=no'], /^berth: --help takes no value$/],
     [['--version=2'], /^berth: --version takes no value$/],
-    [['check', 'balancer.yml'], /^berth: check takes no argument "balancer\.yml"\. See berth check --help$/],
-    [['check', '--', '-c'], /^berth: check takes no argument "-c"\./],
+    [['check', 'a.yml', 'b.yml'], /^berth: check takes one argument, and not also "b\.yml"\. See berth check --help$/],
+    [['check', 'a.yml', '-c', 'b.yml'], /^berth: check takes FILE or -c FILE, and not both\. See berth check --help$/],
+    [['reload', '--', '-c'], /^berth: reload takes no argument "-c"\./],
     [['check', '-c'], /^berth: --config needs a file, such as -c balancer\.yml$/],
     [['check', '--config='], /^berth: --config needs a file, such as -c balancer\.yml$/],
     [['schema', '-c', 'x'], /^berth: schema takes no --config, nor any other option$/],
-    [['check', '--json'], /^berth: check takes no --json; it takes --config$/],
+    [['check', '--ca', 'x'], /^berth: check takes no --ca; it takes --config, --resolve, --json$/],
     [['drain', 'b/s', '--ca', 'x'], /^berth: drain takes no --ca; it takes --config, --json$/],
     [['explain', 'me'], /^berth: explain needs an IP address: berth explain 10\.0\.0\.7\. See berth explain --help$/],
     [['drain'], /^berth: drain needs BACKEND\/SERVER: berth drain docker_registry\/s1\. See berth drain --help$/],
@@ -102,6 +109,8 @@ test('check of a good file is one line and exit 0', () => {
     ['-c', 'balancer.yml'],
     ['--config=balancer.yml'],
     ['-c', 'missing.yml', '-c', 'balancer.yml'],
+    ['balancer.yml'],
+    ['--', 'balancer.yml'],
   ]) {
     const { status, stdout, stderr } = berth('check', ...args);
     assert.deepEqual([status, stdout, stderr], [0, `balancer.yml ${expected}`, '']);
@@ -117,6 +126,64 @@ test('check of a bad file prints every problem on standard output and exits 2', 
   writeFileSync(join(folder, 'bad.yml'), BAD);
   const { status, stdout, stderr } = berth('check', '-c', 'bad.yml');
   assert.deepEqual([status, stdout, stderr], [2, PROBLEMS, '']);
+});
+
+test('check --json has what a program needs to know, good file or bad', () => {
+  const good = berth('check', 'balancer.yml', '--json');
+  assert.equal(good.status, 0);
+  const counts = { frontends: 1, backends: 1, servers: 2 };
+  const whole = { file: 'balancer.yml', valid: true, problems: [], warnings: [], ...counts };
+  assert.deepEqual(JSON.parse(good.stdout), whole);
+  const bad = berth('check', '-c', 'bad.yml', '--json');
+  assert.equal(bad.status, 2);
+  const { valid, problems } = JSON.parse(bad.stdout) as { valid: boolean; problems: Problem[] };
+  assert.equal(valid, false);
+  assert.equal(problems.map((problem) => `${formatProblem(problem)}\n`).join(''), PROBLEMS);
+});
+
+test('a warning is printed and leaves the file valid; --resolve also warns of names that lead nowhere', () => {
+  const content = `${SHORTEST.replace('registry1', 'localhost')}      s2: nowhere.invalid:5000
+      s3: { address: "LOCALHOST:5000" }
+  spare: { servers: { s1: dns:nowhere.invalid:5000 } }
+`;
+  writeFileSync(join(folder, 'warn.yml'), content);
+  const always = [
+    'warn.yml:10:7: backends.b.servers.s3: warning: localhost:5000 is the address of s1 too; a node that is to have more clients takes a weight',
+    'warn.yml:11:3: backends.spare: warning: no frontend sends clients here',
+  ];
+  const valid = 'warn.yml is valid: 1 frontend, 2 backends, 4 servers';
+  const { status, stdout } = berth('check', 'warn.yml');
+  assert.deepEqual([status, stdout.trimEnd().split('\n')], [0, [...always, valid]]);
+  const resolved = berth('check', 'warn.yml', '--resolve');
+  const lines = resolved.stdout.trimEnd().split('\n');
+  assert.deepEqual([resolved.status, lines.slice(0, 2), lines.at(-1)], [0, always, valid]);
+  assert.match(
+    lines[2]!,
+    /^warn\.yml:9:11: backends\.b\.servers\.s2: warning: nowhere\.invalid does not resolve here: /,
+  );
+  assert.match(lines[3]!, /^warn\.yml:11:27: backends\.spare\.servers\.s1: warning: nowhere\.invalid does not resolve/);
+  assert.equal(lines.length, 5);
+});
+
+test('- is standard input', () => {
+  for (const args of [['-'], ['-c', '-'], ['--config=-']]) {
+    const { status, stdout } = run(['check', ...args], { input: SHORTEST });
+    assert.deepEqual([status, stdout], [0, '- is valid: 1 frontend, 1 backend, 1 server\n']);
+  }
+  const { status, stdout } = run(['check', '-'], { input: '' });
+  assert.deepEqual(
+    [status, stdout],
+    [2, '-:1:1: standard input is empty; it can be read once, so a reload needs a file\n'],
+  );
+});
+
+test('without -c the file is that of BERTH_CONFIG, else the one here, and values may have variables', () => {
+  writeFileSync(join(folder, 'elsewhere.yml'), SHORTEST.replace('registry1', '${NODE_NAME}'));
+  const said = (env: NodeJS.ProcessEnv): string => run(['check'], { env: { ...process.env, ...env } }).stdout;
+  assert.match(said({}), /^balancer\.yml is valid/);
+  assert.match(said({ BERTH_CONFIG: '' }), /^balancer\.yml is valid/);
+  assert.match(said({ BERTH_CONFIG: 'elsewhere.yml', NODE_NAME: 'registry7' }), /^elsewhere\.yml is valid/);
+  assert.match(said({ BERTH_CONFIG: 'elsewhere.yml' }), /^elsewhere\.yml:8:11: .*the environment has no NODE_NAME/);
 });
 
 test('check of a file that is not there, or is no file, exits 2', () => {
@@ -143,7 +210,8 @@ test('start on an address that this machine does not have is one line on standar
   const { status, stderr } = berth('start', '-c', 'elsewhere.yml');
   assert.equal(
     stderr,
-    'berth: cannot listen on 192.0.2.1:44300 (frontend f): this machine does not have that address\n',
+    'berth: cannot listen on 192.0.2.1:44300 (frontend f): this machine does not have that address. ' +
+      'If it comes later (a VIP of keepalived), set net.ipv4.ip_nonlocal_bind=1 (IPv6: net.ipv6.ip_nonlocal_bind=1) with sysctl\n',
   );
   assert.equal(status, 1);
 });
