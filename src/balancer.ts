@@ -64,7 +64,7 @@ export class Balancer implements View {
         for (const frontend of this.frontends) frontend.killOf(server);
       },
     });
-    this.#metrics = new Metrics(this, counts);
+    this.#metrics = new Metrics(this, counts, log.outlet);
     this.#house = new House({
       sockets,
       observer,

@@ -1,5 +1,6 @@
 import { collectDefaultMetrics, Registry, type Metric } from 'prom-client';
 import type { Counts, Distribution } from './counts.ts';
+import type { Outlet } from './outlet.ts';
 import type { Backend } from './pool/backend.ts';
 import { ADMIN_STATES, type Server } from './pool/server.ts';
 import { version } from './version.ts';
@@ -10,6 +11,13 @@ type Sample = { readonly metricName?: string; readonly labels: Labels; readonly 
 /** What a metric is read from: its samples now. */
 type Read = () => readonly Sample[];
 
+/**
+ * prom-client measures how late the event loop is by a timer of its own, which wakes an idle process 100 times a second
+ * at its default, and measures nothing but its period at a long one. So the timer is as good as stopped, what the timer
+ * yields is left out, and the time that the loop is active is counted instead, which costs nothing.
+ */
+const NEVER_MS = 2 ** 31 - 1;
+
 /** The exposition: every sample is read from the living state or from the counts, at each scrape. */
 export class Metrics {
   readonly #registry = new Registry();
@@ -17,14 +25,19 @@ export class Metrics {
   readonly #counts: Counts;
   #lastLoad = { ok: true, successMs: Date.now() };
 
-  constructor(view: View, counts: Counts) {
+  constructor(view: View, counts: Counts, log: Outlet) {
     this.#view = view;
     this.#counts = counts;
-    collectDefaultMetrics({ register: this.#registry });
+    collectDefaultMetrics({ register: this.#registry, eventLoopMonitoringPrecision: NEVER_MS });
+    for (const name of ['min', 'max', 'mean', 'stddev', 'p50', 'p90', 'p99'])
+      this.#registry.removeSingleMetric(`nodejs_eventloop_lag_${name}_seconds`);
     // Gauges whose names end in _total, which promtool rightly complains of; to count handles costs a walk of them all.
     for (const name of ['handles', 'requests', 'resources'])
       this.#registry.removeSingleMetric(`nodejs_active_${name}_total`);
     this.#describeBalancer();
+    this.#add('counter', 'log_lines_dropped_total', 'Lines that standard output did not take', () => [
+      { labels: {}, value: log.dropped },
+    ]);
     this.#describeFrontends();
     this.#describeServers();
     this.#describeBackends();
@@ -48,6 +61,12 @@ export class Metrics {
     one('build_info', 'The version, as labels', () => 1, { version, node: process.version });
     one('config_last_reload_successful', 'Whether the last load of the configuration succeeded', () =>
       this.#lastLoad.ok ? 1 : 0,
+    );
+    this.#add(
+      'counter',
+      'event_loop_active_seconds_total',
+      'Time that the event loop was not waiting; its rate is 1 where nothing more can be done',
+      () => [{ labels: {}, value: performance.eventLoopUtilization().active / 1_000 }],
     );
     one(
       'config_last_reload_success_timestamp_seconds',

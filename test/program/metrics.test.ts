@@ -46,6 +46,8 @@ const METRICS = `
   stick_table_evictions_total counter backend
   stick_table_expirations_total counter backend
   stick_table_moves_total counter backend
+  log_lines_dropped_total counter
+  event_loop_active_seconds_total counter
   config_last_reload_successful gauge
   config_last_reload_success_timestamp_seconds gauge
   build_info gauge version,node`;
