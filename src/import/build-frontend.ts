@@ -6,6 +6,7 @@ import { textOf } from './read-proxy.ts';
 import { bindsCollide, parseBind } from '../config/values.ts';
 import { nameOf } from './scalars.ts';
 
+const SERVER_NAME = /^(\*\.)?[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*$/;
 const ANYBODY = ['0.0.0.0/0', '::/0'];
 
 /**
@@ -88,6 +89,10 @@ function routesOf({ section, front, servers, routes }: ProxyDraft, { ledger }: F
     else {
       for (const pattern of names) {
         const key = pattern.toLowerCase();
+        if (!SERVER_NAME.test(key)) {
+          ledger.note(line.number, textOf([pattern]), lost('`sni` takes a name, or `*.` and a name'), 'server name');
+          continue;
+        }
         const wider = [...byName.keys()].find((other) => other !== key && covers(other, key));
         if (wider !== undefined) {
           const says = `\`sni\` takes the name before \`${wider}\`, which stands above it here`;
