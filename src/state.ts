@@ -12,7 +12,7 @@ import type { Step } from './step.ts';
 
 /** Lines between two turns of the event loop: a millisecond of work or less. */
 const LINES_A_TURN = 250;
-const FORMAT = 'berth state 1';
+export const FORMAT = 'berth state 1';
 /** The file is lines of JSON: a head, then admin states and bindings, then their count, which a torn file lacks. */
 const head = z.object({ format: z.literal(FORMAT), savedAt: z.number() });
 const line = z.union([

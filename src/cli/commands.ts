@@ -35,6 +35,12 @@ export const OPTIONS = {
   patient: { type: 'boolean', help: 'wait 35 s instead of 4 s for a storage that lags' },
   debug: { type: 'string', value: 'HOST:PORT,…', help: "the nodes' debug addresses (http.debug.addr)" },
   report: { type: 'string', value: 'FILE.md', help: 'also write the report of import to a file' },
+  table: {
+    type: 'string',
+    value: 'DUMP',
+    help: "HAProxy's `show table NAME`, to become a state file: no client moves",
+  },
+  state: { type: 'string', value: 'FILE', help: 'the state file that --table writes (default: berth.state)' },
   json: { type: 'boolean', help: 'print the answer as JSON' },
   help: { type: 'boolean', short: 'h', help: 'this text, or that of a command' },
   version: { type: 'boolean', help: 'the version' },
@@ -67,7 +73,7 @@ export const COMMANDS: Record<string, Command> = {
   import: {
     summary: 'print the balancer.yml that does what a haproxy.cfg or nginx.conf does',
     argument: 'FILE',
-    options: ['report'],
+    options: ['report', 'table', 'state'],
     fault: (file) => (file === undefined ? 'import needs a file: berth import haproxy.cfg' : undefined),
     run: runImport,
   },

@@ -4,6 +4,7 @@ import { isUtf8 } from 'node:buffer';
 import { printable } from '../config/locate.ts';
 import { importHaproxy } from '../import/haproxy.ts';
 import { importNginx } from '../import/nginx.ts';
+import { importTable } from './import-table.ts';
 import { isNginx } from '../import/nginx-words.ts';
 import type { Item } from '../import/outcome.ts';
 import { reportLines, reportPage, summary } from '../import/report.ts';
@@ -16,7 +17,7 @@ const LARGEST_FILE_BYTES = 16 << 20;
  * code: 0 all carried, 1 something was not, 2 unreadable.
  */
 export function importFile({ argument: file = '', values }: Call): number {
-  const { report } = values;
+  const { report, table, state = 'berth.state' } = values as Record<string, string | undefined>;
   const text = readText(file);
   if (typeof text !== 'string') return complain(`cannot read ${file}: ${text.reason}`);
   const folder = dirname(resolve(file));
@@ -24,6 +25,7 @@ export function importFile({ argument: file = '', values }: Call): number {
     environment: process.env,
     readList: (list: string) => listOf(resolve(folder, list)),
     locate: (named: string) => resolve(folder, named),
+    stateFile: table === undefined ? undefined : resolve(state),
   };
   const imported = isNginx(text) ? importNginx(text, file, around) : importHaproxy(text, file, around);
   const { items } = imported;
@@ -38,8 +40,15 @@ export function importFile({ argument: file = '', values }: Call): number {
     return 2;
   }
   process.stderr.write(`${file}: ${summary(items)}\n`);
+  if (table !== undefined) {
+    try {
+      process.stderr.write(`${table}: ${importTable(table, state, imported)}\n`);
+    } catch (error) {
+      return complain(`${table}: ${(error as Error).message}`);
+    }
+  }
   process.stdout.write(imported.yaml);
-  if (typeof report === 'string' && !written(report, file, items)) return 2;
+  if (report !== undefined && !written(report, file, items)) return 2;
   return items.some(({ is }) => is === 'lost') ? 1 : 0;
 }
 

@@ -10,6 +10,8 @@ export type Around = {
   readonly readList: (file: string) => readonly string[] | undefined;
   /** A file that the file names, as balancer.yml must name it. */
   readonly locate: (file: string) => string;
+  /** Where the bindings of a dumped table are written, if there is one. */
+  readonly stateFile?: string | undefined;
 };
 
 export type RuleLayer = 'connection' | 'session' | 'content';

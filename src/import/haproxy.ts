@@ -19,7 +19,7 @@ export function importHaproxy(text: string, name: string, around: Around & { env
   for (const section of sections) if (section.kind === 'global') readGlobal(section, file);
   for (const section of sections) readSection(section, file);
   noteUnused(sections, file);
-  return resultOf(name, file, faults);
+  return resultOf(name, file, faults, around.stateFile);
 }
 
 function readGlobal({ lines }: Section, file: FileDraft): void {

@@ -9,16 +9,26 @@ import { writeTimeouts } from './build-timeouts.ts';
 import type { FileDraft } from './draft.ts';
 import { Outline } from './outline.ts';
 import { carried, subject, type Item } from './outcome.ts';
+import { nameOf } from './scalars.ts';
 import type { Fault } from './words.ts';
+
+/** A backend that binds clients: the table that HAProxy kept the bindings in, and the servers in HAProxy's order. */
+export type TableUse = { readonly table: string; readonly backend: string; readonly servers: readonly string[] };
 
 /** What came of a file: a balancer.yml and what became of each line; or why there is none. */
 export type Imported =
-  | { readonly kind: 'imported'; readonly yaml: string; readonly items: readonly Item[] }
+  | {
+      readonly kind: 'imported';
+      readonly yaml: string;
+      readonly items: readonly Item[];
+      readonly tables: readonly TableUse[];
+    }
   | { readonly kind: 'unreadable'; readonly faults: readonly Fault[]; readonly items: readonly Item[] };
 
 /** Writes the balancer.yml of what has been read from the file `name`. */
-export function resultOf(name: string, file: FileDraft, faults: readonly Fault[]): Imported {
+export function resultOf(name: string, file: FileDraft, faults: readonly Fault[], stateFile?: string): Imported {
   const root = write(file);
+  if (stateFile !== undefined) root?.map('state').set('file', stateFile);
   const items = file.ledger.items();
   if (faults.length > 0) return { kind: 'unreadable', faults, items };
   if (!root) {
@@ -33,7 +43,12 @@ export function resultOf(name: string, file: FileDraft, faults: readonly Fault[]
     is: 'lost',
     says: message,
   }));
-  return { kind: 'imported', yaml, items: [...items, ...wrong] };
+  const tables = file.proxies.flatMap(({ name: backend, stick, servers }): TableUse[] =>
+    stick
+      ? [{ table: stick.table ?? backend, backend: nameOf(backend), servers: servers.map((one) => nameOf(one.name)) }]
+      : [],
+  );
+  return { kind: 'imported', yaml, items: [...items, ...wrong], tables };
 }
 
 /** A last look at the result; what it finds is a fault of the import, which the operator must hear of. */

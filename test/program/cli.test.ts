@@ -68,7 +68,7 @@ test('a call that is wrong is one line on standard error that says what would be
     [['drain'], /^berth: drain needs BACKEND\/SERVER: berth drain docker_registry\/s1\. See berth drain --help$/],
     [['maint', 'b/s', 'x'], /^berth: maint takes one argument, and not also "x"\. See berth maint --help$/],
     [['import'], /^berth: import needs a file: berth import haproxy\.cfg\. See berth import --help$/],
-    [['import', 'x', '--json'], /^berth: import takes no --json; it takes --report$/],
+    [['import', 'x', '--json'], /^berth: import takes no --json; it takes --report, --table, --state$/],
     [['status', 'x'], /^berth: status takes no argument "x"\./],
   ];
   for (const [args, expected] of table) {

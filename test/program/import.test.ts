@@ -12,9 +12,11 @@ import { AROUND, specimens, type Specimen } from '../support/corpus.ts';
 import { folderOf } from '../support/files.ts';
 import { NO_HAPROXY, runHaproxy } from '../support/haproxy.ts';
 import { helloMessage, records, serverName } from '../support/hellos.ts';
+import { places } from '../support/people.ts';
 import { openWorkspace } from '../support/processes.ts';
 import { echoes, serve, type TestServer } from '../support/servers.ts';
 import { type Settings } from '../support/settings.ts';
+import { stageHaproxy } from '../support/stage.ts';
 import { within } from '../support/waiting.ts';
 
 const folder = folderOf();
@@ -70,6 +72,28 @@ test('a report that cannot be written is exit 2', () => {
   const { status, stderr } = runImport(named('good.cfg', GOOD), '--report', 'no/such/folder.md');
   assert.equal(status, 2);
   assert.match(stderr, /^berth: cannot write no\/such\/folder\.md: /m);
+});
+
+test("clients stay where HAProxy's table has them", { skip: NO_HAPROXY }, async (t) => {
+  const stage = await stageHaproxy(t, 3, {});
+  const people = Array.from({ length: 7 }, (_, i) => `127.62.0.${i + 1}`);
+  const before = await places(stage.port, people);
+  named('stand.dump', await stage.say('show table b'));
+  const servers = stage.servers.map(({ name, address }) => `  server ${name} ${address}\n`).join('');
+  const stick = '  stick-table type ip size 200k expire 30m\n  stick on src\n';
+  named('stand.cfg', `frontend f\n  bind 127.0.0.1:0\n  default_backend b\nbackend b\n${stick}${servers}`);
+  const { status, stdout, stderr } = runImport('stand.cfg', '--table', 'stand.dump', '--state', 'stand.state');
+  assert.equal(status, 0, stderr);
+  assert.match(stderr, /^stand\.dump: 7 bindings are in stand\.state$/m);
+  const config = parse(stdout) as Settings;
+  const berth = await start(t, { ...config, metrics: { bind: '127.0.0.1:0' }, admin: { bind: '127.0.0.1:0' } });
+  assert.deepEqual(await places(await berth.port(), people.toReversed()), before.toReversed());
+});
+
+test('what is no dump is exit 2', () => {
+  const { status, stderr } = runImport(named('good.cfg', GOOD), '--table', named('no.dump', 'Unknown command.\n'));
+  assert.equal(status, 2);
+  assert.match(stderr, /^berth: no\.dump: it is not the output of `show table NAME`$/m);
 });
 
 /** What a machine of loopback addresses, with servers that know no protocol, cannot have of a file. */

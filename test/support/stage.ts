@@ -66,7 +66,12 @@ export async function stageBerth(t: TestContext, count: number, setting: Setting
   };
 }
 
-export async function stageHaproxy(t: TestContext, count: number, setting: Setting): Promise<Stage> {
+/** `say` asks HAProxy's own socket. */
+export async function stageHaproxy(
+  t: TestContext,
+  count: number,
+  setting: Setting,
+): Promise<Stage & { say(command: string): Promise<string> }> {
   const { weights = [], backup, most = 0, checks = 'quick', expire = '30m', manner } = setting;
   const servers = await serve(t, names(count), manner);
   const control = join(folderOf(t), 'control.sock');
@@ -90,6 +95,7 @@ export async function stageHaproxy(t: TestContext, count: number, setting: Setti
     return answer;
   };
   return {
+    say,
     name: 'HAProxy',
     port,
     servers,
