@@ -115,9 +115,15 @@ function explanation(
   if (client === undefined) return `not sticky; ${next('goes')}`;
   if (!binding) return `not bound; ${next('is bound')}`;
   const { bound, next: kept } = binding;
-  if (kept === bound) return `bound to ${bound.name}, which is up and takes its clients`;
+  if (kept === bound) return `bound to ${bound.name}, which ${keeping(bound)}`;
   if (kept) return `bound to ${bound.name}; the next connection returns it to ${kept.name}, where it was first`;
   return `bound to ${bound.name}, which is ${fault(bound, servers)}; ${next('moves it')}`;
+}
+
+/** How a server keeps its clients. */
+function keeping(server: Server): string {
+  if (takesNew(server)) return 'is up and takes its clients';
+  return `${server.admin === 'drain' ? 'drains' : 'has the weight 0'}: it keeps its clients and takes no new ones`;
 }
 
 /** Why a server does not keep its clients. */

@@ -1,4 +1,5 @@
 import { isIP } from 'node:net';
+import { printable } from '../config/locate.ts';
 import { loadAdmin } from '../config/load.ts';
 import { ask, type AdminReply } from './ask.ts';
 
@@ -70,7 +71,7 @@ function inWords(name: AdminCommand, body: unknown): string {
       return statusInWords(body as Status);
     case 'explain':
       return (body as { backends: Row[] }).backends
-        .map((one) => `${String(one['name'])}: ${String(one['why'])}\n`)
+        .map((one) => `${String(one['name'])}: ${printable(String(one['why']))}\n`)
         .join('');
     case 'reload':
       return 'reloaded\n';
@@ -88,19 +89,23 @@ function statusInWords({ version, stage, frontends, backends }: Status): string 
   for (const { name, addresses, connections } of frontends) {
     lines.push(`frontend ${String(name)}: ${(addresses as string[]).join(' ')}, ${String(connections)} connections`);
   }
-  for (const { name, balance, servers } of backends) {
-    lines.push(`backend ${String(name)}: ${String(balance)}`);
-    const rows = servers.map((server) => [
-      `  ${String(server['name'])}`,
-      String(server['address']),
-      server['up'] === true ? 'up' : 'DOWN',
-      String(server['state']),
-      `${String(server['connections'])} connections`,
-      `${String(server['clients'])} clients`,
-      `since ${String(server['since'])}`,
-      String(server['reason']),
-      server['storage'] === 'unknown' ? `storage: unknown (${String(server['storageReason'])})` : '',
-    ]);
+  for (const { name, balance, queue, servers } of backends) {
+    lines.push(`backend ${String(name)}: ${String(balance)}${waiting(queue)}`);
+    // What a node has said must not reach the terminal as more than text.
+    const rows = servers.map((server) =>
+      [
+        `  ${String(server['name'])}`,
+        String(server['address']),
+        server['up'] === true ? 'up' : 'DOWN',
+        String(server['state']),
+        `weight ${Number(Number(server['weight']).toFixed(2))}${server['backup'] === true ? ', backup' : ''}`,
+        `${String(server['connections'])} connections${waiting(server['queue'])}`,
+        `${String(server['clients'])} clients`,
+        `since ${String(server['since'])}`,
+        String(server['reason']),
+        server['storage'] === 'unknown' ? `storage: unknown (${String(server['storageReason'])})` : '',
+      ].map((cell) => printable(cell)),
+    );
     const widths = rows[0]?.map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0))) ?? [];
     for (const row of rows)
       lines.push(
@@ -112,6 +117,8 @@ function statusInWords({ version, stage, frontends, backends }: Status): string 
   }
   return `${lines.join('\n')}\n`;
 }
+
+const waiting = (count: unknown): string => (Number(count) > 0 ? `, ${String(count)} wait` : '');
 
 function refusal(body: unknown): string {
   const { error, problems } = body as { error?: string; problems?: string[] };

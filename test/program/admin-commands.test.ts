@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { noIpv6 } from '../support/able.ts';
 import { start, type Berth } from '../support/berth.ts';
+import { Client } from '../support/clients.ts';
 import { folderOf } from '../support/files.ts';
 import { command, serverStatus } from '../support/operator.ts';
 import { whoServes } from '../support/people.ts';
@@ -31,12 +32,65 @@ test('status, in words and as JSON', async (t) => {
   assert.match(lines[0]!, /^berth \d+\.\d+\.\d+, running$/);
   assert.equal(lines[1], `frontend f: 127.0.0.1:${port}, 0 connections`);
   assert.equal(lines[2], 'backend b: roundrobin');
-  assert.match(lines[3]!, /^ {2}s1 {6,}127\.\S+ +up {2}ready {2}0 connections {2}1 clients {2}since \S+Z$/);
-  assert.match(lines[4]!, /^ {2}another {2}127\.\S+ +up {2}ready {2}0 connections {2}0 clients {2}since \S+Z$/);
+  assert.match(lines[3]!, /^ {2}s1 {6,}127\.\S+ +up {2}ready {2}weight 1 {2}0 connections {2}1 clients {2}since \S+Z$/);
+  assert.match(
+    lines[4]!,
+    /^ {2}another {2}127\.\S+ +up {2}ready {2}weight 1 {2}0 connections {2}0 clients {2}since \S+Z$/,
+  );
   assert.deepEqual(lines.slice(5), ['']);
   const json = await command('status', '--json', '-c', berth.file);
   assert.equal(json.code, 0);
   assert.equal((JSON.parse(json.out) as { stage: string }).stage, 'running');
+});
+
+test('status says the weight, who is a backup, and who waits', async (t) => {
+  const [s1, s2] = await serve(t, ['s1', 's2']);
+  const list = [
+    { address: s1!.address, maxConnections: 1, weight: 3 },
+    { address: s2!.address, backup: true },
+  ];
+  const admin = { admin: { bind: `unix:${join(folderOf(t), 'admin.sock')}` } };
+  const berth = await start(t, settings(list, { healthCheck: false }, admin));
+  const clients = ['127.0.7.1', '127.0.7.1', '127.0.7.2'].map(
+    async (from) => new Client({ port: await berth.port(), from }),
+  );
+  const [first, ...waiting] = await Promise.all(clients);
+  await berth.metricIs('berth_server_queue{backend="b",server="s1"}', 1);
+  await berth.metricIs('berth_backend_queue{backend="b"}', 1);
+  const lines = (await command('status', '-c', berth.file)).out.split('\n');
+  assert.equal(lines[2], 'backend b: roundrobin, 1 wait');
+  assert.match(lines[3]!, / ready {2}weight 3 +1 connections, 1 wait {2}1 clients /);
+  assert.match(lines[4]!, / ready {2}weight 1, backup {2}0 connections +0 clients /);
+  for (const client of [first!, ...waiting]) client.socket.destroy();
+});
+
+test('what a node says reaches the terminal as text, not as its commands', async (t) => {
+  const evil = '\u001b[2J\u001b]0;owned\u0007\u009b31m\nup';
+  const body = {
+    version: '1',
+    stage: 'running',
+    frontends: [],
+    backends: [
+      {
+        name: 'b',
+        why: `down: ${evil}`,
+        servers: [{ name: 's1', reason: evil, storage: 'unknown', storageReason: evil }],
+      },
+    ],
+  };
+  const socket = join(folderOf(t), 'admin.sock');
+  const fake = createServer((_, response) => response.end(JSON.stringify(body))).listen(socket);
+  t.after(() => fake.close());
+  await once(fake, 'listening');
+  const file = join(folderOf(t), 'balancer.yml');
+  writeFileSync(file, yaml(settings(['127.0.0.1:1'], {}, { admin: { bind: `unix:${socket}` } })));
+  for (const args of [['status'], ['explain', '10.0.0.1']]) {
+    const { code, out } = await command(...args, '-c', file);
+    assert.equal(code, 0);
+    assert.ok(out.includes('[2J'), out);
+    assert.doesNotMatch(out.replaceAll('\n', ''), /\p{Cc}/u);
+    assert.doesNotMatch(out, /^up$/m);
+  }
 });
 
 test('explain, in words and as JSON', async (t) => {

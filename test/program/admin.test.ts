@@ -80,7 +80,7 @@ test('explain says where a client goes, and why', async (t) => {
   assert.deepEqual([held.connections, held.expiresMs], [1, null]);
 
   await setState(berth, 's1', 'drain');
-  assert.equal(await why(), 'bound to s1, which is up and takes its clients');
+  assert.equal(await why(), 'bound to s1, which drains: it keeps its clients and takes no new ones');
   await setState(berth, 's1', 'maint');
   assert.equal(await why(), 'bound to s1, which is in maint; the next connection moves it where roundrobin sends it');
   await s2!.close();

@@ -69,6 +69,32 @@ describe('during the pause before its retry, a server', () => {
     assert.deepEqual({ server, via, retries }, { server: 's1', via: 'redispatched', retries: 1 });
   });
 
+  test('that comes and goes with another does not keep its client for ever: each retry counts', async (t) => {
+    const pauseMs = 37;
+    const stand = await ProxyStand.open(t, {
+      servers: [],
+      backend: { retries: 3, servers: { s1: await refusing(), s2: await refusing() } },
+      timeouts: { connect: `${pauseMs}ms` },
+    });
+    const { setTimeout: real } = globalThis;
+    let usable = 's1';
+    // Whichever server is chosen goes as its pause ends, and the other one comes.
+    t.mock.method(globalThis, 'setTimeout', (fire: () => void, ms: number) =>
+      real(() => {
+        if (ms === pauseMs && stand.told.length > 1) {
+          usable = usable === 's1' ? 's2' : 's1';
+          for (const { name } of stand.backend.servers)
+            stand.server(name).setAdmin(name === usable ? 'ready' : 'maint');
+        }
+        fire();
+      }, ms),
+    );
+    const client = await stand.arrive();
+    assert.equal(await client.isClosed(), 'ECONNRESET');
+    const { end, retries } = await stand.record();
+    assert.deepEqual([end, retries], ['SC', 3]);
+  });
+
   test('that its client leaves is not tried again', async (t) => {
     const stand = await ProxyStand.open(t, { servers: [], backend: { servers: { s1: await refusing() } } });
     const client = await failsOnce(stand);
