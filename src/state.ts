@@ -212,7 +212,7 @@ export function restoreState(
       counts.states++;
     } else if (backend?.table) {
       const { client, home, ms } = record;
-      if (backend.table.restore({ client, server, home: named(home), remainingMs: ms })) counts.bindings++;
+      if (backend.restore({ client, server, home: named(home), remainingMs: ms })) counts.bindings++;
     }
   }
   return counts;

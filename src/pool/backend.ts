@@ -1,12 +1,12 @@
 import type { BackendConfig } from '../config/schema.ts';
 import { keptServer, prospects, type Choice, type Pool } from './choose.ts';
-import { clientKey, type Prefix } from './client-key.ts';
+import { clientKey, keptKey, type Prefix } from './client-key.ts';
 import { Members, type PoolParts, type PoolStep } from './members.ts';
 import type { PoolObserver } from './observer.ts';
 import { POLICIES, type Policy } from './policies.ts';
 import { Queue, type Outcome } from './queue.ts';
 import type { Server } from './server.ts';
-import { StickTable, type StickTableOptions } from './stick-table.ts';
+import { StickTable, type Binding, type StickTableOptions } from './stick-table.ts';
 
 const SWEEP_MS = 1_000;
 
@@ -148,6 +148,13 @@ export class Backend {
         if (client !== undefined) table?.close(client);
       },
     };
+  }
+
+  /** Takes a binding that a state file has kept, under the key that its client has now. @see StickTable.restore */
+  restore(binding: Binding<Server>): boolean {
+    const { stickTable } = this.config;
+    if (!this.#table || stickTable === false) return false;
+    return this.#table.restore({ ...binding, client: keptKey(binding.client, stickTable.prefix) });
   }
 
   /** The binding of a client; undefined where it has none. */

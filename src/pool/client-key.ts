@@ -1,4 +1,4 @@
-import { isIPv4, isIPv6, SocketAddress } from 'node:net';
+import { isIP, isIPv4, isIPv6, SocketAddress } from 'node:net';
 
 /** How many leading bits of an address make one client. */
 export type Prefix = { readonly ipv4: number; readonly ipv6: number };
@@ -29,6 +29,18 @@ export function normaliseAddress(address: string): string {
 export function clientKey(address: string, prefix: Prefix): string {
   if (isIPv4(address)) return prefix.ipv4 === 32 ? address : `${maskIPv4(address, prefix.ipv4)}/${prefix.ipv4}`;
   return prefix.ipv6 === 128 || LINK_LOCAL.test(address) ? address : `${maskIPv6(address, prefix.ipv6)}/${prefix.ipv6}`;
+}
+
+/**
+ * What a key that was kept is now: another prefix may be in force, and who wrote the file may spell addresses otherwise.
+ * A network that is wider than the prefix stays, and is no client's key.
+ */
+export function keptKey(kept: string, prefix: Prefix): string {
+  const [address = '', bits] = kept.split('/');
+  if (isIP(address) === 0) return kept;
+  const literal = normaliseAddress(address);
+  const wanted = isIPv4(literal) ? prefix.ipv4 : prefix.ipv6;
+  return bits === undefined || Number(bits) >= wanted ? clientKey(literal, prefix) : kept;
 }
 
 function maskIPv4(address: string, bits: number): string {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import * as fc from 'fast-check';
-import { clientKey, ipv6Groups, normaliseAddress, type Prefix } from '../../../src/pool/client-key.ts';
+import { type Prefix, clientKey, ipv6Groups, keptKey, normaliseAddress } from '../../../src/pool/client-key.ts';
 
 const HOST: Prefix = { ipv4: 32, ipv6: 128 };
 const key = (address: string, prefix: Prefix): string => clientKey(normaliseAddress(address), prefix);
@@ -141,4 +141,22 @@ test('an IPv4 client and an IPv6 client never share a key', () => {
       assert.notEqual(key(a.join('.'), prefix), key(b.map((one) => one.toString(16)).join(':'), prefix));
     }),
   );
+});
+
+test('a key that was kept is the key of the same client now, however it was spelled', () => {
+  const prefix = { ipv4: 24, ipv6: 64 };
+  for (const [kept, now] of [
+    ['10.0.0.7', '10.0.0.0/24'],
+    ['::FFFF:10.0.0.7', '10.0.0.0/24'],
+    ['::ffff:a00:7', '10.0.0.0/24'],
+    ['10.0.0.0/28', '10.0.0.0/24'],
+    ['10.0.0.0/24', '10.0.0.0/24'],
+    ['10.0.0.0/16', '10.0.0.0/16'],
+    ['2001:DB8:0:0::9', '2001:db8:0:0::/64'],
+    ['2001:db8:0:0::/64', '2001:db8:0:0::/64'],
+    ['FE80::1%eth0', 'fe80::1%eth0'],
+    ['no address', 'no address'],
+  ] as const)
+    assert.equal(keptKey(kept, prefix), now, kept);
+  assert.equal(keptKey('2001:DB8:0::9', { ipv4: 32, ipv6: 128 }), '2001:db8::9');
 });
