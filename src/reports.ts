@@ -68,8 +68,8 @@ export function reports({ log, counts, logConnections, serverDown }: ReportParts
     },
     refused(frontend, reason, client) {
       counts.refused(frontend)[reason]++;
-      // The client was not turned away, and its connection has a line of its own.
-      if (reason === 'client_left') return;
+      // The client was not turned away: its connection has a line of its own, or is a probe that is worth none.
+      if (reason === 'client_left' || reason === 'client_silent') return;
       const key = `${frontend} ${reason}`;
       const seen = refusals.get(key) ?? { loggedMs: -Infinity, since: 0 };
       refusals.set(key, seen);

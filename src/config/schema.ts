@@ -54,6 +54,12 @@ const frontend = z.strictObject({
   prefaceTimeout: positive()
     .prefault('5s')
     .describe('How long a client may take to send a PROXY header or ClientHello where one is awaited'),
+  waitForClient: yesNo()
+    .prefault(false)
+    .describe(
+      'Choose and connect no server before the first byte of the client, which TLS and HTTP begin with; ' +
+        'a client that leaves without a word is counted, not logged',
+    ),
   maxConnections: whole(0, 10_000_000)
     .prefault(0)
     .describe('Connections at one time; 0 = as many as the open-file limit allows'),

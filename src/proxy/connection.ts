@@ -1,12 +1,12 @@
 import type { Socket } from 'node:net';
 import type { Backend } from '../pool/backend.ts';
-import { buildProxyHeader, looksLikeProxyHeader } from '../pool/proxy-protocol.ts';
+import { buildProxyHeader } from '../pool/proxy-protocol.ts';
 import type { Server } from '../pool/server.ts';
 import type { Access } from './admission/access.ts';
-import { readProxyHeader, readServerName } from './admission/preface.ts';
+import { HARMLESS, hasSpoken, judge, readProxyHeader, readServerName, type Verdict } from './admission/preface.ts';
 import { Client, type Undecided } from './client.ts';
 import type { ProxyObserver, Refusal } from './observer.ts';
-import { endOf, formatAddress, type Address, type End, type Phase } from './record.ts';
+import { endOf, formatAddress, round, type Address, type End, type Phase } from './record.ts';
 import type { RelayBuffers } from './relay/buffers.ts';
 import { Relay } from './relay/relay.ts';
 import type { Sockets, Wire } from './relay/sockets.ts';
@@ -43,6 +43,12 @@ const PREFACE_ENDS: Partial<Record<Refusal, End>> = {
   client_left: 'CR',
 };
 
+type NoBackend = 'client_left' | 'client_silent' | 'server_name_unknown';
+
+function isRefusal(end: End | NoBackend): end is NoBackend {
+  return end.length > 2;
+}
+
 /** One client's connection, from the accept to its record. */
 export class Connection {
   readonly #peer: Address | undefined;
@@ -51,11 +57,15 @@ export class Connection {
   readonly #client: Client;
   readonly #startedMs = performance.now();
   #who: Who;
+  /** The client has said nothing yet, and is waited for; `timeouts.idle` bounds that. */
+  #isSilent = false;
   #serverName: string | undefined;
   #backend: Backend | undefined;
   /** The search for a server; undefined before the first bytes have led to a backend. */
   #search: Search | undefined;
   #relay: Relay | undefined;
+  /** This machine's address towards the server. */
+  #from: string | undefined;
   /** The end, if Berth itself ends the connection: for the operator, for its server, or by a rule. */
   #cut: End | undefined;
   /** How much of the relay's bytes the server's counters have. */
@@ -85,13 +95,13 @@ export class Connection {
     const { client } = this.#who;
     const refusal = client && access.admit(this.#terms.access, client.address);
     if (refusal) return this.#turnAway(refusal);
-    let end: End | Refusal;
+    let end: End | NoBackend;
     try {
       end = await this.#serve(deadlineMs);
     } finally {
       if (client) access.leave(this.#terms.access, client.address);
     }
-    if (end === 'client_left' || end === 'server_name_unknown') this.#turnAway(end);
+    if (isRefusal(end)) this.#turnAway(end);
     else this.#record(end);
   }
 
@@ -104,6 +114,7 @@ export class Connection {
 
   /** To be called about once a second: ends the connection if it is idle, and adds to the server's counters. */
   sweep(nowMs: number): void {
+    if (this.#isSilent && nowMs - this.#startedMs >= this.#terms.timeouts.idle) this.#client.close();
     this.#relay?.sweep(nowMs, this.#terms.timeouts);
     this.#count();
   }
@@ -123,7 +134,13 @@ export class Connection {
   }
 
   /** An admitted connection, to its end; or why there is no backend for it. */
-  async #serve(deadlineMs: number): Promise<End | 'client_left' | 'server_name_unknown'> {
+  async #serve(deadlineMs: number): Promise<End | NoBackend> {
+    if (this.#terms.config.waitForClient && this.#client.first.length === 0) {
+      this.#isSilent = true;
+      if (!(await hasSpoken(this.#client))) return 'client_silent';
+      this.#isSilent = false;
+      deadlineMs = performance.now() + this.#terms.config.prefaceTimeout;
+    }
     if (this.#terms.sni.size > 0) this.#serverName = await readServerName(this.#client, deadlineMs);
     if (this.#client.isGone) return 'client_left';
     const backend = routeFor(this.#terms, this.#serverName);
@@ -145,6 +162,9 @@ export class Connection {
   /** Joins the client to its server, in the tick in which that has connected. */
   async #join(server: Server, wire: Wire): Promise<End> {
     const { sockets, buffers } = this.#around;
+    // One system call, and only now: a socket that is closed does not know it any more.
+    const { localAddress: address, localPort: port } = wire.socket;
+    if (address !== undefined && port !== undefined) this.#from = formatAddress({ address, port });
     const relay = new Relay(this.#client.wire, wire, sockets, buffers);
     this.#relay = relay;
     this.#begin(relay, wire, this.#header(server));
@@ -194,10 +214,10 @@ export class Connection {
   }
 
   #turnAway(reason: Refusal): void {
-    const end = PREFACE_ENDS[reason];
+    const end = this.#cut ?? PREFACE_ENDS[reason];
     this.#client.refuse();
     this.#refused(reason);
-    if (end) this.#record(this.#cut ?? end);
+    if (end) this.#record(end);
   }
 
   #refused(reason: Refusal): void {
@@ -213,6 +233,7 @@ export class Connection {
         server: server?.name,
         client: formatAddress(this.#who.client),
         sni: this.#serverName,
+        from: this.#from,
         via,
         retries,
         // What has come and was never forwarded counts too.
@@ -226,18 +247,4 @@ export class Connection {
       this.#backend,
     );
   }
-}
-
-type Verdict = { readonly isHeader: boolean };
-const HARMLESS: Verdict = { isHeader: false };
-
-/** Whether a client's first bytes are a PROXY header; undefined while they are too few to tell. */
-function judge(first: Buffer): Verdict | undefined {
-  const verdict = first.length === 0 ? 'maybe' : looksLikeProxyHeader(first);
-  return verdict === 'maybe' ? undefined : { isHeader: verdict === 'yes' };
-}
-
-/** To the microsecond. */
-function round(ms: number): number {
-  return Math.round(ms * 1_000) / 1_000;
 }

@@ -22,6 +22,8 @@ export type ConnectionRecord = {
   readonly client: string;
   /** The TLS server name, where connections are routed by it. */
   readonly sni: string | undefined;
+  /** `ip:port` of this machine towards the server, as its log names the client; undefined where none was connected. */
+  readonly from: string | undefined;
   readonly via: Via | undefined;
   /** Connect attempts beyond the first. */
   readonly retries: number;
@@ -50,4 +52,9 @@ export type Address = { readonly address: string; readonly port: number };
 export function formatAddress(address: Address | undefined): string {
   if (!address) return 'unix';
   return address.address.includes(':') ? `[${address.address}]:${address.port}` : `${address.address}:${address.port}`;
+}
+
+/** Milliseconds to the microsecond. */
+export function round(ms: number): number {
+  return Math.round(ms * 1_000) / 1_000;
 }

@@ -17,6 +17,7 @@ test('the shortest useful file has every default', () => {
         backend: 'b',
         sni: {},
         prefaceTimeout: 5_000,
+        waitForClient: false,
         maxConnections: 0,
         acceptProxy: [],
         allow: [],

@@ -90,7 +90,7 @@ check(
   'an alias of what holds it',
   'frontends: &f { x: *f }\nbackends: { b: { servers: { s: "h:1" } } }\n',
   `FILE:1:17: frontends.x.bind: is missing; ${BIND} or a map or a list`,
-  'FILE:1:17: frontends.x.x: unknown key. Known here: bind, backend, sni, prefaceTimeout, maxConnections, acceptProxy, allow, deny, perSource',
+  'FILE:1:17: frontends.x.x: unknown key. Known here: bind, backend, sni, prefaceTimeout, waitForClient, maxConnections, acceptProxy, allow, deny, perSource',
   'FILE:1:17: frontends.x: names no backend; add "backend: b"',
 );
 check(
