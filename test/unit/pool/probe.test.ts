@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { createServer, type RequestListener } from 'node:http';
 import { test, type TestContext } from 'node:test';
+import { buildProxyHeader } from '../../../src/pool/proxy-protocol.ts';
 import { newProbe, type ProbeResult } from '../../../src/pool/probe/probe.ts';
 import { closedPort, listen, listenRaw } from '../../support/listening.ts';
 import { checkConfig } from '../../support/pool.ts';
@@ -69,6 +70,36 @@ test('http: the request is a small one that proxies and virtual hosts understand
   const path = '/healthz?deep=%20yes';
   assert.deepEqual(await check(port, { type: 'http', path }), OK);
   assert.deepEqual(seen, [['GET', path, { host: `registry1:${port}`, 'user-agent': 'berth', connection: 'close' }]]);
+});
+
+for (const version of ['v1', 'v2'] as const) {
+  test(`a check of a server that expects PROXY headers (${version}) begins with one that names nobody`, async (t) => {
+    const header = buildProxyHeader(version, undefined, undefined);
+    const { promise, resolve } = withResolvers();
+    let heard = '';
+    const port = await listenRaw(t, (socket) => {
+      socket.on('data', (chunk) => {
+        heard += chunk.toString('latin1');
+        if (heard.endsWith('\r\n\r\n') && heard.includes('GET'))
+          socket.end('HTTP/1.1 401 No\r\nContent-Length: 0\r\n\r\n');
+      });
+      socket.on('close', resolve);
+    });
+    const config = checkConfig({ type: 'registry' });
+    assert.deepEqual(await probe({ host: '127.0.0.1', port }, 'registry1', config, version), OK);
+    await promise;
+    assert.ok(heard.startsWith(`${header.toString('latin1')}GET /v2/ `), heard);
+  });
+}
+
+test('a check is over, and closes its connection, as soon as its status has come', async (t) => {
+  const { promise, resolve } = withResolvers();
+  const port = await listenRaw(t, (socket) => {
+    socket.once('data', () => socket.write('HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nthe rest never comes'));
+    socket.on('end', resolve).on('close', resolve);
+  });
+  assert.deepEqual(await check(port, { type: 'registry', timeout: '1h' }), OK);
+  await promise;
 });
 
 test('registry: 200 and 401 of /v2/ are up, nothing else is', async (t) => {
