@@ -284,6 +284,30 @@ test('a commit changes all at one moment, and keeps what has not changed', async
   );
 });
 
+test('a backend that stays, and whose checks stay, goes on checking its servers after a commit', async (t) => {
+  const { one } = await nodes(t);
+  const site = new Site(t);
+  const checking = { b: { healthCheck: { interval: '50ms' }, servers: { s1: `127.0.0.1:${one}` } } };
+  const checks = (): number => site.told.filter((what) => what === 'checked s1').length;
+  await site.turn(configure(one, { backends: checking }));
+  await site.turn(configure(one, { backends: checking, timeouts: { drain: '1s' } }));
+  const before = checks();
+  await eventually('no check', () => checks() > before + 2);
+});
+
+test('metrics and admin answer at their addresses, after another commit too', async (t) => {
+  const { one } = await nodes(t);
+  const site = new Site(t);
+  for (const drain of ['1s', '2s']) {
+    await site.turn(configure(one, { timeouts: { drain } }));
+    for (const kind of ['metrics', 'admin'] as const) {
+      const [address = ''] = site.house.listeners.addressesOf({ kind, name: kind });
+      const response = await fetch(`http://${address}/`, { headers: { connection: 'close' } });
+      assert.equal(await response.text(), kind);
+    }
+  }
+});
+
 test('a frontend that leaves with connections is known until they end, and is itself if it comes back', async (t) => {
   const { one } = await nodes(t);
   const holding = await listenRaw(t, (socket) => void socket.write('holding\n'));
@@ -297,6 +321,9 @@ test('a frontend that leaves with connections is known until they end, and is it
   const { client } = await site.visit('g');
   const alone = await site.turn(configure(one));
   assert.ok(site.house.frontends.includes(g!) && g?.connections === 1);
+  await eventually('its bind stands', () => !site.house.listeners.serves({ kind: 'frontend', name: 'g' }));
+  site.house.forget(alone);
+  assert.ok(site.house.frontends.includes(g!), 'its connection stands');
   const again = await site.turn(both);
   assert.equal(again.frontends.get('g'), g);
   await site.turn(configure(one));
