@@ -37,6 +37,14 @@ export class Control {
         queue: backend.waiting,
         stickTable: backend.table ? { size: backend.table.size, entries: backend.table.entries } : false,
         servers: backend.servers.map((server) => describe(server, backend)),
+        names: backend.names.map(({ server, address, servers, failing }) => ({
+          server,
+          address,
+          servers,
+          resolves: failing === undefined,
+          since: failing ? new Date(failing.sinceMs).toISOString() : null,
+          reason: failing?.reason ?? '',
+        })),
       })),
     };
   }
@@ -104,14 +112,14 @@ function describe(server: Server, { table }: Backend): object {
 }
 
 function explanation(
-  { config, servers }: Backend,
+  { config, servers, names: namesOf }: Backend,
   client: string | undefined,
   binding: ReturnType<Backend['binding']>,
 ): string {
   const next = (how: string): string =>
     servers.some(takesNew)
       ? `the next connection ${how} where ${config.balance} sends it`
-      : 'no server takes new clients, the next connection is reset';
+      : `no server takes new clients, the next connection is reset${unresolved(namesOf)}`;
   if (client === undefined) return `not sticky; ${next('goes')}`;
   if (!binding) return `not bound; ${next('is bound')}`;
   const { bound, next: kept } = binding;
@@ -124,6 +132,14 @@ function explanation(
 function keeping(server: Server): string {
   if (takesNew(server)) return 'is up and takes its clients';
   return `${server.admin === 'drain' ? 'drains' : 'has the weight 0'}: it keeps its clients and takes no new ones`;
+}
+
+/** Names that stand for no server yet. */
+function unresolved(all: Backend['names']): string {
+  const failing = all.flatMap(({ address, servers, failing: why }) =>
+    why && servers === 0 ? [`; ${address} does not resolve: ${why.reason}`] : [],
+  );
+  return failing.join('');
 }
 
 /** Why a server does not keep its clients. */

@@ -184,6 +184,14 @@ export class Metrics {
       'Connections that wait for whichever server has a place first',
       each((backend, labels) => [{ labels, value: backend.waiting }]),
     );
+    this.#add(
+      'gauge',
+      'backend_resolve_successful',
+      'Whether the last look-up of the name in a server entry succeeded; while it does not, the last servers stay',
+      each((backend, labels) =>
+        backend.names.map(({ server, failing }) => ({ labels: { ...labels, server }, value: failing ? 0 : 1 })),
+      ),
+    );
     const seconds = 'backend_connection_seconds';
     this.#add(
       'histogram',

@@ -37,6 +37,10 @@ export function reports({ log, counts, logConnections, serverDown }: ReportParts
         serverDown(changed);
       }
     },
+    nameChanged({ failing, ...name }, before) {
+      if (failing) log.warn({ ...name, reason: failing.reason }, 'name does not resolve');
+      else log.warn({ ...name, failedMs: before ? Date.now() - before.sinceMs : 0 }, 'name resolves again');
+    },
     adminChanged({ backend, name: server, admin: state }, before) {
       log.warn({ backend, server, state, before }, 'server state');
     },

@@ -63,7 +63,12 @@ function call(
 }
 
 type Row = Readonly<Record<string, unknown>>;
-type Status = { version: string; stage: string; frontends: Row[]; backends: (Row & { servers: Row[] })[] };
+type Status = {
+  version: string;
+  stage: string;
+  frontends: Row[];
+  backends: (Row & { servers: Row[]; names?: Row[] })[];
+};
 
 function inWords(name: AdminCommand, body: unknown): string {
   switch (name) {
@@ -89,7 +94,7 @@ function statusInWords({ version, stage, frontends, backends }: Status): string 
   for (const { name, addresses, connections } of frontends) {
     lines.push(`frontend ${String(name)}: ${(addresses as string[]).join(' ')}, ${String(connections)} connections`);
   }
-  for (const { name, balance, queue, servers } of backends) {
+  for (const { name, balance, queue, servers, names = [] } of backends) {
     lines.push(`backend ${String(name)}: ${String(balance)}${waiting(queue)}`);
     // What a node has said must not reach the terminal as more than text.
     const rows = servers.map((server) =>
@@ -114,6 +119,12 @@ function statusInWords({ version, stage, frontends, backends }: Status): string 
           .join('  ')
           .trimEnd(),
       );
+    for (const { server, address, resolves, since, reason } of names) {
+      if (resolves === true) continue;
+      lines.push(
+        printable(`  ${String(server)}: ${String(address)} does not resolve since ${String(since)}: ${String(reason)}`),
+      );
+    }
   }
   return `${lines.join('\n')}\n`;
 }

@@ -144,6 +144,13 @@ export function formatEndpoint({ host, port }: Endpoint): string {
   return isIP(host) === 6 ? `[${host}]:${port}` : `${host}:${port}`;
 }
 
+/** As the operator writes it. */
+export function formatDiscovered(address: Discovered): string {
+  return address.discover === 'srv'
+    ? `srv:${address.name}`
+    : `dns:${formatEndpoint({ host: address.name, port: address.port })}`;
+}
+
 /**
  * Whether `text` is a network such as `10.0.0.0/8` or `2001:db8::/32`, or an address. A link-local network may have a
  * zone: `fe80::1%eth0`, `fe80::%eth0/64` (RFC 4007, section 11.7).

@@ -4,6 +4,8 @@ import { StartError } from '../errors.ts';
 import type { ListenersStep } from '../listeners/listeners.ts';
 import type { Site } from '../listeners/site.ts';
 import type { Backend } from '../pool/backend.ts';
+import { FIRST_ANSWERS_MS, SOON_MS } from '../pool/members.ts';
+import { servesAtOnce } from '../pool/terms.ts';
 import { connectionCapacity } from '../proxy/descriptors.ts';
 import type { Frontend } from '../proxy/frontend.ts';
 import { termsOf } from '../proxy/terms.ts';
@@ -35,8 +37,10 @@ export async function plan(
   const rollback = (): void => steps.toReversed().forEach((step) => step.rollback());
   try {
     const answers: Promise<void>[] = [];
+    // Before a start nobody is served: it does not wait for the names of one backend where another can serve.
+    const patienceMs = !old && Object.values(config.backends).some(servesAtOnce) ? SOON_MS : FIRST_ANSWERS_MS;
     for (const backend of backends.values()) {
-      const step = planned(backend, config);
+      const step = planned(backend, config, patienceMs);
       steps.push(step);
       answers.push(step.ready);
     }
@@ -65,10 +69,10 @@ async function unlessStopped(ready: Promise<unknown>, stops: AbortSignal): Promi
 }
 
 /** A name that is missing here is a defect: the configuration was checked. */
-function planned(backend: Backend, { backends }: Config): ReturnType<Backend['plan']> {
+function planned(backend: Backend, { backends }: Config, patienceMs: number): ReturnType<Backend['plan']> {
   const config = backends[backend.name];
   if (!config) throw new TypeError(`there is no backend ${backend.name}`);
-  return backend.plan(config);
+  return backend.plan(config, patienceMs);
 }
 
 /** To give a frontend other terms cannot fail. */

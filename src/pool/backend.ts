@@ -2,6 +2,7 @@ import type { BackendConfig } from '../config/schema.ts';
 import { keptServer, prospects, type Choice, type Pool } from './choose.ts';
 import { clientKey, keptKey, type Prefix } from './client-key.ts';
 import { Members, type PoolParts, type PoolStep } from './members.ts';
+import type { Named } from './named.ts';
 import type { PoolObserver } from './observer.ts';
 import { POLICIES, type Policy } from './policies.ts';
 import { Queue, type Outcome } from './queue.ts';
@@ -83,6 +84,11 @@ export class Backend {
     return this.#queue.newcomers;
   }
 
+  /** The names in its configuration, and how their last look-ups went. */
+  get names(): readonly Named[] {
+    return this.#members.names;
+  }
+
   get table(): StickTable<Server> | undefined {
     return this.#table;
   }
@@ -92,9 +98,9 @@ export class Backend {
    * commit, servers of the same name keep health, state and connections, others come, those that are left over leave.
    * Bindings stay unless what a client is has changed.
    */
-  plan(config: BackendConfig): PoolStep {
+  plan(config: BackendConfig, patienceMs?: number): PoolStep {
     this.#forget();
-    const members = this.#members.plan(config);
+    const members = this.#members.plan(config, patienceMs);
     return {
       ready: members.ready,
       commit: () => {

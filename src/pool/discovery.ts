@@ -1,6 +1,7 @@
 import { isIP } from 'node:net';
 import { formatEndpoint, type Discovered, type Endpoint } from '../config/values.ts';
 import { lookUp, lookUpService, type Sources } from '../names/look-up.ts';
+import { lookedUp, type Failing } from './named.ts';
 
 /** `name` has this address: the name that was asked for, or a target of the service. */
 export type Found = Endpoint & { readonly name: string };
@@ -18,6 +19,9 @@ export type AskDns = (address: Discovered, closed?: AbortSignal) => Promise<DnsA
 
 /** A time to live of 0 must not become a flood of questions; nor must an answer that does not come. */
 const SOONEST_MS = 1_000;
+
+/** Each address is a server, with its checks and its metrics: a nameserver must not make thousands of them. */
+const MOST_SERVERS = 256;
 
 /**
  * What a discovery may be given: who answers instead of DNS, and what an earlier discovery for the same question had
@@ -38,10 +42,11 @@ export class Discovery {
   #found: readonly Found[];
   /** The addresses in `#found` that the last good answer lacked. */
   #lacked: ReadonlySet<string> = new Set();
+  #failing: Failing | undefined;
   #timer: NodeJS.Timeout | undefined;
   readonly #closed = new AbortController();
 
-  /** `onAnswer` is called after each answer that has an address. */
+  /** `onAnswer` is called after each answer, good or bad. */
   constructor(
     address: Discovered,
     intervalMs: number,
@@ -60,16 +65,21 @@ export class Discovery {
     return this.#found;
   }
 
+  /** Why the last answer named no server. */
+  get failing(): Failing | undefined {
+    return this.#failing;
+  }
+
   /** Asks now, and from then on again and again. Resolves after the first answer, good or bad. */
   async start(): Promise<void> {
-    const none: DnsAnswer = { endpoints: [], ttlSeconds: 0, unanswered: [] };
-    const answer = await this.#ask(this.#address, this.#closed.signal).catch(() => none);
+    const answer = await this.#ask(this.#address, this.#closed.signal).catch((error: Error) => error);
     if (this.#closed.signal.aborted) return;
-    if (answer.endpoints.length > 0) {
-      this.#take(answer);
-      this.#onAnswer();
-    }
-    this.#askAgainIn(Math.min(this.#intervalMs, Math.max(answer.ttlSeconds * 1_000, SOONEST_MS)));
+    const fault = answer instanceof Error ? answer.message : faultOf(answer);
+    this.#failing = lookedUp(this.#failing, fault);
+    if (!(answer instanceof Error)) this.#take(answer);
+    this.#onAnswer();
+    const validMs = answer instanceof Error ? 0 : answer.ttlSeconds * 1_000;
+    this.#askAgainIn(Math.min(this.#intervalMs, Math.max(validMs, SOONEST_MS)));
   }
 
   /**
@@ -88,6 +98,7 @@ export class Discovery {
   }
 
   #take({ endpoints, unanswered }: DnsAnswer): void {
+    if (endpoints.length === 0) return;
     const present = new Map(endpoints.map((one) => [formatEndpoint(one), one]));
     const missing = this.#found.filter((one) => !present.has(formatEndpoint(one)));
     const lacked = new Set<string>();
@@ -100,7 +111,7 @@ export class Discovery {
       lacked.add(key);
       return !this.#lacked.has(key);
     });
-    this.#found = [...present.values(), ...kept];
+    this.#found = bounded([...present.values(), ...kept], this.#found);
     this.#lacked = lacked;
   }
 
@@ -111,6 +122,21 @@ export class Discovery {
       void this.start();
     }, ms);
   }
+}
+
+/** As many of `all` as may be servers: those that are servers already before others, whatever the answer's order. */
+function bounded(all: readonly Found[], before: readonly Found[]): readonly Found[] {
+  if (all.length <= MOST_SERVERS) return all;
+  const known = new Set(before.map(formatEndpoint));
+  const isKnown = (one: Found): boolean => known.has(formatEndpoint(one));
+  return [...all.filter(isKnown), ...all.filter((one) => !isKnown(one))].slice(0, MOST_SERVERS);
+}
+
+/** What an operator should know of an answer that came. */
+function faultOf({ endpoints }: DnsAnswer): string | undefined {
+  if (endpoints.length === 0) return 'none of its targets has an address';
+  const { size } = new Set(endpoints.map(formatEndpoint));
+  return size > MOST_SERVERS ? `it has ${size} addresses, of which ${MOST_SERVERS} are used` : undefined;
 }
 
 /** Whether this answer says nothing of the address, since its name was not answered for in its family. */

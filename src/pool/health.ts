@@ -40,6 +40,12 @@ export function observe(
   return { up: seen.ok, streak: 0, fresh: false, reason, since: now };
 }
 
+/** The health of a server whose name has no address, so that nothing can be checked. */
+export function unresolved(health: Health, name: string, failure: string, now: number): Health {
+  const reason = `${name} does not resolve: ${failure}`;
+  return { ...health, up: false, fresh: false, reason, since: health.up ? now : health.since };
+}
+
 /** In milliseconds: the time between checks while `streak` is 0, and while it is not. */
 export type Schedule = Pick<HealthCheckConfig, 'interval' | 'fastInterval'>;
 

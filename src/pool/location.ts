@@ -1,4 +1,5 @@
 import type { Endpoint } from '../config/values.ts';
+import { lookedUp, type Failing } from './named.ts';
 import { NameWatch, type Resolution, type Lookup } from './resolve.ts';
 
 /**
@@ -15,6 +16,7 @@ export type Arrival =
  */
 export class Location {
   readonly #onArrival: (arrival: Arrival) => void;
+  readonly #onAnswer: () => void;
   readonly #lookup: Lookup | undefined;
   #watch: NameWatch | undefined;
   /** Whether the addresses below are of the name and port that are watched now, not of the former ones. */
@@ -22,16 +24,26 @@ export class Location {
   #addresses: readonly string[] = [];
   #address: string | undefined;
   #port = 0;
+  #failing: Failing | undefined;
 
-  /** `onArrival` is called for each answer after a `find`, up to the first good answer. */
-  constructor(onArrival: (arrival: Arrival) => void, lookup: Lookup | undefined) {
+  /**
+   * `onArrival` is called for each answer after a `find`, up to the first good answer, and `onAnswer` after every
+   * answer.
+   */
+  constructor(onArrival: (arrival: Arrival) => void, lookup?: Lookup, onAnswer: () => void = () => {}) {
     this.#onArrival = onArrival;
+    this.#onAnswer = onAnswer;
     this.#lookup = lookup;
   }
 
   /** The IP literal and port in use; undefined until the name has resolved. */
   get endpoint(): Endpoint | undefined {
     return this.#address === undefined ? undefined : { host: this.#address, port: this.#port };
+  }
+
+  /** Why the last look-up of the name failed. */
+  get failing(): Failing | undefined {
+    return this.#failing;
   }
 
   /** Whether the endpoint is of this server, in use or not. */
@@ -42,13 +54,19 @@ export class Location {
   /** Looks for another endpoint. Resolves when the first answer is there. */
   find(endpoint: Endpoint, intervalMs: number): Promise<void> {
     this.#arrived = false;
+    this.#failing = undefined;
     return this.retime(endpoint, intervalMs);
   }
 
   /** Looks for the same endpoint, with another time between two questions. */
   retime({ host, port }: Endpoint, intervalMs: number): Promise<void> {
     this.#watch?.close();
-    this.#watch = new NameWatch(host, intervalMs, (answer) => this.#take(answer, port), this.#lookup);
+    const heard = (answer: Resolution): void => {
+      this.#failing = lookedUp(this.#failing, 'failure' in answer ? answer.failure : undefined);
+      this.#take(answer, port);
+      this.#onAnswer();
+    };
+    this.#watch = new NameWatch(host, intervalMs, heard, this.#lookup);
     return this.#watch.start();
   }
 

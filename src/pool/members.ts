@@ -1,14 +1,20 @@
 import type { BackendConfig } from '../config/schema.ts';
 import type { Step } from '../step.ts';
 import { Discovery, type AskDns } from './discovery.ts';
+import { NameNews, type Named } from './named.ts';
 import type { PoolObserver, Wake } from './observer.ts';
 import { newProbe, type Probe } from './probe/probe.ts';
 import type { Lookup } from './resolve.ts';
 import { Server } from './server.ts';
-import { questions, wanted, type ServerTerms } from './terms.ts';
+import { namesOf, questions, servesAtOnce, wanted, type ServerTerms } from './terms.ts';
 
 /** A plan does not wait longer than this for the names of its servers. */
-const FIRST_ANSWERS_MS = 5_000;
+export const FIRST_ANSWERS_MS = 5_000;
+/**
+ * A plan that has a server without them waits so long: names that resolve at all have done so, and clients that are
+ * bound to their servers find them.
+ */
+export const SOON_MS = 250;
 
 /** What a test puts in the place of DNS, the checks and the clock; the real ones are used where a part is left out. */
 export type PoolParts = {
@@ -34,6 +40,7 @@ export class Members {
   readonly #backend: string;
   readonly #observer: PoolObserver;
   readonly #parts: PoolParts;
+  readonly #news: NameNews;
   readonly #now: () => number;
   readonly #wake: Wake;
   /** The servers of a backend share it. */
@@ -56,6 +63,7 @@ export class Members {
     this.#observer = observer;
     this.#parts = parts;
     this.#wake = wake;
+    this.#news = new NameNews(observer);
     this.#now = parts.now ?? (() => performance.now());
     this.#probe = parts.probe ?? newProbe();
   }
@@ -65,8 +73,13 @@ export class Members {
     return this.#servers;
   }
 
-  /** Makes and starts what `config` adds, beside what runs. */
-  plan(config: BackendConfig): PoolStep {
+  /** The names that the configuration in force has. */
+  get names(): readonly Named[] {
+    return this.#config ? namesOf(this.#backend, this.#config, this.#discoveries, this.#servers) : [];
+  }
+
+  /** Makes and starts what `config` adds, beside what runs. It is ready within `patienceMs`. */
+  plan(config: BackendConfig, patienceMs = FIRST_ANSWERS_MS): PoolStep {
     /** Servers that this plan has brought, with their former terms: undefined for a server that did not exist. */
     const brought = new Map<Server, ServerTerms | undefined>();
     const answers: Promise<void>[] = [];
@@ -82,7 +95,10 @@ export class Members {
     const [discoveries, asked] = this.#ask(config, bring);
     bring();
     const first = Promise.all([...asked].map((discovery) => discovery.start())).then(() => Promise.all(answers));
-    const { ready, stop } = within(FIRST_ANSWERS_MS, first);
+    const kept = wanted(config, discoveries);
+    const running = this.#servers.some((server) => server.usable && kept.has(server.name));
+    const canServe = running || servesAtOnce(config);
+    const { ready, stop } = within(canServe ? Math.min(SOON_MS, patienceMs) : patienceMs, first);
     return {
       ready,
       commit: () => {
@@ -95,6 +111,7 @@ export class Members {
         for (const { key, intervalMs } of questions(config)) discoveries.get(key)?.retime(intervalMs);
         this.#reconcile();
         this.#drop(brought);
+        this.#news.tell(this.names);
       },
       rollback: () => {
         stop();
@@ -169,7 +186,8 @@ export class Members {
       },
     };
     const [backend, observer, probe, lookup] = [this.#backend, this.#observer, this.#probe, this.#parts.lookup];
-    const server = new Server({ backend, name, config, observer, lookup, probe, wake });
+    const onNameAnswer = (): void => this.#news.tell(this.names);
+    const server = new Server({ backend, name, config, observer, lookup, probe, wake, onNameAnswer });
     this.#known.set(name, server);
     return server;
   }
@@ -185,8 +203,9 @@ export class Members {
       const former = this.#discoveries.get(key);
       if (former && !this.#closed) return [key, former] as const;
       const answered = (): void => {
-        if (this.#discoveries.get(key) === discovery) this.#reconcile();
-        else onAnswer();
+        if (this.#discoveries.get(key) !== discovery) return onAnswer();
+        this.#reconcile();
+        this.#news.tell(this.names);
       };
       const parts = { ask: this.#parts.ask, found: former?.found };
       const discovery = new Discovery(address, intervalMs, answered, parts);

@@ -1,10 +1,11 @@
 import type { Majority } from './crowd.ts';
 import type { Health } from './health.ts';
+import type { NameObserver } from './named.ts';
 import type { StorageSeen } from './probe/storage.ts';
 import type { AdminState, Server } from './server.ts';
 
 /** What the pool tells the rest of the house. */
-export type PoolObserver = {
+export type PoolObserver = NameObserver & {
   /** The server went up or down; `before` is what was true until now. */
   serverChanged(server: Server, before: Health): void;
   /** The operator wants something else of it; `before` is what he wanted until now. */

@@ -9,6 +9,14 @@ export type Candidate = {
   readonly connections: number;
 };
 
+/** A server that has just recovered gets some clients, however slowly it starts. */
+const SLOWEST_START = 0.01;
+
+/** The weight of a server that came up again `sinceMs` ago, and takes `slowStartMs` to its full weight. */
+export function grown(weight: number, slowStartMs: number, sinceMs: number): number {
+  return sinceMs >= slowStartMs ? weight : weight * Math.max(sinceMs / slowStartMs, SLOWEST_START);
+}
+
 /**
  * Picks one of `candidates`, whose weights are above 0; undefined where `candidates` is empty. `client` is the
  * client's key in a stick table, undefined where nothing identifies the client.

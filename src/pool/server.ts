@@ -1,8 +1,10 @@
 import type { HealthCheckConfig } from '../config/schema.ts';
 import type { Endpoint } from '../config/values.ts';
-import { freshHealth, HealthMonitor, observe, type Health, type Observation } from './health.ts';
+import { freshHealth, HealthMonitor, observe, unresolved, type Health, type Observation } from './health.ts';
 import { Location, type Arrival } from './location.ts';
+import type { Failing } from './named.ts';
 import type { PoolObserver, Wake } from './observer.ts';
+import { grown } from './policies.ts';
 import type { Probe } from './probe/probe.ts';
 import { turned, type StorageSeen } from './probe/storage.ts';
 import { Slots } from './slots.ts';
@@ -13,9 +15,6 @@ import type { Lookup } from './resolve.ts';
 /** What the operator wants: drain takes no new client, maint takes none at all. */
 export const ADMIN_STATES = ['ready', 'drain', 'maint'] as const;
 export type AdminState = (typeof ADMIN_STATES)[number];
-
-/** A server that has just recovered gets some clients, however slowly it starts. */
-const SLOWEST_START = 0.01;
 
 /** `away` is neither in force nor watched, `planned` is watched and not yet in force, `active` is in force. */
 export type ServerStage = 'away' | 'planned' | 'active';
@@ -28,6 +27,7 @@ export type ServerParts = {
   readonly probe: Probe;
   readonly lookup?: Lookup | undefined;
   readonly wake?: Wake | undefined;
+  readonly onNameAnswer?: (() => void) | undefined;
 };
 
 /**
@@ -65,7 +65,7 @@ export class Server {
   constructor({ backend, name, config, observer, ...parts }: ServerParts) {
     [this.backend, this.name, this.#config, this.#observer] = [backend, name, config, observer];
     [this.#probe, this.#wake] = [parts.probe, parts.wake];
-    this.#location = new Location((arrival) => this.#arrived(arrival), parts.lookup);
+    this.#location = new Location((arrival) => this.#arrived(arrival), parts.lookup, parts.onNameAnswer);
   }
 
   get config(): ServerTerms {
@@ -83,9 +83,7 @@ export class Server {
   /** Its share of new clients; after a recovery it grows to the configured one over `slowStart`. */
   get weight(): number {
     const { weight, slowStart } = this.#config;
-    if (this.#recoveredMs === undefined || slowStart === 0) return weight;
-    const share = (performance.now() - this.#recoveredMs) / slowStart;
-    return share >= 1 ? weight : weight * Math.max(share, SLOWEST_START);
+    return this.#recoveredMs === undefined ? weight : grown(weight, slowStart, performance.now() - this.#recoveredMs);
   }
 
   get connections(): number {
@@ -120,6 +118,11 @@ export class Server {
   /** The IP literal and port to connect to now; undefined until the name has resolved. */
   get endpoint(): Endpoint | undefined {
     return this.#location.endpoint;
+  }
+
+  /** Why the last look-up of its name failed. */
+  get failing(): Failing | undefined {
+    return this.#location.failing;
   }
 
   /**
@@ -245,8 +248,6 @@ export class Server {
       this.#checkAnew();
       return this.#wake?.changed();
     }
-    const reason = `${this.#config.address.host} does not resolve: ${arrival.failure}`;
-    const since = this.health.up ? Date.now() : this.health.since;
-    this.#become({ ...this.health, up: false, fresh: false, reason, since });
+    this.#become(unresolved(this.health, this.#config.address.host, arrival.failure, Date.now()));
   }
 }

@@ -1,6 +1,8 @@
 import type { BackendConfig, HealthCheckConfig, ServerConfig } from '../config/schema.ts';
-import { formatEndpoint, type Discovered, type Endpoint, type Route } from '../config/values.ts';
+import { isIP } from 'node:net';
+import { formatDiscovered, formatEndpoint, type Discovered, type Endpoint, type Route } from '../config/values.ts';
 import type { Found } from './discovery.ts';
+import type { Failing, Named } from './named.ts';
 
 /** All that a server needs to know: its own options, and those of its backend that it does not override. */
 export type ServerTerms = Omit<ServerConfig, 'address' | 'sendProxy' | 'resolveInterval'> & {
@@ -69,4 +71,31 @@ export function wanted(
     }
   }
   return servers;
+}
+
+/** Whether a server has no name to wait for, and takes clients. */
+export function servesAtOnce({ servers }: BackendConfig): boolean {
+  return Object.values(servers).some(
+    ({ address, weight }) => weight > 0 && !('discover' in address) && isIP(address.host) !== 0,
+  );
+}
+
+/** The names in a configuration, each with what its discovery or its server has heard of it. */
+export function namesOf(
+  backend: string,
+  config: BackendConfig,
+  answers: ReadonlyMap<string, { readonly found: readonly Found[]; readonly failing: Failing | undefined }>,
+  inForce: readonly { readonly name: string; readonly endpoint: unknown; readonly failing: Failing | undefined }[],
+): Named[] {
+  return Object.entries(config.servers).flatMap(([server, { address }]): Named[] => {
+    if ('discover' in address) {
+      const answer = answers.get(questionKey(server, address));
+      const name = { backend, server, address: formatDiscovered(address) };
+      return [{ ...name, servers: answer?.found.length ?? 0, failing: answer?.failing }];
+    }
+    if (isIP(address.host) !== 0) return [];
+    const found = inForce.find(({ name }) => name === server);
+    const servers = found?.endpoint === undefined ? 0 : 1;
+    return [{ backend, server, address: formatEndpoint(address), servers, failing: found?.failing }];
+  });
 }

@@ -37,7 +37,13 @@ test('status tells what runs', async (t) => {
   assert.deepEqual(frontends, [{ name: 'f', addresses: [`127.0.0.1:${port}`], connections: 1 }]);
   const [s1, six] = backends[0]!.servers;
   const { servers: _, ...backend } = backends[0]!;
-  assert.deepEqual(backend, { name: 'b', balance: 'leastconn', queue: 0, stickTable: { size: 200_000, entries: 1 } });
+  assert.deepEqual(backend, {
+    name: 'b',
+    balance: 'leastconn',
+    queue: 0,
+    stickTable: { size: 200_000, entries: 1 },
+    names: [],
+  });
   const { since, ...up } = s1 as ServerStatus;
   assert.ok(Math.abs(Date.now() - Date.parse(since)) < 600_000);
   assert.deepEqual(up, {

@@ -1,5 +1,6 @@
 /** Servers that DNS names, with a real DNS server; the schedule by itself on a mocked clock. */
 import assert from 'node:assert/strict';
+import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { describe, test, type TestContext } from 'node:test';
 import { createServer as createTlsServer } from 'node:tls';
@@ -8,8 +9,9 @@ import { Authority } from '../support/authority.ts';
 import { start, type Berth } from '../support/berth.ts';
 import { Client } from '../support/clients.ts';
 import { NO_DNS, resolver, type DnsServer } from '../support/dns.ts';
+import { folderOf } from '../support/files.ts';
 import { listen } from '../support/listening.ts';
-import { serversOf, setState } from '../support/operator.ts';
+import { command, serversOf, setState, status } from '../support/operator.ts';
 import { come, hold, leave, somebody } from '../support/people.ts';
 import { echoes, TestServer } from '../support/servers.ts';
 import { QUICK_CHECKS, settings, type Settings } from '../support/settings.ts';
@@ -229,6 +231,71 @@ describe('with a DNS server', { skip: NO_DNS }, () => {
     });
   }
 
+  test('a short name is the same host as a plain name, by dns: and by srv:, as the search list completes it', async (t) => {
+    const { dns, through } = await resolver(t, 'search default.test svc.test\noptions ndots:5\n');
+    const [a] = await behindOneName(t, ['a']);
+    dns.addresses('r.svc.test', ...hosts(a));
+    dns.services('_registry._tcp.svc.test', { target: 'r.svc.test', port: a?.port ?? 0 });
+    for (const address of [`r:${a?.port}`, `dns:r:${a?.port}`, 'srv:_registry._tcp', `dns:r.svc.test.:${a?.port}`]) {
+      const berth = await start(t, config(address), { through });
+      assert.equal(await come(berth), 'a', address);
+    }
+  });
+
+  test('localhost and the hosts file are known to dns: as to a plain name', async (t) => {
+    const { dns, through } = await resolver(t);
+    const local = await listen(
+      t,
+      createServer((socket) => socket.end('local\n')),
+    );
+    for (const address of [`dns:localhost:${local}`, `localhost:${local}`]) {
+      const berth = await start(t, settings([address], QUICK_CHECKS), { through });
+      const first = (await serversOf(berth))[0]?.name;
+      assert.equal(first, address.startsWith('dns:') ? `s1-127.0.0.1:${local}` : 's1');
+      assert.equal(await come(berth), 'local', address);
+    }
+    assert.equal(dns.asked.size, 0);
+  });
+
+  for (const [what, address, reason] of [
+    ['a name that does not exist', 'dns:r.test:5000', 'the name does not exist'],
+    ['a service that does not exist', 'srv:_registry._tcp.r.test', 'the name does not exist'],
+    ['a plain name that does not exist', 'r.test:5000', 'the name does not exist'],
+  ] as const) {
+    test(`${what} is told in the log when that begins and when it ends, in status, explain and a metric`, async (t) => {
+      const { dns, through } = await resolver(t);
+      const admin = { bind: `unix:${join(folderOf(t), 'admin.sock')}` };
+      const berth = await start(t, { ...config(address), admin }, { through });
+      const told = (msg: string) => berth.line((line) => line.msg === msg);
+      const line = await told('name does not resolve');
+      assert.deepEqual(
+        [line.level, line['backend'], line['server'], line['address'], line['servers'], line['reason']],
+        ['warn', 'b', 'r', address, 0, reason],
+      );
+      assert.equal(await berth.metric('berth_backend_resolve_successful{backend="b",server="r"}'), 0);
+      const [name] = (await status(berth)).backends[0]?.names ?? [];
+      assert.deepEqual([name?.server, name?.address, name?.resolves, name?.reason], ['r', address, false, reason]);
+      assert.match(
+        (await command('status', '-c', berth.file)).out,
+        new RegExp(`r: ${address} does not resolve since .*Z: ${reason}`),
+      );
+      const explained = (await command('explain', '10.0.0.1', '-c', berth.file)).out;
+      assert.ok(explained.includes(`the next connection is reset; ${address} does not resolve: ${reason}`), explained);
+
+      dns.services('_registry._tcp.r.test', { target: 'r.test', port: 5000 });
+      dns.addresses('r.test', '127.0.0.1');
+      assert.equal((await told('name resolves again')).level, 'warn');
+      assert.equal(await berth.metric('berth_backend_resolve_successful{backend="b",server="r"}'), 1);
+      assert.equal(berth.lines.filter(({ msg }) => msg === 'name does not resolve').length, 1, 'once');
+      assert.ok(!(await command('status', '-c', berth.file)).out.includes('does not resolve'));
+
+      const from = berth.lines.length;
+      dns.failing = true;
+      const again = await berth.line(({ msg }) => msg === 'name does not resolve', from);
+      assert.deepEqual([again['servers'], /SERVFAIL/.test(String(again['reason']))], [1, true], 'its servers stay');
+    });
+  }
+
   test('the time to live of an answer brings the next question forward', async (t) => {
     const { dns, through } = await resolver(t);
     const [a, b] = await behindOneName(t, ['a', 'b']);
@@ -275,7 +342,7 @@ test('DNS is asked again after the interval, or after the time to live where tha
     assert.equal(asked, before + 1, `after ${waitMs} ms`);
     await turn();
   }
-  assert.deepEqual(heard, [1, 1, 1, 1], 'only of good answers');
+  assert.deepEqual(heard, [1, 1, 1, 1, 1, 1], 'after each answer, and what was found stays');
   discovery.close();
   const before = asked;
   t.mock.timers.tick(3_600_000);

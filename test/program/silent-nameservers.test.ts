@@ -9,10 +9,11 @@ import { join } from 'node:path';
 import { describe, test, type TestContext } from 'node:test';
 import { Authority } from '../support/authority.ts';
 import { Berth, start } from '../support/berth.ts';
+import { Client } from '../support/clients.ts';
 import { NO_DNS, resolver, type DnsServer } from '../support/dns.ts';
 import { folderOf } from '../support/files.ts';
 import { listen } from '../support/listening.ts';
-import { commandWith } from '../support/operator.ts';
+import { commandWith, reload } from '../support/operator.ts';
 import { come } from '../support/people.ts';
 import { serve } from '../support/servers.ts';
 import { settings, yaml, type Settings } from '../support/settings.ts';
@@ -99,15 +100,45 @@ describe('where no nameserver answers', { skip: NO_DNS }, () => {
       assert.ok(audit.out.includes(`${name} does not resolve: no nameserver answers`), audit.out);
   });
 
+  test('a start listens while names hang, where a server of any backend has an address; so does a reload', async (t) => {
+    const { through } = await silence(t);
+    const [one, two] = await serve(t, ['one', 'two']);
+    const names = ['r.test:5000', 'dns:s.test:5000', 'srv:_r._tcp.test'];
+    const first = settings([one!, ...names]);
+    const hanging = { servers: { s1: 'u.test:5000' } };
+    const both = { ...first, backends: { ...first.backends, other: hanging } };
+    const berth = await start(t, both, { through });
+    assert.equal(await come(berth), 'one');
+    const failures = () => berth.lines.filter(({ msg }) => msg === 'name does not resolve').length;
+    assert.equal(failures(), 0, 'the look-ups are still under way');
+    const third = { servers: { s1: two!.address, s2: 'v.test:5000' } };
+    const frontends = { ...first.frontends, g: { bind: '127.0.0.1:0', backend: 'third' } };
+    assert.equal((await reload(berth, { ...both, frontends, backends: { ...both.backends, third } })).msg, 'reloaded');
+    assert.equal(failures(), 0, 'the look-ups are still under way');
+    assert.equal(await new Client({ port: await berth.port('g') }).line(), 'two');
+  });
+
+  test('a reload to servers that only names lead to waits for the names, and is served by the old ones meanwhile', async (t) => {
+    const { dns, through } = await resolver(t);
+    const [one, two] = await serve(t, ['one', 'two']);
+    const berth = await start(t, settings([one!]), { through });
+    dns.hold('A r.test');
+    const reloaded = reload(berth, settings([{ name: 'other', address: `r.test:${two!.port}` }]));
+    await dns.waits('A r.test');
+    assert.equal(await come(berth), 'one');
+    dns.addresses('r.test', two!.host);
+    dns.release('A r.test');
+    assert.equal((await reloaded).msg, 'reloaded');
+    assert.equal(await come(berth), 'two');
+  });
+
   test('a name that is looked up in vain leaves the others alone, and is a server that is down', async (t) => {
-    const { dns, through } = await silence(t);
+    const { through } = await silence(t);
     const [server] = await serve(t, ['s1']);
     const berth = await start(t, settings([server!, ...Array.from({ length: 20 }, (_, i) => `r${i}.test:5000`)]), {
       through,
     });
     assert.equal(await come(berth), 's1');
-    dns.silent = false;
-    dns.addresses('r19.test', '127.0.0.1');
     const down = await berth.change('server down', 's20');
     assert.match(String(down['reason']), /^r18\.test does not resolve: no nameserver answers \(asked 127/);
   });

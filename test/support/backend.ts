@@ -18,6 +18,8 @@ export function backendConfig(options: object): BackendConfig {
 export class Scene {
   /** What the observer was told, and in which order. */
   readonly told: string[] = [];
+  /** Each name that began or ceased to fail, as the observer was told of it. */
+  readonly heard: string[] = [];
   /** What DNS finds for the name `r.test` at its next question; none is an answer that fails. */
   found: readonly string[] = [];
   /** Hosts at which a check fails. */
@@ -42,6 +44,8 @@ export class Scene {
         storageChanged() {},
         serverCame: tell('came'),
         serverLeft: tell('left'),
+        nameChanged: ({ server, failing }) =>
+          void this.heard.push(`${server}: ${failing ? failing.reason : 'resolves'}`),
         clientCrowds: (_, { client }) => void this.told.push(`crowd ${client}`),
       },
       {

@@ -61,6 +61,14 @@ export type ServerStatus = {
   readonly queue: number;
   readonly clients: number;
 };
+export type NameStatus = {
+  readonly server: string;
+  readonly address: string;
+  readonly servers: number;
+  readonly resolves: boolean;
+  readonly since: string | null;
+  readonly reason: string;
+};
 export type Status = {
   readonly stage: string;
   readonly frontends: readonly { name: string; addresses: string[]; connections: number }[];
@@ -69,6 +77,7 @@ export type Status = {
     queue: number;
     stickTable: { size: number; entries: number } | false;
     servers: ServerStatus[];
+    names: NameStatus[];
   }[];
 };
 export type Explanation = {

@@ -15,6 +15,7 @@ export const SILENT: PoolObserver = {
   serverCame() {},
   serverLeft() {},
   clientCrowds() {},
+  nameChanged() {},
 };
 
 type Options = {

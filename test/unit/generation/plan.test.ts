@@ -56,6 +56,7 @@ class Site {
       serverCame: ({ name }) => void this.told.push(`came ${name}`),
       serverLeft: ({ name }) => void this.told.push(`left ${name}`),
       clientCrowds() {},
+      nameChanged() {},
       refused() {},
       connected() {},
       connectFailed() {},

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { createServer, type AddressInfo, type Socket } from 'node:net';
-import { test } from 'node:test';
+import { mock, test } from 'node:test';
 import { Backend } from '../../../src/pool/backend.ts';
 import type { PoolParts } from '../../../src/pool/members.ts';
 import { backendConfig, Scene } from '../../support/backend.ts';
@@ -96,16 +96,107 @@ test('a plan is ready when each new name has had its first answer, good or bad',
   step.rollback();
 });
 
-test('a plan does not wait longer than five seconds for a name', async (t) => {
-  const scene = new Scene(t, { lookup: () => new Promise(() => {}) });
-  let ready = false;
-  const step = scene.backend.plan(EVERY_KIND);
-  void step.ready.then(() => (ready = true));
-  await scene.pass(4_999);
-  assert.equal(ready, false);
-  await scene.pass(1);
-  assert.equal(ready, true);
+/** When the plan of these servers is ready, in milliseconds, where no name is ever answered for. */
+async function readyAfter(scene: Scene, servers: object, patienceMs?: number): Promise<number> {
+  const step = scene.backend.plan(backendConfig({ servers }), patienceMs);
+  const from = scene.nowMs;
+  const ready = step.ready.then(() => scene.nowMs - from);
+  await settled();
+  for (let i = 0; i < 1_000; i++) await scene.pass(10);
   step.commit();
+  return ready;
+}
+
+test('a plan waits five seconds for a name where nothing else could serve, and a moment where something can', async (t) => {
+  const never = (): Promise<never> => new Promise(() => {});
+  for (const [servers, patienceMs, readyMs] of [
+    [{ s1: '10.0.0.1:5000' }, undefined, 0],
+    [{ s1: 'registry1:5000' }, undefined, 5_000],
+    [{ s1: 'dns:registry1:5000' }, undefined, 5_000],
+    [{ s1: 'registry1:5000', s2: 'srv:_r._tcp.test', s3: '10.0.0.1:5000' }, undefined, 250],
+    [{ s1: 'registry1:5000', s2: { address: '10.0.0.1:5000', weight: 0 } }, undefined, 5_000],
+    [{ s1: 'registry1:5000' }, 250, 250],
+  ] as const) {
+    const scene = new Scene(t, { lookup: never, ask: never });
+    assert.equal(await readyAfter(scene, servers, patienceMs), readyMs, JSON.stringify(servers));
+    scene.backend.close();
+    mock.timers.reset();
+  }
+});
+
+test('a reload waits a moment for a name beside a server that serves already, whatever that server is called', async (t) => {
+  let answer: () => Promise<readonly string[]> = () => Promise.resolve(['10.0.0.9']);
+  const scene = new Scene(t, { lookup: () => answer() });
+  assert.equal(await readyAfter(scene, { s1: 'registry1:5000' }), 0);
+  answer = () => new Promise(() => {});
+  assert.equal(await readyAfter(scene, { s1: 'registry1:5000', s2: 'registry2:5000' }), 250);
+  assert.equal(await readyAfter(scene, { s3: 'registry3:5000' }), 5_000);
+});
+
+test('a name that fails is told when it begins and when it ends, whatever kind it is, and not in between', async (t) => {
+  let says: Error | readonly string[] = new Error('no such name');
+  const lookup = async (): Promise<readonly string[]> => {
+    if (says instanceof Error) throw says;
+    return says;
+  };
+  const ask = async () => {
+    const endpoints = (await lookup()).map((host) => ({ host, port: 5000, name: 'r.test' }));
+    return { endpoints, ttlSeconds: 0, unanswered: [] };
+  };
+  const scene = new Scene(t, { lookup, ask });
+  const states = () => scene.backend.names.map(({ server, servers, failing }) => [server, servers, failing?.reason]);
+  const step = scene.backend.plan(EVERY_KIND);
+  await settled();
+  assert.deepEqual(scene.heard, [], 'a plan tells nothing');
+  step.commit();
+  assert.deepEqual(scene.heard.splice(0), ['named: no such name', 'found: no such name']);
+  assert.deepEqual(states(), [
+    ['named', 0, 'no such name'],
+    ['found', 0, 'no such name'],
+  ]);
+  says = new Error('no answer');
+  await scene.pass(10_000);
+  assert.deepEqual(scene.heard, []);
+  assert.equal(states()[0]?.[2], 'no answer', 'the last reason');
+  says = ['10.0.0.7'];
+  await scene.pass(10_000);
+  assert.deepEqual(new Set(scene.heard.splice(0)), new Set(['found: resolves', 'named: resolves']));
+  says = new Error('no answer');
+  await scene.pass(60_000);
+  assert.deepEqual(new Set(scene.heard.splice(0)), new Set(['found: no answer', 'named: no answer']));
+  assert.deepEqual(states(), [
+    ['named', 1, 'no answer'],
+    ['found', 1, 'no answer'],
+  ]);
+  assert.deepEqual(scene.names, ['literal', 'named', 'found-10.0.0.7:5000'], 'the servers stay');
+  await scene.commit(TWO);
+  says = ['10.0.0.7'];
+  await scene.pass(60_000);
+  assert.deepEqual([scene.heard, scene.backend.names], [[], []], 'nothing is told of a name that has left');
+});
+
+test('an answer without an address, or with more than may be servers, is a name that fails; the servers stay as they are', async (t) => {
+  const scene = new Scene(t);
+  const many = Array.from({ length: 1_000 }, (_, i) => `10.1.${i >> 8}.${i & 255}`);
+  const first = many.slice(500, 510);
+  scene.found = first;
+  await scene.commit(backendConfig({ servers: { found: 'dns:r.test:5000' }, resolveInterval: '1s' }));
+  assert.deepEqual(scene.names.length, 10);
+  scene.found = many;
+  await scene.pass(1_000);
+  assert.deepEqual(scene.heard.splice(0), ['found: it has 1000 addresses, of which 256 are used']);
+  const kept = scene.names;
+  assert.equal(kept.length, 256);
+  assert.ok(first.every((host) => kept.includes(`found-${host}:5000`)));
+  scene.found = many.toReversed();
+  await scene.pass(3_000);
+  assert.deepEqual(scene.names, kept, 'another order is no other server');
+  scene.found = [];
+  await scene.pass(3_000);
+  assert.deepEqual([scene.names, scene.heard], [kept, []]);
+  scene.found = first;
+  await scene.pass(3_000);
+  assert.deepEqual([scene.names.length, scene.heard], [10, ['found: resolves']]);
 });
 
 test('what a plan has learnt of a server is told with the commit, and nothing of a plan that is rolled back', async (t) => {

@@ -37,6 +37,7 @@ function watched(t: TestContext, config: ServerTerms) {
       serverCame() {},
       serverLeft() {},
       clientCrowds() {},
+      nameChanged() {},
     },
     probe: (...args) =>
       new Promise((resolve) => {
@@ -369,6 +370,7 @@ test('at a new place a server is one that nothing is known of: it is up, and its
       serverCame() {},
       serverLeft() {},
       clientCrowds() {},
+      nameChanged() {},
     },
     probe: async () => results.shift() ?? GOOD,
   });
