@@ -154,7 +154,8 @@ test(
     );
     const ask = (options: object): Promise<ProbeResult> =>
       probe({ host: '127.0.0.1', port }, '127.0.0.1', checkConfig({ type: 'registry', timeout: '10s', ...options }));
-    assert.deepEqual(await ask({}), { ok: false, reason: 'GET /v2/ answered 421' });
+    const hint = '; if it knows its public name alone, set healthCheck.host';
+    assert.deepEqual(await ask({}), { ok: false, reason: `GET /v2/ answered 421${hint}` });
     assert.deepEqual(await ask({ host: 'registry.example.com' }), { ok: true });
     assert.deepEqual(await ask({ type: 'http', path: '/v2/', host: 'registry.example.com:443' }), { ok: true });
   },

@@ -80,5 +80,12 @@ async function expectStatus(node: CheckedNode, path: string, expected: Statuses,
   const answer = await get(node, path, signal);
   const { status } = answer;
   if (expected.some(({ from, to }) => status >= from && status <= to)) return answer;
-  throw new CheckFailed(`GET ${path} answered ${status}`);
+  throw new CheckFailed(`GET ${path} answered ${status}${hostHint(node.check, status)}`);
+}
+
+/** Not found, or misdirected: so answers what stands before several hosts where it is asked for none of them. */
+function hostHint({ host, tls }: HealthCheckConfig, status: number): string {
+  const isNamed = host !== '' || (tls !== false && tls.serverName !== undefined);
+  if (isNamed || (status !== 404 && status !== 421)) return '';
+  return '; if it knows its public name alone, set healthCheck.host';
 }

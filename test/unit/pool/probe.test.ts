@@ -116,7 +116,10 @@ test('registry: 200 and 401 of /v2/ are up, nothing else is', async (t) => {
       assert.equal(url, '/v2/');
       response.writeHead(code, { location: '/elsewhere' }).end();
     });
-    assert.deepEqual(await check(port, { type: 'registry' }), up ? OK : failed(`GET /v2/ answered ${code}`));
+    const hint = code === 404 ? '; if it knows its public name alone, set healthCheck.host' : '';
+    assert.deepEqual(await check(port, { type: 'registry' }), up ? OK : failed(`GET /v2/ answered ${code}${hint}`));
+    const named = await check(port, { type: 'registry', host: 'registry.test' });
+    assert.deepEqual(named, up ? OK : failed(`GET /v2/ answered ${code}`));
   }
 });
 
@@ -237,7 +240,7 @@ const HOSTILE: Record<string, [(t: TestContext) => Promise<number>, string]> = {
   ],
   'sends a body without end': [
     (t) => listenRaw(t, (socket) => flood(socket, 'HTTP/1.1 404 Not Found\r\n\r\n', 'x'.repeat(1_000))),
-    'GET /v2/ answered 404',
+    'GET /v2/ answered 404; if it knows its public name alone, set healthCheck.host',
   ],
 };
 
