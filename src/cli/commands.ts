@@ -1,4 +1,6 @@
 import { jsonSchema } from '../config/schema.ts';
+import { didYouMean } from '../config/suggest.ts';
+import { version } from '../version.ts';
 import { check as checkFile, configOrComplain } from './check.ts';
 import { argumentFault, askBalancer, type AdminCommand } from './operate.ts';
 import type { Signals } from './signals.ts';
@@ -23,7 +25,12 @@ export type Command = {
 
 /** Every option of every command. */
 export const OPTIONS = {
-  config: { type: 'string', short: 'c', value: 'FILE', help: 'configuration file (default: balancer.yml)' },
+  config: {
+    type: 'string',
+    short: 'c',
+    value: 'FILE',
+    help: 'configuration file (default: $BERTH_CONFIG, balancer.yml, or /etc/berth/balancer.yml)',
+  },
   resolve: { type: 'boolean', help: 'also warn of servers whose names do not resolve' },
   backend: { type: 'string', value: 'NAME', help: 'whose servers to audit; needed where there are several backends' },
   name: { type: 'string', value: 'HOST[:PORT]', help: 'public name of the registry, as clients write it (required)' },
@@ -43,7 +50,7 @@ export const OPTIONS = {
   state: { type: 'string', value: 'FILE', help: 'the state file that --table writes (default: berth.state)' },
   json: { type: 'boolean', help: 'print the answer as JSON' },
   help: { type: 'boolean', short: 'h', help: 'this text, or that of a command' },
-  version: { type: 'boolean', help: 'the version' },
+  version: { type: 'boolean', short: 'V', help: 'the version' },
 } as const satisfies Record<string, Option>;
 export type Option = {
   readonly type: 'string' | 'boolean';
@@ -78,9 +85,25 @@ export const COMMANDS: Record<string, Command> = {
     run: runImport,
   },
   schema: { summary: 'print the JSON Schema of balancer.yml', options: [], run: printSchema },
+  help: {
+    summary: 'say what a command does and takes',
+    argument: '[COMMAND]',
+    options: [],
+    fault: (name) => (name === undefined || Object.hasOwn(COMMANDS, name) ? undefined : unknownCommand(name)),
+    run: ({ argument }) => print(help(argument)),
+  },
+  version: { summary: 'print the version', options: [], run: () => print(VERSION) },
 };
 /** Commands of later versions: this version says that it lacks them instead of calling them unknown. */
-export const NOT_YET = ['table'];
+const NOT_YET = ['table'];
+
+/** What is said of a name that no command has. */
+export function unknownCommand(name: string): string {
+  const known = Object.keys(COMMANDS);
+  return NOT_YET.includes(name)
+    ? `${name} is not available in this version; there are ${known.join(', ')}`
+    : `unknown command ${name}.${didYouMean(name, known) || ` Known: ${known.join(', ')}`}`;
+}
 
 /** A command that talks to a running balancer. */
 function asks(name: AdminCommand, summary: string, argument?: string): Command {
@@ -122,9 +145,16 @@ async function runImport(call: Call): Promise<number> {
 }
 
 function printSchema(): number {
-  process.stdout.write(`${JSON.stringify(jsonSchema(), null, 2)}\n`);
+  return print(`${JSON.stringify(jsonSchema(), null, 2)}\n`);
+}
+
+function print(text: string): number {
+  process.stdout.write(text);
   return 0;
 }
+
+/** What `berth version` prints. */
+export const VERSION = `berth ${version}\n`;
 
 /** The text of `berth help`, or that of one command. */
 export function help(name?: string): string {

@@ -2,8 +2,7 @@ import { existsSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { printable } from '../config/locate.ts';
 import { didYouMean } from '../config/suggest.ts';
-import { version } from '../version.ts';
-import { COMMANDS, help, NOT_YET, OPTIONS, type Option, type OptionName } from './commands.ts';
+import { COMMANDS, help, OPTIONS, unknownCommand, VERSION, type Option, type OptionName } from './commands.ts';
 import type { Signals } from './signals.ts';
 
 const HERE = 'balancer.yml';
@@ -27,20 +26,18 @@ export async function main(args: string[], signals: Signals): Promise<number> {
     forgiveClosedPipe();
   }
   if (values.version === true) {
-    process.stdout.write(`berth ${version}\n`);
+    process.stdout.write(VERSION);
     return 0;
   }
   if (values.help === true && (name === undefined || Object.hasOwn(COMMANDS, name))) {
     process.stdout.write(help(name));
     return 0;
   }
-  const known = Object.keys(COMMANDS);
-  if (name === undefined) return complain(`a command is missing; one of ${known.join(', ')}. See berth --help`);
-  if (NOT_YET.includes(name)) {
-    return complain(`${name} is not available in this version; there are ${known.join(', ')}`);
+  if (name === undefined) {
+    return complain(`a command is missing; one of ${Object.keys(COMMANDS).join(', ')}. See berth --help`);
   }
   const command = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
-  if (!command) return complain(`unknown command ${name}.${didYouMean(name, known) || ` Known: ${known.join(', ')}`}`);
+  if (!command) return complain(unknownCommand(name));
   const extra = command.argument === undefined ? argument : more[0];
   const most = command.argument === undefined ? 'no argument' : 'one argument, and not also';
   const fault =

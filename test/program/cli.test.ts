@@ -3,12 +3,14 @@ import { spawnSync, type SpawnSyncReturns } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { noNamespaces } from '../support/able.ts';
 import { CLI } from '../support/berth.ts';
 import { formatProblem, type Problem } from '../../src/config/locate.ts';
 import { SHORTEST } from '../support/config-file.ts';
 import { folderOf } from '../support/files.ts';
 
 const folder = folderOf();
+const NO_MOUNT = noNamespaces('mount');
 const { version } = JSON.parse(readFileSync('package.json', 'utf8')) as { version: string };
 
 function berth(...args: string[]): SpawnSyncReturns<string> {
@@ -40,7 +42,7 @@ const COMMANDS = [
 test('a call that is wrong is one line on standard error that says what would be right, and exit 2', () => {
   const see = 'See berth --help';
   const table: [string[], RegExp][] = [
-    [[], /^berth: a command is missing; one of start, check, .*schema\. See berth --help$/],
+    [[], /^berth: a command is missing; one of start, check, .*version\. See berth --help$/],
     [['--'], /^berth: a command is missing/],
     [['chek'], /^berth: unknown command chek\. Did you mean "check"\?$/],
     [['strat', '-c', 'x'], /^berth: unknown command strat\. Did you mean "start"\?$/],
@@ -59,6 +61,8 @@ test('a call that is wrong is one line on standard error that says what would be
     [['check', 'a.yml', 'b.yml'], /^berth: check takes one argument, and not also "b\.yml"\. See berth check --help$/],
     [['check', 'a.yml', '-c', 'b.yml'], /^berth: check takes FILE or -c FILE, and not both\. See berth check --help$/],
     [['reload', '--', '-c'], /^berth: reload takes no argument "-c"\./],
+    [['help', 'chek'], /^berth: unknown command chek\. Did you mean "check"\?/],
+    [['help', '-c', 'x'], /^berth: help takes no --config, nor any other option$/],
     [['check', '-c'], /^berth: --config needs a file, such as -c balancer\.yml$/],
     [['check', '--config='], /^berth: --config needs a file, such as -c balancer\.yml$/],
     [['schema', '-c', 'x'], /^berth: schema takes no --config, nor any other option$/],
@@ -86,16 +90,21 @@ test('--help names every command, and each command has its own', () => {
   for (const command of COMMANDS) assert.match(stdout, new RegExp(`^  ${command} .* \\w`, 'm'));
   assert.match(stdout, /-c, --config FILE/);
   assert.equal(berth('-h').stdout, stdout);
+  assert.equal(berth('help').stdout, stdout);
   for (const command of COMMANDS) {
     const own = berth(command, '--help');
     assert.equal(own.status, 0);
     assert.match(own.stdout, new RegExp(`^Usage: berth ${command}`));
   }
-  assert.equal(berth('-h', 'check').stdout, berth('check', '--help').stdout);
+  for (const args of [
+    ['-h', 'check'],
+    ['help', 'check'],
+  ])
+    assert.equal(berth(...args).stdout, berth('check', '--help').stdout);
 });
 
 test('--version says what package.json says, with a command too', () => {
-  for (const args of [['--version'], ['check', '--version']]) {
+  for (const args of [['--version'], ['-V'], ['version'], ['check', '--version']]) {
     const { status, stdout } = berth(...args);
     assert.deepEqual([status, stdout], [0, `berth ${version}\n`]);
   }
@@ -115,6 +124,15 @@ test('check of a good file is one line and exit 0', () => {
     const { status, stdout, stderr } = berth('check', ...args);
     assert.deepEqual([status, stdout, stderr], [0, `balancer.yml ${expected}`, '']);
   }
+});
+
+test('where nothing names a file and there is none here, the file is that of the system', { skip: NO_MOUNT }, () => {
+  const script = 'mount -t tmpfs none /etc && mkdir /etc/berth && echo "$0" >/etc/berth/balancer.yml && exec "$@"';
+  const ended = spawnSync('unshare', ['--mount', 'sh', '-c', script, SHORTEST, process.execPath, CLI, 'check'], {
+    cwd: folderOf(),
+    encoding: 'utf8',
+  });
+  assert.equal(ended.stdout, '/etc/berth/balancer.yml is valid: 1 frontend, 1 backend, 1 server\n');
 });
 
 const BAD = SHORTEST.replace('backend: b', 'backend: bb').replace('*:443', '*');
