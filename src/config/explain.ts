@@ -1,6 +1,8 @@
 import type { z } from 'zod';
+import { foreignHint } from './foreign.ts';
 import { SECRET_KEYS, type Finding, type Path } from './rules.ts';
 import { jsonSchema } from './schema.ts';
+import { parseServerAddress } from './values.ts';
 import { didYouMean } from './suggest.ts';
 
 /** An issue of the schema in the operator's words: what was expected, what `raw` has there, what was perhaps meant. */
@@ -10,7 +12,7 @@ export function explain(issue: z.core.$ZodIssue, raw: unknown): Finding[] {
     case 'unrecognized_keys':
       return issue.keys.map((key) => ({
         path: [...path, key],
-        message: `unknown key.${didYouMean(key, knownKeys(path)) || ` Known here: ${knownKeys(path).join(', ')}`}`,
+        message: `unknown key.${hint(key, path)}`,
         at: 'key',
       }));
     case 'invalid_union':
@@ -21,14 +23,27 @@ export function explain(issue: z.core.$ZodIssue, raw: unknown): Finding[] {
       const value = valueAt(raw, path);
       const known = issue.code === 'invalid_value' ? issue.values.map(String) : [];
       if (value === undefined && issue.code === 'invalid_type') return [{ path, message: `is missing` }];
-      const hint = typeof value === 'string' ? didYouMean(value, known) : '';
+      const meant = typeof value === 'string' ? didYouMean(value, known) : serverExample(value, path);
       const message =
         issue.code === 'invalid_type' && ['object', 'record', 'array'].includes(issue.expected)
           ? `expected a ${issue.expected === 'array' ? 'list' : 'map'}`
           : issue.message;
-      return [{ path, message: `${message}${show(value, path)}${hint && `.${hint}`}` }];
+      return [{ path, message: `${message}${show(value, path)}${meant && `.${meant}`}` }];
     }
   }
+}
+
+function hint(key: string, path: Path): string {
+  const known = knownKeys(path);
+  return foreignHint(key, path) || didYouMean(key, known) || ` Known here: ${known.join(', ')}`;
+}
+
+/** How servers are written, for whoever has written a list of them. */
+function serverExample(value: unknown, path: Path): string {
+  if (!Array.isArray(value) || path.at(-1) !== 'servers') return '';
+  const first: unknown = typeof value[0] === 'object' ? valueAt(value[0], ['address']) : value[0];
+  const address = typeof first === 'string' && parseServerAddress(first) ? first : 'registry1:5000';
+  return ` Each server has a name: "servers: { s1: ${address} }"`;
 }
 
 /**

@@ -1,6 +1,7 @@
 import { dirname, resolve } from 'node:path';
 import type { Environment } from './environment.ts';
 import { explain } from './explain.ts';
+import { foreignFile } from './foreign.ts';
 import type { Problem } from './locate.ts';
 import { readCidrFiles, readNamedFiles, readText, reason, secret } from './named-files.ts';
 import { crossCheck, type Finding } from './rules.ts';
@@ -30,6 +31,11 @@ export function loadConfig(file: string, env: Environment = process.env): Loaded
     text = readText(file);
   } catch (error) {
     const message = `cannot read the file: ${reason(error)}`;
+    return { kind: 'problems', problems: [{ file, line: 1, column: 1, path: '', message }] };
+  }
+  const foreign = foreignFile(text);
+  if (foreign !== undefined) {
+    const message = `this is ${foreign}; "berth import FILE" prints the balancer.yml that does the same`;
     return { kind: 'problems', problems: [{ file, line: 1, column: 1, path: '', message }] };
   }
   const tree = readTree(file, text, env);

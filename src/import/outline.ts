@@ -110,7 +110,9 @@ function note(node: Node | null, sourced: Sourced | undefined): void {
 
 function plain(entry: Entry): unknown {
   if (entry instanceof Outline) return entry.toJS();
-  return 'value' in entry ? entry.value : entry.map(plain);
+  if (!('value' in entry)) return entry.map(plain);
+  // A balancer.yml has variables too.
+  return typeof entry.value === 'string' ? entry.value.replaceAll('${', '$$$${') : entry.value;
 }
 
 type Schema = {
