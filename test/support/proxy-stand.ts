@@ -1,6 +1,7 @@
 /** A frontend between clients and servers that a test has in its hands: real sockets, a real backend, no program. */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { connect, createServer, type AddressInfo, type Server as Listener, type Socket } from 'node:net';
 import type { TestContext } from 'node:test';
 import { schema, type Config } from '../../src/config/schema.ts';
@@ -133,6 +134,8 @@ export class ProxyStand {
   /** Resolves when something stands in `told`. */
   async hears(what: string, times = 1): Promise<void> {
     await this.#until(what, () => this.told.filter((one) => one === what).length >= times);
+    // An operator comes in a turn of his own, and not between two steps of a connection that follow in one turn.
+    await nextTurn();
   }
 
   async accepts(count: number): Promise<void> {
