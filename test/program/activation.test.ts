@@ -25,9 +25,11 @@ const KEEPER = `
 class Keeper {
   readonly lines: LogLine[] = [];
   readonly ports: number[];
+  readonly file: string;
   readonly #child: ChildProcess;
 
   private constructor(listeners: readonly Server[], file: string, env: Readonly<Record<string, string>>) {
+    this.file = file;
     this.ports = listeners.map((listener) => (listener.address() as AddressInfo).port);
     const handles = listeners as unknown as { _handle: { fd: number } }[];
     this.#child = spawn('sh', ['-c', KEEPER, 'sh', process.execPath, CLI, 'start', '-c', file], {
@@ -128,6 +130,19 @@ test('while its socket is kept the balancer may be started again and again: nobo
   await crowd.leave();
   assert.deepEqual(crowd.failures, []);
   t.diagnostic(`${crowd.calls} connections over 6 restarts`);
+});
+
+test('a bind in whose way the kept socket stands is refused, since only its keeper can close that', async (t) => {
+  const plain = settings(await serve(t, ['s1']), {}, QUIET);
+  const keeper = await Keeper.with(t, 1, plain);
+  const [port = 0] = keeper.ports;
+  await keeper.start();
+  writeFileSync(keeper.file, yaml({ ...plain, frontends: { f: { bind: `*:${port}`, backend: 'b' } } }));
+  keeper.signal('SIGHUP');
+  const { problems } = await keeper.line('reload failed; the old configuration stays in force');
+  const kept = `systemd keeps 127.0.0.1:${port} open for this balancer. Change the socket unit, and restart both`;
+  assert.deepEqual(problems, [`cannot listen on *:${port} (frontend f): ${kept}`]);
+  assert.equal(await whoServes(port), 's1');
 });
 
 test('who comes while no balancer runs is served by the next one', async (t) => {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { chmodSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:net';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
@@ -67,6 +67,7 @@ test('an address of another machine is refused', async (t) => {
     said,
     /^berth: cannot listen on 192\.0\.2\.1:5000 \(frontend f\): this machine does not have that address\./,
   );
+  assert.match(said, /net\.ipv4\.ip_nonlocal_bind=1/);
 });
 
 test('without the right to a low port it says which right that is', { skip: NOT_ROOT }, async (t) => {
@@ -122,5 +123,26 @@ test('a file that stands where a unix socket is wanted is left alone', async (t)
 
 test('a unix socket in a folder that is not there is refused for that reason', async (t) => {
   const said = await refusal(t, settings([1], {}, {}, { bind: `unix:${folderOf(t)}/missing/berth.sock` }));
-  assert.match(said, /\(frontend f\): the folder of the socket does not exist$/);
+  assert.match(
+    said,
+    /\(frontend f\): the folder of the socket does not exist\. Make the folder, or bind another path$/,
+  );
+});
+
+test('unix sockets of a frontend and of the admin address have their mode and group from the start', async (t) => {
+  const folder = folderOf(t);
+  const group = process.getgid?.() ?? 0;
+  const at = (name: string, mode: string): object => ({ address: `unix:${join(folder, name)}`, mode, group });
+  const file = settings(
+    [1],
+    { healthCheck: false },
+    { admin: { bind: at('admin', '0600') } },
+    { bind: at('f', '0666') },
+  );
+  await start(t, file, { through: ['sh', '-c', 'umask 077; exec "$@"', 'sh'] });
+  const seen = ['admin', 'f'].map((name) => statSync(join(folder, name))).map(({ mode, gid }) => [mode & 0o777, gid]);
+  assert.deepEqual(seen, [
+    [0o600, group],
+    [0o666, group],
+  ]);
 });
