@@ -35,9 +35,8 @@ export class Metrics {
     for (const name of ['handles', 'requests', 'resources'])
       this.#registry.removeSingleMetric(`nodejs_active_${name}_total`);
     this.#describeBalancer();
-    this.#add('counter', 'log_lines_dropped_total', 'Lines that standard output did not take', () => [
-      { labels: {}, value: log.dropped },
-    ]);
+    const dropped = (): Sample[] => [{ labels: {}, value: log.dropped }];
+    this.#add('counter', 'log_lines_dropped_total', 'Lines that standard output did not take', dropped);
     this.#describeFrontends();
     this.#describeServers();
     this.#describeBackends();
@@ -59,20 +58,15 @@ export class Metrics {
     const one = (name: string, help: string, value: () => number, labels: Labels = {}): void =>
       this.#add('gauge', name, help, () => [{ labels, value: value() }]);
     one('build_info', 'The version, as labels', () => 1, { version, node: process.version });
-    one('config_last_reload_successful', 'Whether the last load of the configuration succeeded', () =>
-      this.#lastLoad.ok ? 1 : 0,
-    );
+    one('config_last_reload_successful', 'Whether the last load succeeded', () => Number(this.#lastLoad.ok));
     this.#add(
       'counter',
       'event_loop_active_seconds_total',
       'Time that the event loop was not waiting; its rate is 1 where nothing more can be done',
       () => [{ labels: {}, value: performance.eventLoopUtilization().active / 1_000 }],
     );
-    one(
-      'config_last_reload_success_timestamp_seconds',
-      'When the configuration in force was loaded',
-      () => this.#lastLoad.successMs / 1_000,
-    );
+    const loadedSeconds = (): number => this.#lastLoad.successMs / 1_000;
+    one('config_last_reload_success_timestamp_seconds', 'When the configuration in force was loaded', loadedSeconds);
   }
 
   #describeFrontends(): void {

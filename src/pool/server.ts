@@ -102,9 +102,8 @@ export class Server {
   /** What the operator wants; connections that stand go on in each state. */
   setAdmin(state: AdminState): void {
     const before = this.#admin;
-    this.isTold = true;
+    [this.isTold, this.#admin] = [true, state];
     if (state === before) return;
-    this.#admin = state;
     if (this.#stage === 'active') this.#observer.adminChanged(this, before);
     this.#wake?.changed();
   }
@@ -178,9 +177,8 @@ export class Server {
   }
 
   /**
-   * A client's connection to `host` and `port` failed: as good as a failed check, and the next check comes forward.
-   * Without checks nothing could bring the server up again, so there it counts for nothing, as it does where the server
-   * has moved.
+   * A client's connection to `host` and `port` failed: as good as a failed check, and the next check comes forward. Not
+   * where the server has moved, and not without checks, since nothing could bring the server up again then.
    */
   connectFailed(endpoint: Endpoint, reason: string): void {
     if (!this.#location.has(endpoint)) return;
@@ -222,7 +220,7 @@ export class Server {
     if (result.certificateExpiry !== undefined) this.certificateExpiry = result.certificateExpiry;
     if (this.#stage === 'active') this.#observer.serverChecked(this, result.ok);
     const change = turned(this.storage, result.storage);
-    this.storage = result.storage ?? this.storage;
+    if (result.storage) this.storage = result.storage;
     if (change && this.#stage === 'active') this.#observer.storageChanged(this, change);
     this.#observe(config, endpoint.host, result);
     return this.health;
@@ -243,11 +241,10 @@ export class Server {
   }
 
   #arrived(arrival: Arrival): void {
-    if (arrival.kind === 'found') {
-      if (arrival.moved) this.#become(freshHealth(Date.now()));
-      this.#checkAnew();
-      return this.#wake?.changed();
-    }
-    this.#become(unresolved(this.health, this.#config.address.host, arrival.failure, Date.now()));
+    const { host } = this.#config.address;
+    if (arrival.kind !== 'found') return this.#become(unresolved(this.health, host, arrival.failure, Date.now()));
+    if (arrival.moved) this.#become(freshHealth(Date.now()));
+    this.#checkAnew();
+    this.#wake?.changed();
   }
 }
