@@ -89,7 +89,7 @@ test('a registry check takes 200 and 401 for up and nothing else', async (t) => 
   const { port } = await node(t, statuses);
   const berth = await start(t, settings([port], { healthCheck: { type: 'registry', ...FAST } }));
   await berth.metricIs(checks('s1', 'passed'), (count) => count >= 2);
-  for (const status of [503, 404, 302]) {
+  for (const status of [503, 400, 302]) {
     const seen = berth.lines.length;
     statuses['/v2/'] = status;
     assert.equal((await berth.line(says('server down'), seen))['reason'], `GET /v2/ answered ${status}`);
