@@ -164,7 +164,7 @@ test('the shipped balancer.yml is valid, and changes nothing but what it says is
   const file = join(folderFor(t), 'balancer.yml');
   writeFileSync(
     file,
-    'frontends: { https_frontend: { bind: "*:443", backend: docker_registry } }\n' +
+    'frontends: { https_frontend: { bind: "*:443", backend: docker_registry, waitForClient: true } }\n' +
       'backends:\n  docker_registry:\n    healthCheck: { type: registry, tls: true }\n' +
       '    servers: { s1: "docker_registry_server1:5000", s2: "docker_registry_server2:5000" }\n',
   );
