@@ -28,11 +28,12 @@ export function writeBackend(draft: ProxyDraft, backends: Outline, file: FileDra
   writeStickTable(draft, into, file);
   writeHealthCheck(draft, used, into, file);
   writeOnDown(used, into, file);
-  for (const key of ['retries', 'sendProxy']) {
+  for (const key of ['retries', 'sendProxy', 'source']) {
     const entry = back.get(key);
     if (entry) into.put(key, entry);
   }
   shareKey('sendProxy', used, into);
+  writeSource(used, into, file);
   const every = used.map(({ resolvers }) => file.resolvers.get(resolvers ?? '')).find((hold) => hold !== undefined);
   if (every) into.set('resolveInterval', timer(Math.max(100, every.value)), every.line);
   if (same(used.map(({ keys }) => keys.scalar('weight') ?? 1)) && used[0]?.keys.scalar('weight') !== 0) {
@@ -127,6 +128,20 @@ function writeOnDown(servers: readonly ServerDraft[], into: Outline, { ledger }:
     ledger.note(first.line ?? 0, 'on-marked-down shutdown-sessions', lost(says));
   }
   into.set('onServerDown', 'close', first.line);
+}
+
+/** The servers of a backend are connected to from one list of addresses. */
+function writeSource(servers: readonly ServerDraft[], into: Outline, { ledger }: FileDraft): void {
+  const [common] = (into.toJS()['source'] ?? []) as string[];
+  const own = servers.map(({ keys }) => keys.scalar('source') ?? common);
+  const [first] = servers;
+  const entry = first?.keys.get('source');
+  if (entry && 'line' in entry && 'value' in entry && same(own)) into.list('source', [entry]);
+  for (const { keys, line } of servers) {
+    if (keys.get('source') && !same(own))
+      ledger.note(line, 'source', lost('`source` holds for all servers of a backend'));
+    keys.delete('source');
+  }
 }
 
 /** Moves a key that all servers have alike to their backend. */

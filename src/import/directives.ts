@@ -137,7 +137,7 @@ export const PROXY = {
   ),
   ...all(['load-server-state-from-file', 'server-state-file-name'], IN_PROCESS),
   'rate-limit sessions': lost('a limit for all clients together; `perSource.rate` is for each'),
-  source: lost('servers are connected to from whichever address the routes give'),
+  source: carried('`source`'),
   dispatch: lost('name the address as a server'),
   'use-server': lost('a backend chooses by `balance` and `stickTable`'),
   'persist rdp-cookie': lost('Berth reads no RDP'),

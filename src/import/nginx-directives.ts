@@ -29,7 +29,7 @@ export const STREAM = {
   proxy_next_upstream: carried('`retries`'),
   proxy_next_upstream_tries: carried('`retries`'),
   proxy_next_upstream_timeout: lost('`retries` are counted'),
-  proxy_bind: lost('servers are connected to from whichever address the routes give'),
+  proxy_bind: carried('`source`'),
   ...all(['proxy_upload_rate', 'proxy_download_rate'], lost('Berth slows nobody down')),
   ...all(['proxy_half_close', 'proxy_socket_keepalive', 'tcp_nodelay'], standard('on, on both sides')),
   ...all(['access_log', 'error_log', 'log_format', 'open_log_file_cache', 'limit_conn_log_level'], LOGS),

@@ -8,7 +8,7 @@ import { lexNginx, type Directive } from './nginx-words.ts';
 import { carried, Ledger, lost, meaningless, standard } from './outcome.ts';
 import { lookUp, textOf } from './read-proxy.ts';
 import { resultOf, type Imported } from './result.ts';
-import { nginxTime, parseWhole, timer } from './scalars.ts';
+import { nginxTime, parseWhole, sourceOf, timer } from './scalars.ts';
 
 /** `map $ssl_preread_server_name $NAME { … }` */
 type NameMap = { readonly pattern: string; readonly to: string; readonly line: number }[];
@@ -93,10 +93,10 @@ function handDown(draft: ProxyDraft, { proxies, ledger }: FileDraft): void {
   for (const backend of proxies.filter((proxy) => proxy.isBackend && named.includes(proxy.name))) {
     const connect = draft.timeouts.get('connect');
     if (connect) backend.timeouts.set('connect', connect);
-    for (const key of ['sendProxy', 'retries']) {
+    for (const key of ['sendProxy', 'retries', 'source']) {
       const [mine, there] = [draft.back.get(key), backend.back.get(key)];
       const line = mine && 'line' in mine ? mine.line : undefined;
-      if (mine && there && draft.back.scalar(key) !== backend.back.scalar(key)) {
+      if (mine && there && JSON.stringify(draft.back.toJS()[key]) !== JSON.stringify(backend.back.toJS()[key])) {
         ledger.note(line ?? 0, key, lost('another server says otherwise of this upstream'));
       } else if (mine) backend.back.put(key, mine);
     }
@@ -126,7 +126,11 @@ function readDirective(draft: ProxyDraft, one: Directive, maps: ReadonlyMap<stri
     const most = parseWhole(words[2], 1, 10_000_000);
     if (most !== undefined) draft.front.map('perSource').set('connections', most, line);
   } else if (word === 'proxy_protocol' && value === 'on') draft.back.set('sendProxy', 'v1', line);
-  else if (word === 'proxy_next_upstream' && value === 'off') draft.back.set('retries', 0, line);
+  else if (word === 'proxy_bind') {
+    const address = sourceOf(value);
+    if (address !== undefined && words.length === 2) draft.back.list('source', [{ value: address, line }]);
+    else file.ledger.note(line, textOf(words), lost('`source` is a list of addresses'));
+  } else if (word === 'proxy_next_upstream' && value === 'off') draft.back.set('retries', 0, line);
   else if (word === 'proxy_next_upstream_tries') {
     const tries = parseWhole(value, 1, 101);
     if (tries !== undefined) draft.back.set('retries', tries - 1, line);

@@ -103,7 +103,7 @@ export const SERVER = {
   disabled: flag(carried('left out')),
   enabled: flag(standard('a server is in use')),
   'non-stick': flag(lost('every server of a backend with `stickTable` binds clients')),
-  source: value(lost('servers are connected to from whichever address the routes give')),
+  source: value(carried('`source` of the backend')),
   usesrc: value(lost('servers see the address of Berth; `sendProxy` tells them the client')),
   interface: value(lost('Berth sets no such option of a socket')),
   namespace: value(lost('Berth sets no such option of a socket')),

@@ -6,7 +6,7 @@ import { readBind } from './read-bind.ts';
 import { readConnect, readExpect, readHelloCheck, readHttpCheck, readHttpSend } from './read-checks.ts';
 import { readAcl, readExpectProxy, readInspectDelay, readRoute, readRule, readTrack } from './read-rules.ts';
 import { readServer, readTemplate } from './read-server.ts';
-import { parseTime, parseWhole } from './scalars.ts';
+import { parseTime, parseWhole, sourceOf } from './scalars.ts';
 import type { Section } from './sections.ts';
 import type { Line } from './words.ts';
 
@@ -56,6 +56,12 @@ const READERS: Record<CarriedWord, Reader> = {
   'stick on': readStick,
   'stick match': readStick,
   'stick store-request': readStick,
+  source: (draft, [text = '', ...more], { number }) => {
+    const address = sourceOf(text);
+    if (address !== undefined) draft.back.list('source', [{ value: address, line: number }]);
+    if (more.length > 0) return lost('servers see the address of Berth; `sendProxy` tells them the client');
+    return address === undefined ? lost('`source` is a list of addresses') : undefined;
+  },
   server: readServer,
   'server-template': readTemplate,
   'default-server': (draft, args, { number }) => {

@@ -3,7 +3,7 @@ import type { CheckKeys, FileDraft, ProxyDraft, ServerDraft, Token } from './dra
 import { SERVER } from './options.ts';
 import { Outline, type Sourced } from './outline.ts';
 import { carried, lost, type Outcome } from './outcome.ts';
-import { parseTime, parseWhole, splitAddress, timer } from './scalars.ts';
+import { parseTime, parseWhole, sourceOf, splitAddress, timer } from './scalars.ts';
 import type { Line } from './words.ts';
 
 /** What the options of a server have come to. */
@@ -117,6 +117,12 @@ const READERS: Record<CarriedOption, OptionReader> = {
   crt: ({ check, file }, value, line) => {
     // HAProxy has the key in the file of its certificate, or beside it.
     for (const half of ['cert', 'key']) check.set(half, { value: file.around.locate(value), line });
+    return undefined;
+  },
+  source: ({ keys }, value, line) => {
+    const address = sourceOf(value);
+    if (address === undefined) return lost('`source` is a list of addresses');
+    keys.set('source', address, line);
     return undefined;
   },
   sni: nameForTls,

@@ -1,3 +1,4 @@
+import { isIP } from 'node:net';
 import { LONGEST_EXPIRY, LONGEST_TIMER } from '../config/scalars.ts';
 import { formatDuration, parseDuration } from '../config/values.ts';
 
@@ -45,6 +46,12 @@ export function splitAddress(text: string): { readonly host: string; readonly po
   if (bracketed !== undefined) return { host: bracketed, port: after };
   const colon = text.lastIndexOf(':');
   return colon < 0 ? { host: text, port: undefined } : { host: text.slice(0, colon), port: text.slice(colon + 1) };
+}
+
+/** The address of `ADDRESS[:PORT]`; undefined for another text, and for HAProxy's `0.0.0.0`, which is none. */
+export function sourceOf(text: string): string | undefined {
+  const address = isIP(text) === 0 ? splitAddress(text).host : text;
+  return isIP(address) !== 0 && !['0.0.0.0', '::'].includes(address) && !address.includes('%') ? address : undefined;
 }
 
 /** A name that balancer.yml takes: HAProxy's may begin with any of its characters. */
