@@ -193,7 +193,18 @@ export async function probeOnread(): Promise<boolean> {
     return await new Promise<boolean>((resolve, reject) => {
       setTimeout(resolve, PROBE_MS, false).unref();
       server.on('error', reject);
-      server.on('connection', (accepted) => {
+      // What a listener throws ends the process, unless the listener catches it.
+      const trying = <A extends readonly unknown[]>(act: (...args: A) => void): ((...args: A) => void) => {
+        return (...args) => {
+          try {
+            act(...args);
+          } catch (error) {
+            reject(error as Error);
+          }
+        };
+      };
+      const echoing = trying((accepted: Socket) => {
+        opened.push(accepted);
         const landing = Buffer.alloc(64);
         const { socket: echo } = onreadSockets.adopt(
           accepted,
@@ -203,7 +214,7 @@ export async function probeOnread(): Promise<boolean> {
         opened.push(echo.on('error', reject));
         echo.on('end', () => echo.end()).resume();
       });
-      server.listen(0, '127.0.0.1', () => {
+      const asking = trying(() => {
         const [former, landing] = [Buffer.alloc(64), Buffer.alloc(64)];
         let got = '';
         const { port } = server.address() as AddressInfo;
@@ -215,6 +226,7 @@ export async function probeOnread(): Promise<boolean> {
         client.socket.once('connect', () => client.aim(landing));
         client.socket.on('end', () => resolve(got === sent.toString('latin1'))).end(sent);
       });
+      server.on('connection', echoing).listen(0, '127.0.0.1', asking);
     });
   } catch {
     return false;

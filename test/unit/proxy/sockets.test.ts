@@ -206,6 +206,8 @@ describe('the probe of this Node', () => {
       t.mock.method(onreadSockets, 'connect', (...given: Parameters<Sockets['connect']>) =>
         failing(right.connect(...given)),
       ),
+    'no accepted socket can be made': (t) => t.mock.method(onreadSockets, 'adopt', impossible),
+    'no socket that connects can be made': (t) => t.mock.method(onreadSockets, 'connect', impossible),
   };
   for (const [what, spoil] of Object.entries(faults)) {
     test(`finds that this Node cannot read into buffers of ours where ${what}, and leaves no descriptor`, async (t) => {
@@ -216,6 +218,10 @@ describe('the probe of this Node', () => {
     });
   }
 });
+
+function impossible(): never {
+  throw new TypeError('not in this Node');
+}
 
 function failing(wire: Wire): Wire {
   setImmediate(() => wire.socket.destroy(new Error('not in this Node')));
