@@ -3,9 +3,9 @@ import type { Backend } from '../pool/backend.ts';
 import { buildProxyHeader } from '../pool/proxy-protocol.ts';
 import type { Server } from '../pool/server.ts';
 import type { Access } from './admission/access.ts';
-import { HARMLESS, hasSpoken, judge, readProxyHeader, readServerName, type Verdict } from './admission/preface.ts';
+import * as preface from './admission/preface.ts';
 import { Client, type Undecided } from './client.ts';
-import type { ProxyObserver, Refusal } from './observer.ts';
+import { isRefusal, type NoBackend, type ProxyObserver, type Refusal } from './observer.ts';
 import { endOf, formatAddress, round, type Address, type End, type Phase } from './record.ts';
 import type { RelayBuffers } from './relay/buffers.ts';
 import { Relay } from './relay/relay.ts';
@@ -42,12 +42,6 @@ const PREFACE_ENDS: Partial<Record<Refusal, End>> = {
   server_name_unknown: 'PR',
   client_left: 'CR',
 };
-
-type NoBackend = 'client_left' | 'client_silent' | 'server_name_unknown';
-
-function isRefusal(end: End | NoBackend): end is NoBackend {
-  return end.length > 2;
-}
 
 /** One client's connection, from the accept to its record. */
 export class Connection {
@@ -126,7 +120,7 @@ export class Connection {
 
   /** Reads who the client is from the PROXY header of a proxy in front. */
   async #readWho(deadlineMs: number): Promise<Refusal | undefined> {
-    const header = await readProxyHeader(this.#client, deadlineMs);
+    const header = await preface.readProxyHeader(this.#client, deadlineMs);
     if (typeof header === 'string') return header;
     // UNKNOWN and LOCAL are the proxy's own connections, such as its health checks.
     this.#who = { client: header.source ?? this.#peer, destination: header.destination, proxied: true };
@@ -137,11 +131,11 @@ export class Connection {
   async #serve(deadlineMs: number): Promise<End | NoBackend> {
     if (this.#terms.config.waitForClient && this.#client.first.length === 0) {
       this.#isSilent = true;
-      if (!(await hasSpoken(this.#client))) return 'client_silent';
+      if (!(await preface.hasSpoken(this.#client))) return 'client_silent';
       this.#isSilent = false;
       deadlineMs = performance.now() + this.#terms.config.prefaceTimeout;
     }
-    if (this.#terms.sni.size > 0) this.#serverName = await readServerName(this.#client, deadlineMs);
+    if (this.#terms.sni.size > 0) this.#serverName = await preface.readServerName(this.#client, deadlineMs);
     if (this.#client.isGone) return 'client_left';
     const backend = routeFor(this.#terms, this.#serverName);
     if (!backend) return 'server_name_unknown';
@@ -162,6 +156,12 @@ export class Connection {
   /** Joins the client to its server, in the tick in which that has connected. */
   async #join(server: Server, wire: Wire): Promise<End> {
     const { sockets, buffers } = this.#around;
+    // Ended between the connect and here: no relay would hear of it.
+    if (this.#client.isGone) {
+      wire.socket.destroy();
+      server.releaseSlot();
+      return this.#cut ?? 'CC';
+    }
     // One system call, and only now: a socket that is closed does not know it any more.
     const { localAddress: address, localPort: port } = wire.socket;
     if (address !== undefined && port !== undefined) this.#from = formatAddress({ address, port });
@@ -181,12 +181,12 @@ export class Connection {
     const alone = header !== undefined && client.first.length === 0;
     if (alone) wire.socket.write(header);
     const rest = alone ? undefined : header;
-    const verdict = this.#who.proxied ? HARMLESS : judge(client.first);
+    const verdict = this.#who.proxied ? preface.HARMLESS : preface.judge(client.first);
     if (verdict) this.#forward(relay, verdict, rest);
-    else void client.peek(judge, Infinity).then((seen) => this.#forward(relay, seen, rest));
+    else void client.peek(preface.judge, Infinity).then((seen) => this.#forward(relay, seen, rest));
   }
 
-  #forward(relay: Relay, verdict: Verdict | Undecided, header: Buffer | undefined): void {
+  #forward(relay: Relay, verdict: preface.Verdict | Undecided, header: Buffer | undefined): void {
     if (relay.end !== undefined) return;
     if (typeof verdict === 'object' && verdict.isHeader) {
       this.#refused('proxy_header_forbidden');

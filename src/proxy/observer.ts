@@ -3,7 +3,7 @@ import type { ConnectFailure } from '../pool/failures.ts';
 import type { Server } from '../pool/server.ts';
 import { ACCESS_REFUSALS } from './admission/access.ts';
 import { PREFACE_REFUSALS } from './admission/preface.ts';
-import type { ConnectionRecord } from './record.ts';
+import type { ConnectionRecord, End } from './record.ts';
 
 /** Why a connection was turned away: all but `proxy_header_forbidden` before a server was looked for. */
 export const REFUSALS = [
@@ -15,6 +15,14 @@ export const REFUSALS = [
   'server_name_unknown',
 ] as const;
 export type Refusal = (typeof REFUSALS)[number];
+
+/** Why a client's first bytes have led to no backend. */
+export type NoBackend = Extract<Refusal, 'client_left' | 'client_silent' | 'server_name_unknown'>;
+
+/** Ends are two letters. */
+export function isRefusal(end: End | NoBackend): end is NoBackend {
+  return end.length > 2;
+}
 
 /** What the proxy tells the rest of the house. */
 export type ProxyObserver = {

@@ -1,7 +1,7 @@
 import type { Backend, Stay } from '../pool/backend.ts';
 import type { Outcome } from '../pool/queue.ts';
 import type { Server } from '../pool/server.ts';
-import type { Route } from '../config/values.ts';
+import type { Endpoint, Route } from '../config/values.ts';
 import type { Client } from './client.ts';
 import { dial } from './dial.ts';
 import type { ProxyObserver } from './observer.ts';
@@ -131,12 +131,21 @@ export class Search {
     return timedOut ? { kind: 'unreached', end: 'sQ', final: true } : this.#left();
   }
 
-  async #dial(server: Server): Promise<Reached> {
+  #dial(server: Server): Promise<Reached> {
     this.stage = 'C';
     const { endpoint } = server;
-    if (!endpoint) return NOBODY;
+    if (!endpoint) return Promise.resolve(NOBODY);
+    const sources = server.sources.inTurn(server.config.source, endpoint.host);
+    if (sources.length > 1) return this.#connectFrom(sources, server, endpoint);
+    // A promise more would cost each connection CPU.
+    const [localAddress] = sources;
+    return this.#connect(server, localAddress === undefined ? endpoint : { ...endpoint, localAddress });
+  }
+
+  /** From the first source that has a port left. */
+  async #connectFrom(sources: readonly (string | undefined)[], server: Server, endpoint: Endpoint): Promise<Reached> {
     let reached: Reached = NO_PORT;
-    for (const localAddress of server.sources.inTurn(server.config.source, endpoint.host)) {
+    for (const localAddress of sources) {
       reached = await this.#connect(server, { ...endpoint, localAddress });
       if (reached !== NO_PORT || this.#client.isGone) break;
     }

@@ -130,6 +130,27 @@ describe('a connection that the operator ends', () => {
   });
 });
 
+test('a connection that the operator ends in any moment around its connect leaves nothing', async (t) => {
+  let hops = 0;
+  const connect: typeof onreadSockets.connect = (route, reader) => {
+    const wire = onreadSockets.connect(route, reader);
+    wire.socket.once('connect', () => {
+      let moment = Promise.resolve();
+      for (let i = 0; i < hops; i++) moment = moment.then(() => {});
+      void moment.then(() => stand.frontend.killAll());
+    });
+    return wire;
+  };
+  const stand: ProxyStand = await ProxyStand.open(t, { sockets: { ...onreadSockets, connect } });
+  for (hops = 0; hops < 16; hops++) {
+    const client = await stand.arrive();
+    assert.match((await stand.record(hops + 1)).end, /^K[CD]$/);
+    await client.getsEnd();
+    await stand.accepts(0);
+    assert.equal(stand.server().slots.taken, 0);
+  }
+});
+
 test('a sweep leaves a connection alone that has no server yet, however long it looks for one', async (t) => {
   const deaf = { connect: () => new Wire(stand.buffers.unread, () => new PatientSocket({ allowHalfOpen: true })) };
   const stand: ProxyStand = await ProxyStand.open(t, { frontend: ROUTED, sockets: { ...onreadSockets, ...deaf } });
