@@ -50,7 +50,7 @@ export function writeFrontend(draft: ProxyDraft, frontends: Outline, backends: O
   if (sni.size > 0 || draft.proxyBinds.length > 0 || draft.acceptProxy.length > 0) copy(front, into, 'prefaceTimeout');
   writeMaxConnections(draft, into, file);
   writeAcceptProxy(draft, into, file);
-  for (const key of ['allow', 'deny', 'perSource']) copy(front, into, key);
+  for (const key of ['waitForClient', 'allow', 'deny', 'perSource']) copy(front, into, key);
 }
 
 /** A unix socket says who may connect. */

@@ -110,7 +110,7 @@ export const PROXY = {
   ...all(['option tcplog', 'log', 'log-format', 'log-format-sd', 'log-tag', 'no log', 'log-steps'], LOGS),
   ...all(['option log-health-checks', 'option logasap', 'option log-separate-errors', 'error-log-format'], LOGS),
   'option dontlog-normal': lost('`log.connections` is all or nothing'),
-  'option dontlognull': lost('clients that say nothing are logged as all others are'),
+  'option dontlognull': meaningless('with `waitForClient`, clients that say nothing are counted and not logged'),
   ...all(['option tcpka', 'option clitcpka', 'option srvtcpka'], standard('`timeouts.keepAlive` is 1m, on both sides')),
   'clitcpka-idle': carried('`timeouts.keepAlive`'),
   'srvtcpka-idle': carried('`timeouts.keepAlive`'),

@@ -31,7 +31,7 @@ export const BIND = {
     lost('Berth sets no such option of a socket'),
   ),
   ...each(['transparent', 'accept-netscaler-cip', 'mptcp'], 0, lost('Berth sets no such option of a socket')),
-  'defer-accept': flag(lost('a server is chosen as soon as a client connects')),
+  'defer-accept': flag(carried('`waitForClient`')),
   ...each(['tfo', 'allow-0rtt', 'expose-fd', 'prefer-client-ciphers', 'no-alpn', 'nbconn'], 0, TUNING),
   ...each(['name', 'id', 'nice', 'process', 'thread', 'shards', 'backlog', 'proto', 'level', 'cc'], 1, TUNING),
   ...each(['severity-output', 'quic-socket', 'quic-cc-algo', 'guid-prefix', 'idle-ping'], 1, TUNING),

@@ -34,6 +34,7 @@ export function readBind(
     else for (const bind of binds) outcome = addBind(draft, bind, line.number) ?? outcome;
     if (address.includes('/')) draft.socketOptions.set(`unix:${address.replace(/^unix@/, '')}`, socketOptions(options));
   }
+  if (options.includes('defer-accept')) draft.front.set('waitForClient', true, line.number);
   if (options.includes('ssl')) draft.tlsBinds.push(line.number);
   if (options.includes('accept-proxy')) draft.proxyBinds.push(line.number);
   return outcome;
