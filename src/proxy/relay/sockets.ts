@@ -199,7 +199,7 @@ export async function probeOnread(): Promise<boolean> {
           try {
             act(...args);
           } catch (error) {
-            reject(error as Error);
+            reject(error);
           }
         };
       };

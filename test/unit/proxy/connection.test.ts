@@ -136,7 +136,7 @@ test('a connection that the operator ends in any moment around its connect leave
     const wire = onreadSockets.connect(route, reader);
     wire.socket.once('connect', () => {
       let moment = Promise.resolve();
-      for (let i = 0; i < hops; i++) moment = moment.then(() => {});
+      for (let i = 0; i < hops; i++) moment = moment.then(() => undefined);
       void moment.then(() => stand.frontend.killAll());
     });
     return wire;
