@@ -60,6 +60,8 @@ test('status tells what runs', async (t) => {
     clients: 1,
     bytesIn: 5,
     bytesOut: 8,
+    storage: null,
+    storageReason: '',
   });
   const { address, up: isUp, usable, weight, reason } = six as ServerStatus;
   assert.deepEqual([address, isUp, usable, weight], ['[::1]:9', false, false, 3]);

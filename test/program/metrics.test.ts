@@ -230,7 +230,7 @@ test('the line of a connection has the fields it should have, and no other', asy
   await client.bytes(20);
   await client.finish();
   const [line] = await berth.connections(1);
-  const { time, connectMs, durationMs, ...rest } = line ?? { msg: '', level: '' };
+  const { time, from, connectMs, durationMs, ...rest } = line ?? { msg: '', level: '' };
   assert.deepEqual(rest, {
     level: 'info',
     msg: 'connection',
@@ -246,6 +246,7 @@ test('the line of a connection has the fields it should have, and no other', asy
     end: '--',
   });
   assert.match(String(time), /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/);
+  assert.match(String(from), /^127\.0\.0\.1:\d+$/);
   assert.ok(Number(connectMs) > 0 && Number(connectMs) <= Number(durationMs));
 });
 

@@ -79,7 +79,9 @@ async function node(workspace: Workspace): Promise<StandIn> {
   const fetched = join(workspace.dir, 'fetched');
   mkdirSync(fetched);
   for (const file of ['package.json', 'package-lock.json']) cpSync(file, join(fetched, file));
-  await run('npm', ['ci', '--cache', cache, '--prefer-offline', '--no-audit', '--no-fund'], { cwd: fetched });
+  await run('npm', ['ci', '--cache', cache, '--prefer-offline', '--ignore-scripts', '--no-audit', '--no-fund'], {
+    cwd: fetched,
+  });
   const { stdout: registry } = await run('npm', ['config', 'get', 'registry']);
   const { stdout: npm } = await run('sh', ['-c', 'command -v npm']);
   return {
