@@ -2,6 +2,7 @@ import { isIP } from 'node:net';
 import { formatEndpoint, type Discovered, type Endpoint } from '../config/values.ts';
 import { lookUp, lookUpService, type Sources } from '../names/look-up.ts';
 import { lookedUp, type Failing } from './named.ts';
+import { UNWANTED } from './resolve.ts';
 
 /** `name` has this address: the name that was asked for, or a target of the service. */
 export type Found = Endpoint & { readonly name: string };
@@ -93,7 +94,7 @@ export class Discovery {
   }
 
   close(): void {
-    this.#closed.abort();
+    this.#closed.abort(UNWANTED);
     clearTimeout(this.#timer);
   }
 

@@ -10,6 +10,12 @@ export type Resolution = { readonly addresses: readonly string[] } | { readonly 
 /** After a failure the name is looked up again this much later, or after the interval where the interval is shorter. */
 const RETRY_MS = 2_000;
 
+/**
+ * The reason of an abort whose signal is kept, as a server that has left keeps its watch: the DOMException that stands
+ * there without a reason keeps its stack, and whatever closed the watch, such as a commit with all its listeners.
+ */
+export const UNWANTED = 'no longer wanted';
+
 /** The addresses that this machine knows of a name. @see lookUp */
 export const systemLookup: Lookup = async (name, closed) => (await lookUp(name, closed)).addresses;
 
@@ -45,7 +51,7 @@ export class NameWatch {
 
   /** Ends the look-up under way, and reports nothing from now on. */
   close(): void {
-    this.#closed.abort();
+    this.#closed.abort(UNWANTED);
     clearTimeout(this.#timer);
   }
 

@@ -212,3 +212,24 @@ test('20 reloads that move a bind leave no dead listener on the heap', async (t)
   );
   await eventually('the descriptors of before', () => openFilesOf(berth.pid) <= files);
 });
+
+test('what has left and is remembered keeps no listener of the reload by which it left', async (t) => {
+  const plain = settings(await serve(t, ['s1']), { healthCheck: false });
+  const berth = await start(t, plain, { env: WITH_INSIGHT });
+  const alive = async (): Promise<number> => (await insightOf(berth)).listeners;
+  const before = await alive();
+  // A server by its address, by its name, and as an answer of DNS; localhost is known without a nameserver.
+  for (const address of ['127.0.9.1:5000', 'localhost:5000', 'dns:localhost:5000']) {
+    const name = address.replace(/\W/g, '-');
+    const frontends = { ...plain.frontends, [name]: { bind: '127.0.9.2:0', backend: name } };
+    const backends = { ...plain.backends, [name]: { servers: { s: address }, healthCheck: false } };
+    for (const next of [{ ...plain, frontends, backends }, plain]) {
+      assert.equal((await reload(berth, next)).msg, 'reloaded');
+    }
+    let seen = NaN;
+    await eventually(
+      () => `as few listeners on the heap as before ${address} left: ${seen}, not ${before}`,
+      async () => (seen = await alive()) <= before,
+    );
+  }
+});

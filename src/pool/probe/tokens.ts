@@ -1,6 +1,6 @@
 import { createSecureContext, type SecureContext } from 'node:tls';
 import type { HealthCheckConfig } from '../../config/schema.ts';
-import { systemLookup, type Lookup } from '../resolve.ts';
+import { systemLookup, UNWANTED, type Lookup } from '../resolve.ts';
 import { systemAuthorities } from './authorities.ts';
 import type { BearerChallenge } from './challenge.ts';
 import { fetchToken, type Fetched, type TokenOrder } from './fetch-token.ts';
@@ -120,7 +120,7 @@ class Fetching {
       return await Promise.race([this.done, left]);
     } finally {
       ended?.removeEventListener('abort', leave);
-      if (--this.#waiting === 0) this.#unwanted.abort();
+      if (--this.#waiting === 0) this.#unwanted.abort(UNWANTED);
     }
   }
 }
