@@ -7,21 +7,31 @@ export type Begun = (done: Done) => void;
 /**
  * A peer may answer and close without having read all that it was sent, as a registry does that turns an upload away.
  * Its kernel then resets the connection, and the next write fails, on which Node would end the socket with the answer
- * unread. Here the failure waits until all that has come was read; reading then ends by itself, unless the other side
- * takes no more.
+ * unread. Here the failure waits until all that has come was read; reading then ends by itself. If the other side is slow
+ * to take what has come, the socket is paused meanwhile, and the failure waits for as long: the relay's idle timeout is
+ * the bound. The failure does not wait if the other side takes nothing more, because it has failed before.
  */
 export class PatientSocket extends Socket {
+  #other: PatientSocket | undefined;
+  /** A write has failed. */
+  hasFailed = false;
   #done: Done | undefined;
   #begun: Begun | undefined;
   /** One for all writes: a stream has never more than one under way. */
   readonly #written = (error?: Error | null): void => {
-    if (!error || this.readableEnded || this.destroyed || !this.#reads) return this.#done?.(error);
+    if (!error || this.readableEnded || this.destroyed || this.#other?.hasFailed === true) return this.#done?.(error);
+    this.hasFailed = true;
     const fail = (): void => {
       this.off('end', fail).off('close', fail);
       this.#done?.(error);
     };
     this.on('end', fail).on('close', fail);
   };
+
+  /** What is read from one of two sockets is for the other. */
+  static pair(a: Socket, b: Socket): void {
+    if (a instanceof PatientSocket && b instanceof PatientSocket) [a.#other, b.#other] = [b, a];
+  }
 
   /** `write`, where the writing of `chunk` has begun without the stream. No other write may be under way. */
   writeBegun(chunk: Uint8Array, begun: Begun): boolean {
@@ -40,9 +50,5 @@ export class PatientSocket extends Socket {
   override _writev(chunks: { chunk: unknown; encoding: BufferEncoding }[], done: Done): void {
     this.#done = done;
     super._writev?.(chunks, this.#written);
-  }
-
-  get #reads(): boolean {
-    return !this.isPaused() && (this as unknown as { _handle: { reading: boolean } | null })._handle?.reading === true;
   }
 }

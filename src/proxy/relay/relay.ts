@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net';
 import type { RelayBuffers } from './buffers.ts';
 import { Direction, type Spoken, type Start } from './direction.ts';
+import { PatientSocket } from './patient-socket.ts';
 import { keepAlive, reset, type Sockets, type Wire } from './sockets.ts';
 
 export type Side = 'client' | 'server';
@@ -46,6 +47,7 @@ export class Relay {
   constructor(client: Wire, server: Wire, sockets: Sockets, buffers: RelayBuffers) {
     this.#client = client.socket;
     this.#server = server.socket;
+    PatientSocket.pair(this.#client, this.#server);
     this.#up = new Direction(client, server, sockets, buffers, this.#spoken);
     this.#down = new Direction(server, client, sockets, buffers, this.#spoken);
     this.#client.on('error', (error) => this.#lost('client', error));

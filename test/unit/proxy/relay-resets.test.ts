@@ -76,14 +76,14 @@ for (const sockets of [onreadSockets, eventSockets]) {
         await flow.endsAs(`${letter}D`);
       });
 
-      test(`a reset by a ${who} is seen by a ${other} that does not read, when it writes`, async () => {
+      test(`a reset by a ${who} is seen by a ${other} that has written and had not read, when it reads on`, async () => {
         await using stand = await RelayStand.open(sockets);
         const flow = await stand.flow();
         await jam(flow, who);
         flow[who].reset();
         await flow[other].send(BYTES, 1);
-        await flow.endsAs(`${letter}D`);
         assert.match(String(await flow[other].isClosed()), /^(ECONNRESET|EPIPE)$/);
+        await flow.endsAs(`${letter}D`);
       });
 
       test(`a reset by a ${who} with both directions jammed is seen when the ${other} reads on`, async () => {
@@ -186,6 +186,30 @@ for (const sockets of [onreadSockets, eventSockets]) {
         // With bytes that it has not read, its kernel resets the connection.
         answering.socket.destroy();
         await asking.gets('an answer'.length);
+        await flow.ended;
+      });
+    }
+
+    // Without `onread` a paused socket reads ahead, comes upon the reset, and gives up what it has read.
+    for (const { who, other } of sockets === onreadSockets ? RESETTERS : []) {
+      test(`what a ${who} answered before it broke off reaches a slow ${other}, though more is written to it first`, async () => {
+        await using stand = await RelayStand.open(sockets);
+        const flow = await stand.flow();
+        const [asking, answering] = [flow[other], flow[who]];
+        asking.expects = BYTES;
+        await asking.send(BYTES, 200_000);
+        await flow.fill(who, BYTES);
+        // The relay reads the answering side no more.
+        await answering.send(BYTES, 1_000);
+        answering.socket.destroy();
+        // The first write may be what tells the relay's kernel of the reset.
+        await eventually('a write has failed, and waits', () => {
+          const waits = (flow.inner[who]?.writableLength ?? 0) > 0;
+          if (!waits) asking.socket.write('more');
+          return waits;
+        });
+        await asking.gets(answering.sent);
+        assert.equal(asking.corruptAt, undefined);
         await flow.ended;
       });
     }
