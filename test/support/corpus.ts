@@ -1,5 +1,5 @@
 /** Files of other balancers, written after those that people have put on the net, and what the import makes of them. */
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { importHaproxy } from '../../src/import/haproxy.ts';
 import { importNginx } from '../../src/import/nginx.ts';
@@ -26,7 +26,7 @@ export const AROUND: Around & { environment: Environment } = {
   environment: {},
   readList: (file) => {
     const path = join(CORPUS, file);
-    if (!existsSync(path)) return undefined;
+    if (!existsSync(path) || !statSync(path).isFile()) return undefined;
     const lines = readFileSync(path, 'utf8').split('\n');
     return lines.filter((line) => line !== '' && !line.startsWith('#'));
   },
