@@ -5,10 +5,11 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import * as fc from 'fast-check';
 import { parseCidrs } from '../../../src/config/cidr-file.ts';
-import { expand, type Environment } from '../../../src/config/environment.ts';
+import { expand, spelledValue, type Environment } from '../../../src/config/environment.ts';
 import { loadAdmin, loadConfig } from '../../../src/config/load.ts';
 import { formatProblem } from '../../../src/config/locate.ts';
 import type { Config } from '../../../src/config/schema.ts';
+import { readTree } from '../../../src/config/tree.ts';
 import { isCidr } from '../../../src/config/values.ts';
 import { ConfigFile, lines, SHORTEST } from '../../support/config-file.ts';
 
@@ -256,4 +257,79 @@ test('what is allowed and probably not meant is a warning', () => {
       'FILE:13:3: backends.spare: no frontend sends clients here',
     ],
   );
+});
+
+test('what a variable holds is a number or a truth value where a schema would read it as such', () => {
+  const table: Record<string, number | boolean | undefined> = {
+    '7': 7,
+    '-7': -7,
+    '007': 7,
+    '7.5': 7.5,
+    '-0.25': -0.25,
+    '123456789012345': 123_456_789_012_345,
+    '1234567890123456': undefined,
+    '1.123456': 1.123_456,
+    '1.1234567': undefined,
+    true: true,
+    false: false,
+  };
+  for (const [text, value] of Object.entries(table)) assert.equal(spelledValue(text), value, text);
+  for (const text of [
+    '',
+    ' ',
+    '-',
+    'x7',
+    '7x',
+    ' 7',
+    '7 ',
+    '.5',
+    '5.',
+    '1..2',
+    '1.2.3',
+    '--7',
+    '+7',
+    '1e3',
+    '0x7',
+    'True',
+    'yes',
+  ])
+    assert.equal(spelledValue(text), undefined, JSON.stringify(text));
+});
+
+test('a variable in a value with several forms has the type of the form that takes it', () => {
+  const text = `${SHORTEST}    healthCheck: { port: "\${P}", tls: "\${TLS}" }\n    stickTable: { size: "\${SIZE}" }\n`;
+  const values = (env: Environment): unknown[] => {
+    const { healthCheck, stickTable } = config(text, env).backends['b']!;
+    assert.ok(healthCheck !== false && stickTable !== false);
+    return [healthCheck.port, healthCheck.tls, stickTable.size];
+  };
+  assert.deepEqual(values({ P: '5001', TLS: 'true', SIZE: '7' }), [5001, { verify: false }, 7]);
+  assert.deepEqual(values({ P: 'same', TLS: 'false', SIZE: '7k' }), ['same', false, 7_000]);
+});
+
+test('file: names no file; ten wrong lines are all told, and a long one is cut', () => {
+  assert.deepEqual(problems(withFrontend('deny: ["file:"]'), {}), [
+    'FILE:5:12: frontends.f.deny.0: expected an address, a network such as 10.0.0.0/8, or file:PATH, got "file:"',
+  ]);
+  assert.equal(parseCidrs('x\n'.repeat(10)).faults.length, 10);
+  assert.match(parseCidrs('x\n'.repeat(11)).faults.at(-1)?.message ?? '', /^and 1 more /);
+  const shown = (network: string): string => parseCidrs(network).faults[0]?.message.replace(/.*, got /, '') ?? '';
+  assert.equal(shown('x'.repeat(60)), `"${'x'.repeat(60)}"`);
+  assert.equal(shown('x'.repeat(61)), `"${'x'.repeat(59)}…"`);
+});
+
+test('an empty standard input is not taken for an empty file', () => {
+  const said = (name: string): string => {
+    const tree = readTree(name, '', {});
+    assert.ok('problems' in tree);
+    return tree.problems.map(({ message }) => message).join();
+  };
+  assert.match(said('-'), /^standard input is empty; /);
+  assert.match(said('a.yml'), /^the file is empty; /);
+});
+
+test('fifty levels are read, and one more is not', () => {
+  const nested = (levels: number): string => `x-deep: ${'['.repeat(levels - 1)}${']'.repeat(levels - 1)}\n${SHORTEST}`;
+  assert.deepEqual(problems(nested(50), {}), []);
+  assert.deepEqual(problems(nested(51), {}), ['FILE:1:1: the file is nested too deeply; it may have 50 levels']);
 });

@@ -179,6 +179,10 @@ test('the key of a client certificate is one, has no passphrase, and belongs to 
   writeFileSync(join(file.folder, 'client.crt'), CERTIFICATE);
   writeFileSync(join(file.folder, 'other.key'), generate({}));
   writeFileSync(join(file.folder, 'locked.key'), generate({ cipher: 'aes-256-cbc', passphrase: 'p' }));
+  writeFileSync(
+    join(file.folder, 'old-locked.key'),
+    generate({ type: 'sec1', cipher: 'aes-256-cbc', passphrase: 'p' }),
+  );
   const pair = (cert: string, key: string): string[] =>
     file.problems(`${SHORTEST}    healthCheck: { tls: { cert: ${cert}, key: ${key} } }\n`);
   const at = 'FILE:9:50: backends.b.healthCheck.tls.key: cannot be used:';
@@ -186,6 +190,7 @@ test('the key of a client certificate is one, has no passphrase, and belongs to 
   assert.deepEqual(pair('client.crt', 'missing'), [`${at} no such file`]);
   assert.deepEqual(pair('client.crt', 'client.crt'), [`${at} it holds no PEM private key`]);
   assert.deepEqual(pair('client.crt', 'locked.key'), [`${at} its key has a passphrase, and Berth takes none`]);
+  assert.deepEqual(pair('client.crt', 'old-locked.key'), [`${at} its key has a passphrase, and Berth takes none`]);
   assert.deepEqual(pair('other.key', 'other.key'), [
     'FILE:9:33: backends.b.healthCheck.tls.cert: cannot be used: it holds no PEM certificate',
   ]);
@@ -247,4 +252,36 @@ test('no secret value is ever repeated, wherever the mistake is', () => {
     assert.notEqual(problems.length, 0, text);
     assert.equal(problems.join('\n').includes('hunter2'), false, problems.join('\n'));
   }
+});
+
+test('the file of the state is looked for beside balancer.yml', () => {
+  const { state } = file.config(`${SHORTEST}state: { file: state.json }\n`);
+  assert.equal(state.file, join(file.folder, 'state.json'));
+  assert.equal(file.config(`${SHORTEST}state: { file: /var/lib/s.json }\n`).state.file, '/var/lib/s.json');
+});
+
+test('a backend without checks, or with checks over plain TLS, names no file', () => {
+  assert.equal(file.config(`${SHORTEST}    healthCheck: false\n`).backends['b']?.healthCheck, false);
+  const { healthCheck } = file.config(`${SHORTEST}    healthCheck: { tls: true }\n`).backends['b']!;
+  assert.deepEqual(healthCheck && healthCheck.tls, { verify: false });
+});
+
+test('a byte order mark is dropped at the beginning alone, and the first line ends where any line does', () => {
+  const password = (content: string): string => {
+    writeFileSync(join(file.folder, 'password'), content);
+    const { healthCheck } = file.config(
+      `${SHORTEST}    healthCheck: { type: registry, storage: { repository: a, user: u, passwordFile: password } }\n`,
+    ).backends['b']!;
+    assert.ok(healthCheck !== false && healthCheck.storage !== false);
+    return healthCheck.storage.passwordFile?.content ?? '';
+  };
+  assert.equal(password('\uFEFFa\uFEFFb\r\nc'), 'a\uFEFFb');
+  assert.equal(password('a\uFEFF'), 'a\uFEFF');
+  assert.equal(password(' a \n'), ' a ', 'a password may have spaces at its ends');
+});
+
+test('a file of the largest size is read', () => {
+  assert.deepEqual(file.problems('#'.repeat(4 << 20)), [
+    'FILE:1:1: the file is empty; it needs frontends and backends',
+  ]);
 });
