@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { printable } from '../../../src/config/locate.ts';
+import { jsonSchema } from '../../../src/config/schema.ts';
 import { ConfigFile, SHORTEST } from '../../support/config-file.ts';
 
 const file = new ConfigFile();
@@ -410,3 +412,114 @@ check(
   instead('      s1: registry1:5000', '      "s\\u007f": registry1:5000'),
   `FILE:8:7: backends.b.servers.s\\u007f: ${NAME}`,
 );
+
+check(
+  'a name twice beside what the schema does not see',
+  `${instead('    backend: b\n', '    backend: b\n    sni: { a.test: c }\n')}      s1: h:1\n`,
+  'FILE:5:20: frontends.f.sni.a.test: there is no backend "c". Did you mean "b"?',
+  'FILE:10:7: backends.b.servers.s1: this name stands here twice',
+);
+check(
+  'an unknown key of a map in a list',
+  instead('"*:443"', '[{ address: "*:443", colour: x }]'),
+  'FILE:3:32: frontends.f.bind.0.colour: unknown key. Known here: address, reusePort, mode, group',
+);
+check(
+  'a value of eighty characters stands whole, and a longer one is cut',
+  instead('"*:443"', `[${'x'.repeat(78)}, ${'x'.repeat(79)}]`),
+  `FILE:3:12: frontends.f.bind.0: ${BIND}, got "${'x'.repeat(78)}"`,
+  `FILE:3:92: frontends.f.bind.1: ${BIND}, got "${'x'.repeat(76)}…"`,
+);
+check(
+  'source addresses: neither a name nor every address',
+  backend('source: [10.0.0.1, localhost, 0.0.0.0, "0:0::0"]'),
+  'FILE:9:24: backends.b.source.1: expected an IP address of this machine, got "localhost"',
+  'FILE:9:35: backends.b.source.2: expected an IP address of this machine, got "0.0.0.0"',
+  'FILE:9:44: backends.b.source.3: expected an IP address of this machine, got "0:0::0"',
+);
+
+const accepted = (title: string, text: (value: string) => string, right: string[], wrong: string[]): void => {
+  test(title, () => {
+    for (const value of right) assert.deepEqual(file.problems(text(JSON.stringify(value))), [], value);
+    for (const value of wrong)
+      assert.match(file.problems(text(JSON.stringify(value))).join('\n'), /^FILE:\d+:\d+: [^\n]+$/, value);
+  });
+};
+accepted(
+  'Host headers',
+  (value) => backend(`healthCheck: { type: http, host: ${value} }`),
+  ['', 'a', 'a.example', 'a.example:5000', '10.0.0.1', '[::1]', '[::1]:5000'],
+  ['::1', 'a:', 'a:0', 'a:b', '[a]', '[::1', '::1]', 'x[::1]', '[::1]x', '[]', '[10.0.0.1]', 'a b'],
+);
+accepted(
+  'server names to route by',
+  (value) => instead('    backend: b\n', `    backend: b\n    sni: { ${value}: b }\n`),
+  ['a', 'A.b', '*.a', '*.a-b.c_d.e0', 'x'.repeat(63), `a.${'x'.repeat(63)}`],
+  ['*', '*.', '*a', 'a.*', 'a.*.b', '**.a', 'a..b', '.a', 'a.', 'a b', 'x'.repeat(64), `a.${'x'.repeat(64)}`, 'ä'],
+);
+accepted(
+  'names',
+  (value) => `${SHORTEST}      ${value}: h:1\n`,
+  ['a', '9', 'A_.:-', 'x'.repeat(128)],
+  ['', '_a', '.a', '-a', 'a/b', 'a b', 'x'.repeat(129), 'a\n', 'ä'],
+);
+accepted(
+  'repositories',
+  (value) => backend(`healthCheck: { type: registry, storage: { repository: ${value} } }`),
+  ['a', 'a/b', 'a0/b-c_d.e', 'a__b', 'library/probe'],
+  ['', '/a', 'a/', 'A', 'a b', '-a', 'a:1'],
+);
+accepted(
+  'users',
+  (value) =>
+    backend(`healthCheck: { type: registry, storage: { repository: a, user: ${value}, passwordFile: balancer.yml } }`),
+  ['u', 'u v', '@'],
+  ['', ':', 'a:b', ':a', 'a:'],
+);
+accepted(
+  'paths',
+  (value) => backend(`healthCheck: { type: http, path: ${value} }`),
+  ['/', '/a?b=~!'],
+  ['', 'a', 'a/', '/a b', '/\x7f', '/ä', '/a\n'],
+);
+accepted(
+  'statuses',
+  (value) => backend(`healthCheck: { type: http, expect: [${value}] }`),
+  ['100', '599', '200-200', '100-599'],
+  ['099', '600', '20', '2000', '200-', '-200', '200-600', '201-200', 'x200', '200-299x', '200-2990', '200-099'],
+);
+accepted(
+  'modes',
+  (value) => instead('"*:443"', `{ address: "unix:/s", mode: ${value} }`),
+  ['000', '0660', '660', '0777'],
+  ['', '66', '06600', '1660', '0680', 'x660', '660x', '0x1b'],
+);
+accepted(
+  'groups by number, of which the last means none',
+  (value) => instead('"*:443"', `{ address: "unix:/s", group: ${JSON.parse(value)} }`),
+  ['0', '4294967294'],
+  ['-1', '4294967295', '1.5'],
+);
+accepted(
+  'groups by name',
+  (value) => instead('"*:443"', `{ address: "unix:/s", group: ${value} }`),
+  ['docker', '12', 'a-b'],
+  ['', 'a:b', ':a', 'a:', ' a', 'a '],
+);
+
+test('the JSON Schema leaves the operator his own keys in a map of keys, and not in a map of names', () => {
+  type Part = { patternProperties?: object; additionalProperties?: unknown; properties?: Record<string, Part> };
+  const { title, ...top } = jsonSchema() as Part & { title: string };
+  const { frontends, timeouts } = top.properties!;
+  assert.equal(title, 'balancer.yml');
+  for (const part of [top, timeouts!, frontends!.additionalProperties as Part]) {
+    assert.deepEqual(part.patternProperties, { '^x-': {} });
+    assert.equal(part.additionalProperties, false);
+  }
+  assert.equal(frontends!.patternProperties, undefined);
+});
+
+test('a text of four hundred characters is one line whole, and a longer one is cut', () => {
+  assert.equal(printable('x'.repeat(400)), 'x'.repeat(400));
+  assert.equal(printable('x'.repeat(401)), `${'x'.repeat(399)}…`);
+});
