@@ -73,7 +73,7 @@ test('a word is known with a prefix, words behind, in capitals, and at the place
   );
   assert.equal(said('server', 'timeouts'), ' server of HAProxy or nginx is here: idle');
   assert.match(said('check', 'timeouts'), /healthCheck: \{ timeout: 2s \}/);
-  for (const unknown of ['constructor', '__proto__', 'x option httpchk', 'optional', '', ' acl'])
+  for (const unknown of ['constructor', '__proto__', 'x option httpchk', 'http-option-check', 'optional', '', ' acl'])
     assert.equal(said(unknown), '', unknown);
   assert.equal(said('maxconn', 'timeouts'), '', 'no timeout is called so');
   assert.equal(said('tunnel'), '', 'a timeout alone is called so');
@@ -111,7 +111,7 @@ test("another balancer's file is known by a section with a line in it, or by a b
     'defaults\n  mode tcp\n',
     'defaults a from  b # c\n  timeout client 1s\n',
     'x\nfrontend f\n  bind *:443\n',
-    'frontend  f\t# c\n\tbind *:443\n',
+    'frontend  f\t# c\n\tbind \t*:443\n',
     'listen l-1\n  server s1 10.0.0.1:1\n',
     'backend b\n  balance source\n',
     'backend b\n  option redispatch\n',
@@ -142,6 +142,7 @@ test("another balancer's file is known by a section with a line in it, or by a b
     'stream {\n}\n',
     'stream {\n  a: b; c\n}\n',
     'stream { listen 1; }\n',
+    'stream { a\n  listen 1;\n',
     'stream x {\n  listen 1;\n}\n',
     'a stream {\n  listen 1;\n}\n',
     'upstream {\n  server a;\n}\n',

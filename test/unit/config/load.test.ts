@@ -191,6 +191,9 @@ test('the key of a client certificate is one, has no passphrase, and belongs to 
   assert.deepEqual(pair('client.crt', 'client.crt'), [`${at} it holds no PEM private key`]);
   assert.deepEqual(pair('client.crt', 'locked.key'), [`${at} its key has a passphrase, and Berth takes none`]);
   assert.deepEqual(pair('client.crt', 'old-locked.key'), [`${at} its key has a passphrase, and Berth takes none`]);
+  assert.deepEqual(file.problems(`${SHORTEST}    healthCheck: { tls: { key: other.key } }\n`), [
+    'FILE:9:20: backends.b.healthCheck.tls: cert and key go together',
+  ]);
   assert.deepEqual(pair('other.key', 'other.key'), [
     'FILE:9:33: backends.b.healthCheck.tls.cert: cannot be used: it holds no PEM certificate',
   ]);
@@ -199,6 +202,9 @@ test('the key of a client certificate is one, has no passphrase, and belongs to 
 test('a file that is missing, a folder, too large, not text or not readable is one problem', () => {
   const missing = join(file.folder, 'missing.yml');
   assert.deepEqual(lines(loadConfig(missing), missing), ['FILE:1:1: cannot read the file: no such file']);
+  assert.equal(loadConfig(missing).kind, 'problems');
+  assert.equal(file.load(`${SHORTEST}more: 1\n`).kind, 'problems');
+  assert.equal(file.load('frontend f\n  bind *:443\n').kind, 'problems');
   const under = join(file.path, 'balancer.yml');
   assert.equal(loadConfig(under).kind, 'problems');
   assert.deepEqual(lines(loadConfig(file.folder), file.folder), ['FILE:1:1: cannot read the file: it is a directory']);

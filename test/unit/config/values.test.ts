@@ -4,6 +4,7 @@ import * as fc from 'fast-check';
 import {
   bindKey,
   bindsCollide,
+  formatDiscovered,
   formatDuration,
   formatEndpoint,
   isCidr,
@@ -173,6 +174,14 @@ test('the address of a server is an endpoint, or a name that DNS has servers for
     'http:a:1': undefined,
   };
   for (const [text, address] of Object.entries(table)) assert.deepEqual(parseServerAddress(text), address, text);
+});
+
+test('what formatDiscovered prints is what the operator wrote', () => {
+  for (const text of ['dns:registry.internal:5000', 'srv:_registry._tcp.example.com']) {
+    const address = parseServerAddress(text);
+    assert.ok(address && 'discover' in address);
+    assert.equal(formatDiscovered(address), text);
+  }
 });
 
 const host = fc.oneof(fc.ipV4(), fc.ipV6(), fc.domain());
