@@ -333,3 +333,16 @@ test('fifty levels are read, and one more is not', () => {
   assert.deepEqual(problems(nested(50), {}), []);
   assert.deepEqual(problems(nested(51), {}), ['FILE:1:1: the file is nested too deeply; it may have 50 levels']);
 });
+
+test('a variable of digits is a text where a text is wanted, and what is no number is shown as it is', () => {
+  const given = `${withFrontend('maxConnections: ${A}')}    healthCheck: { type: http, path: "\${P}" }\nlog: { level: "\${P}" }\n`;
+  const said = problems(given, { A: 'x7', P: '7' });
+  assert.deepEqual(
+    said.map((line) => /^FILE:(\d+).*, got (.*?)$/.exec(line)?.slice(1)),
+    [
+      ['5', '"x7"'],
+      ['10', '"7"'],
+      ['11', '"7"'],
+    ],
+  );
+});
