@@ -89,7 +89,9 @@ const bindMap = () =>
         .optional()
         .describe('Mode of a unix socket; who may write to the socket may connect'),
       group: z
-        .union([z.string().regex(/^[^\s:]+$/, { error: GROUP }), z.int().min(0).max(MOST_ID)], { error: GROUP })
+        .union([z.string().regex(/^[^\s:]+$/, { error: GROUP }), z.int(GROUP).min(0, GROUP).max(MOST_ID, GROUP)], {
+          error: GROUP,
+        })
         .optional()
         .describe('Group of a unix socket, a name in /etc/group or a number; mode is then "0660" if not given'),
     })
