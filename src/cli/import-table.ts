@@ -10,8 +10,8 @@ import { clientKey, normaliseAddress } from '../pool/client-key.ts';
 import { FORMAT } from '../state.ts';
 
 /**
- * Writes the bindings of `dump`, the output of HAProxy's `show table`, as the state file `file` for the balancer.yml that
- * was imported. Returns what came of it in words; throws where a file cannot be read or written, or is no dump.
+ * Writes the bindings of `dump`, the output of HAProxy's `show table`, as the state file `file` for the balancer.yml
+ * that was imported. Returns what came of it in words; throws where a file cannot be read or written, or is no dump.
  */
 export function importTable(dump: string, file: string, { yaml, tables }: Imported & { kind: 'imported' }): string {
   const bindings = parseTableDump(readFileSync(dump, 'utf8'));

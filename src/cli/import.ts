@@ -13,8 +13,8 @@ import type { Call } from './commands.ts';
 const LARGEST_FILE_BYTES = 16 << 20;
 
 /**
- * `berth import FILE`: the balancer.yml to standard output, what became of each line to standard error. Returns the exit
- * code: 0 all carried, 1 something was not, 2 unreadable.
+ * `berth import FILE`: the balancer.yml to standard output, what became of each line to standard error. Returns the
+ * exit code: 0 all carried, 1 something was not, 2 unreadable.
  */
 export function importFile({ argument: file = '', values }: Call): number {
   const { report, table, state = 'berth.state' } = values as Record<string, string | undefined>;

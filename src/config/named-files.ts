@@ -55,7 +55,7 @@ function certificates(text: string): string {
   }
 }
 
-/** The private key in `text`, which must belong to `cert`, the content of the file of the certificate, if that is good. */
+/** The private key in `text`, which must belong to `cert`, the content of the certificate's file, if that is good. */
 function keyOf(cert: string, text: string): string {
   let key;
   try {

@@ -225,7 +225,7 @@ const backend = z.strictObject({
     .array(sourceAddress())
     .prefault([])
     .describe(
-      'Addresses of this machine to connect to servers from, in turn; where one has no port left for a server, the next',
+      'Addresses of this machine to connect to servers from, in turn; if one has no port left for a server, the next',
     ),
   resolveInterval: resolveInterval().prefault('30s').describe('How often the names of servers are resolved again'),
   servers: z

@@ -7,7 +7,7 @@ export function warnings(config: Config): Finding[] {
   return [...sameAddresses(config), ...unusedBackends(config)];
 }
 
-/** One node twice in a backend: the node has two shares of the clients, and its failure moves none of them elsewhere. */
+/** A node twice in a backend: the node has two shares of the clients, and its failure moves no client elsewhere. */
 function* sameAddresses({ backends }: Config): Generator<Finding> {
   for (const [name, { servers }] of Object.entries(backends)) {
     const seen = new Map<string, string>();

@@ -110,8 +110,8 @@ export const FAULTS = {
     level: 'FAIL',
     users: "a push or pull is 'unauthorized' on one node and not on the next; stickiness hides it until a client moves",
     mend:
-      'Put the same auth.token (rootcertbundle or jwks, issuer, service) on every node, restart the nodes that refuse ' +
-      'the token, which read it only when they start, and compare their clocks.',
+      'Put the same auth.token (rootcertbundle or jwks, issuer, service) on every node, restart the nodes that ' +
+      'refuse the token, which read it only when they start, and compare their clocks.',
   },
   REPOSITORY_DENIED: {
     level: 'FAIL',

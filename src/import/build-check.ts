@@ -25,7 +25,8 @@ export function writeHealthCheck(
       const first = keys.get(key);
       if (!first) keys.set(key, sourced);
       else if (first.value !== sourced.value) {
-        const says = `all servers of a backend are checked alike; ${String(first.value)} of line ${first.line} is taken`;
+        const taken = `${String(first.value)} of line ${first.line}`;
+        const says = `all servers of a backend are checked alike; ${taken} is taken`;
         ledger.note(sourced.line ?? 0, `${key} ${String(sourced.value)}`, lost(says), 'check');
       }
     }

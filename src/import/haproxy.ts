@@ -7,7 +7,7 @@ import { parseTime, parseWhole, timer } from './scalars.ts';
 import { sectionsOf, type Section } from './sections.ts';
 import { lex, type Environment } from './words.ts';
 
-/** Reads a haproxy.cfg and writes the balancer.yml that does the same. Never throws. `name` is what the file is called. */
+/** Reads a haproxy.cfg and writes the balancer.yml that does the same. Never throws. `name` is that of the file. */
 export function importHaproxy(text: string, name: string, around: Around & { environment: Environment }): Imported {
   const { lines, faults, unset } = lex(text, around.environment);
   const ledger = new Ledger();

@@ -21,7 +21,7 @@ export function cidrOf(text: string): string | undefined {
   const family = isIP(address);
   if (family === 0 || address.includes('%') || more.length > 0) return undefined;
   if (bits === undefined) return address;
-  const width = isIPv4(bits) && family === 4 ? maskBits(bits) : /^\d{1,3}$/.test(bits) ? Number(bits) : undefined;
+  const width = isIPv4(bits) && family === 4 ? maskBits(bits) : Number(/^\d{1,3}$/.exec(bits)?.[0]);
   return width !== undefined && width <= (family === 4 ? 32 : 128) ? `${address}/${width}` : undefined;
 }
 

@@ -25,7 +25,8 @@ export function readListen(draft: ProxyDraft, words: readonly string[], line: nu
 function bindsOf(address: string, both: boolean): string[] {
   if (address.startsWith('unix:')) return [address];
   const [, host, from = '', to = from] = /^(?:(.*):)?(\d{1,5})(?:-(\d{1,5}))?$/.exec(address) ?? [];
-  const name = host === undefined || host === '' ? '*' : both && host === '[::]' ? '*' : host;
+  const any = host === undefined || host === '' || (both && host === '[::]');
+  const name = any ? '*' : host;
   const count = Number(to) - Number(from) + 1;
   // What is no address is told when it is added.
   if (from === '' || count < 1 || count > MOST_PORTS) return [address];

@@ -32,8 +32,18 @@ export function lexNginx(text: string): { directives: Directive[]; faults: Fault
 
 type Token = { readonly word: string; readonly mark?: ';' | '{' | '}'; readonly line: number };
 
-const TOKEN =
-  /[ \t\r]+|(\n)|#[^\n]*|([;{}])|"((?:[^"\\]|\\[^])*)"|'((?:[^'\\]|\\[^])*)'|((?:\$\{|\\[^]|[^\s;{}"'\\])(?:\$\{\w*\}|\\[^]|[^\s;{\\])*|[^])/gy;
+/** Its groups are the end of a line, a mark, a text in double and in single quotes, and a word without quotes. */
+const TOKEN = new RegExp(
+  [
+    /[ \t\r]+|(\n)|#[^\n]*|([;{}])/,
+    /"((?:[^"\\]|\\[^])*)"|'((?:[^'\\]|\\[^])*)'/,
+    // What no other part takes, such as a quote that is not closed, is a word of one character.
+    /((?:\$\{|\\[^]|[^\s;{}"'\\])(?:\$\{\w*\}|\\[^]|[^\s;{\\])*|[^])/,
+  ]
+    .map(({ source }) => source)
+    .join('|'),
+  'gy',
+);
 
 function* tokens(text: string, faults: Fault[]): Generator<Token> {
   let line = 1;

@@ -74,8 +74,13 @@ function bindsOf(address: string, v6only: boolean): string[] | string {
   if (from === '') return `${address} has no port`;
   const count = Number(to) - Number(from) + 1;
   if (count < 1 || count > MOST_PORTS) return `a range of ${count} ports; Berth binds each port by itself`;
-  const any = host === '' || host === '*' || host === '::';
-  const six = any && (scheme === 'ipv6' || (host === '::' && v6only));
-  const name = six ? '[::]' : any ? (scheme === 'ipv4' ? '0.0.0.0' : '*') : isIP(host) === 6 ? `[${host}]` : host;
+  const name = hostOf(scheme, host, v6only);
   return Array.from({ length: count }, (_, i) => `${name}:${Number(from) + i}`);
+}
+
+/** The host of Berth's bind: HAProxy's `::` takes IPv4 too, unless it is told otherwise. */
+function hostOf(scheme: string, host: string, v6only: boolean): string {
+  if (host !== '' && host !== '*' && host !== '::') return isIP(host) === 6 ? `[${host}]` : host;
+  if (scheme === 'ipv6' || (host === '::' && v6only)) return '[::]';
+  return scheme === 'ipv4' ? '0.0.0.0' : '*';
 }

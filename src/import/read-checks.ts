@@ -49,12 +49,13 @@ export const readExpect: Reader = ({ check }, args, { number }) => {
   return undefined;
 };
 
+const FIRST_DIGIT = /^\^?(?:([1-5])|\[([1-5]+|[1-5]-[1-5])\]|\(([1-5](?:\|[1-5])*)\))/;
+const FURTHER_DIGITS = /(?:(?:\[0-9\]|\\d|\.){2}|(?:\[0-9\]|\\d)\{2\}|(?:\.\*)?)\$?$/;
+const STATUSES = new RegExp(FIRST_DIGIT.source + FURTHER_DIGITS.source);
+
 /** The statuses of `^2`, `^[23]`, `(2|3)[0-9][0-9]` and the like. */
 function ofExpression(expression: string): string[] | undefined {
-  const [, one, set, choice] =
-    /^\^?(?:([1-5])|\[([1-5]+|[1-5]-[1-5])\]|\(([1-5](?:\|[1-5])*)\))(?:(?:\[0-9\]|\\d|\.){2}|(?:\[0-9\]|\\d)\{2\}|(?:\.\*)?)\$?$/.exec(
-      expression,
-    ) ?? [];
+  const [, one, set, choice] = STATUSES.exec(expression) ?? [];
   const [from, to] = (set ?? '').split('-').map(Number);
   if (from !== undefined && to !== undefined) return from <= to ? [`${from}00-${to}99`] : undefined;
   const firsts = one ?? set ?? choice?.replaceAll('|', '');

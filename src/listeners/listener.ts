@@ -132,8 +132,8 @@ export class Listener {
 }
 
 /**
- * Closes listeners, all in one turn, when their backlogs are empty: one connection is taken a turn of the loop, so turns
- * pass without.
+ * Closes listeners, all in one turn, when their backlogs are empty. The loop takes one connection a turn, so a backlog
+ * is empty when a few turns have passed without a connection.
  */
 export async function leave(listeners: readonly Listener[]): Promise<void> {
   const deadlineMs = performance.now() + LEAVING_MS;

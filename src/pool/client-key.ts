@@ -32,7 +32,7 @@ export function clientKey(address: string, prefix: Prefix): string {
 }
 
 /**
- * What a key that was kept is now: another prefix may be in force, and who wrote the file may spell addresses otherwise.
+ * What a key that was kept is now: another prefix may be in force, and the file's writer may spell addresses otherwise.
  * A network that is wider than the prefix stays, and is no client's key.
  */
 export function keptKey(kept: string, prefix: Prefix): string {

@@ -1,7 +1,7 @@
 import { isIP } from 'node:net';
 import { lookUp } from '../names/look-up.ts';
 
-/** Resolves a name to at least one address, or rejects with an error that says why; at once where `closed` is aborted. */
+/** Resolves a name to at least one address, or rejects with an error that says why; at once if `closed` is aborted. */
 export type Lookup = (name: string, closed?: AbortSignal) => Promise<readonly string[]>;
 
 /** What one look-up of a name came to; `failure` says in words why there is no address. */

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { after, suite, test, type TestContext } from 'node:test';
+import { suite, test, type TestContext } from 'node:test';
 import { newProbe, type ProbeResult } from '../../src/pool/probe/probe.ts';
 import { Authority, type Certificate } from '../support/authority.ts';
 import { listenRaw } from '../support/listening.ts';
@@ -12,12 +12,7 @@ import { accepts, openWorkspace } from '../support/processes.ts';
 
 const probe = newProbe();
 
-const authority = new Authority();
-const stranger = new Authority();
-after(() => {
-  authority.remove();
-  stranger.remove();
-});
+const [authority, stranger] = [Authority.ofFile(), Authority.ofFile()];
 const node = authority.sign('DNS:registry.test');
 const client = authority.sign('DNS:client');
 

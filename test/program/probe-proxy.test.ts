@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { after, test } from 'node:test';
+import { test } from 'node:test';
 import { newProbe } from '../../src/pool/probe/probe.ts';
 import { parseProxyHeader } from '../../src/pool/proxy-protocol.ts';
 import { Authority } from '../support/authority.ts';
@@ -16,8 +16,7 @@ import { within } from '../support/waiting.ts';
 
 const probe = newProbe();
 
-const authority = new Authority();
-after(() => authority.remove());
+const authority = Authority.ofFile();
 
 /** Closes connections without a PROXY header, and answers requests on the others. */
 function awaiting(tls: boolean): string {

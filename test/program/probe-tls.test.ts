@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { createServer as createHttpServer } from 'node:http';
 import { createServer as createHttpsServer } from 'node:https';
-import { after, test, type TestContext } from 'node:test';
+import { test, type TestContext } from 'node:test';
 import { createServer as createTlsServer } from 'node:tls';
 import { newProbe, type ProbeResult } from '../../src/pool/probe/probe.ts';
 import { Authority, type Certificate } from '../support/authority.ts';
@@ -10,12 +10,7 @@ import { checkConfig } from '../support/pool.ts';
 
 const probe = newProbe();
 
-const authority = new Authority();
-const stranger = new Authority();
-after(() => {
-  authority.remove();
-  stranger.remove();
-});
+const [authority, stranger] = [Authority.ofFile(), Authority.ofFile()];
 
 const good = authority.sign('DNS:registry1');
 const EXPIRY = Date.UTC(2040, 0, 1) / 1_000;

@@ -3,6 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { after } from 'node:test';
 
 export type Certificate = { readonly key: string; readonly cert: string };
 
@@ -31,6 +32,13 @@ keyUsage = critical,keyCertSign,cRLSign
 
 /** An authority and what it signs. */
 export class Authority {
+  /** Gone with the test file's tests. */
+  static ofFile(): Authority {
+    const authority = new Authority();
+    after(() => authority.remove());
+    return authority;
+  }
+
   readonly folder = mkdtempSync(join(tmpdir(), 'berth-certificates-'));
   readonly ca: string;
 

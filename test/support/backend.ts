@@ -29,7 +29,7 @@ export class Scene {
   checks = 0;
   nowMs = 1;
 
-  constructor(t: TestContext, parts: Partial<PoolParts> = {}) {
+  constructor(t: Pick<TestContext, 'after'>, parts: Partial<PoolParts> = {}) {
     mock.timers.enable({ apis: ['setTimeout', 'setInterval'] });
     const tell =
       (what: string) =>

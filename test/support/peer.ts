@@ -1,6 +1,7 @@
 /** One end of a connection in a test's hands: it sends what can be checked, and checks what it gets. */
 import { createCipheriv } from 'node:crypto';
 import type { Socket } from 'node:net';
+import * as fc from 'fast-check';
 import { reset } from '../../src/proxy/relay/sockets.ts';
 import { Changes } from './waiting.ts';
 
@@ -146,3 +147,11 @@ export class Peer {
     this.#changes.tell();
   }
 }
+
+/** What either side of a flow may do; `most` is the largest number of bytes that a side sends at once. */
+export const sideActs = (most: number) => {
+  const side = fc.constantFrom('client' as const, 'server' as const);
+  const what = fc.constantFrom('read' as const, 'pause' as const, 'end' as const, 'reset' as const);
+  const bytes = fc.constantFrom(1, 5_000, 64 << 10, most);
+  return [fc.record({ side, what }), fc.record({ side, what: fc.constant('send' as const), bytes })] as const;
+};

@@ -1,4 +1,5 @@
 /** Servers whose checks and names a test answers by hand. */
+import type { TestContext } from 'node:test';
 import { schema, type HealthCheckConfig } from '../../src/config/schema.ts';
 import type { PoolObserver } from '../../src/pool/observer.ts';
 import type { ProbeResult } from '../../src/pool/probe/probe.ts';
@@ -70,4 +71,14 @@ export function checkConfig(options: object): HealthCheckConfig {
 /** Lets everything that is ready happen. */
 export async function settled(): Promise<void> {
   for (let i = 0; i < 20; i++) await Promise.resolve();
+}
+
+/** Runs a part of a test, and ends what the part has begun: a property plays many stories in one test. */
+export async function inPart(run: (t: Pick<TestContext, 'after'>) => Promise<void>): Promise<void> {
+  const ends: (() => unknown)[] = [];
+  try {
+    await run({ after: (end) => void ends.push(end as () => unknown) });
+  } finally {
+    for (const end of ends) await end();
+  }
 }

@@ -1,4 +1,4 @@
-/** What may go wrong in TLS and HTTP between Berth and a peer, as sentences: for checks, the doctor and token servers. */
+/** What may go wrong in TLS and HTTP between Berth and a peer, in sentences: for checks, doctor and token servers. */
 import { printable } from '../../config/locate.ts';
 import { LARGEST_HEADER_BYTES } from './exchange.ts';
 

@@ -75,11 +75,14 @@ function judge(path: string, { status, body }: Answer, withToken: boolean, again
 /** Who is not let in (401), may not see this repository (403) or asks too often (429) has not reached the storage. */
 const NOT_THE_STORAGES: readonly number[] = [401, 403, 429];
 
+const REFUSED =
+  "the node refuses the token; compare the node's auth.token (issuer, service, keys) and clock with those of the " +
+  'token server';
+
 function whyRefused(status: number, withToken: boolean, again: BearerChallenge | undefined): string {
   if (status === 429) return 'the node lets nobody ask as often as that; set a longer interval';
   if (status === 403 || again?.error === 'insufficient_scope')
     return 'the user may not pull from this repository; give user the right to, or name another repository';
-  if (withToken)
-    return "the node refuses the token; compare the node's auth.token (issuer, service, keys) and clock with the token server's";
+  if (withToken) return REFUSED;
   return 'user or passwordFile is missing or wrong';
 }

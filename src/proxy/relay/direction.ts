@@ -3,9 +3,9 @@ import type { RelayBuffers } from './buffers.ts';
 import { afterEnd, type Reader, type Sockets, type Wire, type Writer } from './sockets.ts';
 
 /**
- * A direction that moves fewer bytes than these in a second gives its large buffer back, by a sweep: who is quiet has no
- * next read at which it could. Not after a few short reads: a bulk transfer has those too, and changing buffers then
- * costs twice its CPU.
+ * A direction that moves fewer bytes than these in a second gives its large buffer back. A sweep does that, since a
+ * quiet direction has no next read. A few short reads are no reason: a bulk transfer has those too, and would cost
+ * twice its CPU if it changed buffers each time.
  */
 const SLOW_BYTES = 256 << 10;
 const SLOW_MS = 1_000;

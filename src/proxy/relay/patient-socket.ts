@@ -7,9 +7,10 @@ export type Begun = (done: Done) => void;
 /**
  * A peer may answer and close without having read all that it was sent, as a registry does that turns an upload away.
  * Its kernel then resets the connection, and the next write fails, on which Node would end the socket with the answer
- * unread. Here the failure waits until all that has come was read; reading then ends by itself. If the other side is slow
- * to take what has come, the socket is paused meanwhile, and the failure waits for as long: the relay's idle timeout is
- * the bound. The failure does not wait if the other side takes nothing more, because it has failed before.
+ * unread. Here the failure waits until all that has come was read; reading then ends by itself. If the other side is
+ * slow to take what has come, the socket is paused meanwhile, and the failure waits for as long: the relay's idle
+ * timeout is the bound. If a write to the other side has failed before, nobody takes the answer, and the failure does
+ * not wait.
  */
 export class PatientSocket extends Socket {
   #other: PatientSocket | undefined;

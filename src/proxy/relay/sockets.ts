@@ -161,9 +161,9 @@ function atLeast(version: string, major: number, minor: number): boolean {
 }
 
 /**
- * The kernel asks a peer that has been silent for this long whether it is still there, once a second: after ten questions
- * without an answer the socket fails. Both numbers are libuv's. Nothing is asked while the peer has data to acknowledge,
- * which is sent again and again instead (tcp(7), tcp_retries2).
+ * The kernel asks a peer that has been silent for this long whether it is still there, once a second. After ten
+ * questions without an answer the socket fails. Both numbers are libuv's. While the peer has data to acknowledge, the
+ * kernel asks nothing, and sends the data again and again (tcp(7), tcp_retries2).
  */
 export function keepAlive(socket: Socket, afterMs: number): void {
   // Node cuts to whole seconds, and 0 would be the two hours of the system.

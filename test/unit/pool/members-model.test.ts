@@ -1,12 +1,12 @@
 /** Who the servers are, against a model, over random plans, commits, roll-backs, answers of DNS, operators and time. */
 import assert from 'node:assert/strict';
-import { test, type TestContext } from 'node:test';
+import { test } from 'node:test';
 import * as fc from 'fast-check';
 import type { BackendConfig } from '../../../src/config/schema.ts';
 import type { PoolStep } from '../../../src/pool/members.ts';
 import type { AdminState, Server } from '../../../src/pool/server.ts';
 import { backendConfig, Scene } from '../../support/backend.ts';
-import { settled } from '../../support/pool.ts';
+import { inPart, settled } from '../../support/pool.ts';
 
 const EXPIRE_MS = 120_000;
 const HOSTS = ['10.0.1.1', '10.0.1.2', '10.0.1.3'];
@@ -191,15 +191,9 @@ async function play(scene: Scene, acts: readonly (typeof act extends fc.Arbitrar
 
 test('whatever is planned, committed, rolled back, answered or passes: the servers are those of the model', async (t) => {
   await fc.assert(
-    fc.asyncProperty(fc.array(act, { minLength: 5, maxLength: 30, size: 'max' }), async (acts) => {
-      const ends: (() => void)[] = [];
-      const scene = new Scene({ after: (end: () => void) => void ends.push(end) } as unknown as TestContext);
-      try {
-        await play(scene, acts);
-      } finally {
-        for (const end of ends) end();
-      }
-    }),
+    fc.asyncProperty(fc.array(act, { minLength: 5, maxLength: 30, size: 'max' }), (acts) =>
+      inPart((part) => play(new Scene(part), acts)),
+    ),
     { numRuns: 100 },
   );
   t.diagnostic('100 stories');

@@ -7,7 +7,7 @@ import type { Stay } from '../../../src/pool/backend.ts';
 import type { Outcome } from '../../../src/pool/queue.ts';
 import type { AdminState, Server } from '../../../src/pool/server.ts';
 import { backendConfig, Scene } from '../../support/backend.ts';
-import { settled } from '../../support/pool.ts';
+import { inPart, settled } from '../../support/pool.ts';
 
 type Limits = Readonly<
   Record<string, number | { readonly address?: string; readonly maxConnections?: number; readonly weight?: number }>
@@ -286,15 +286,9 @@ function check(scene: Scene, all: readonly Waiting[], before: readonly Waiting[]
 
 test('whatever happens to servers and clients: the longest waiter has the place that comes free, and nobody waits in vain', async (t) => {
   await fc.assert(
-    fc.asyncProperty(fc.array(act, { minLength: 5, maxLength: 60, size: 'max' }), async (acts) => {
-      const ends: (() => void)[] = [];
-      const scene = new Scene({ after: (end: () => void) => void ends.push(end) } as unknown as TestContext);
-      try {
-        await play(scene, acts);
-      } finally {
-        for (const end of ends) end();
-      }
-    }),
+    fc.asyncProperty(fc.array(act, { minLength: 5, maxLength: 60, size: 'max' }), (acts) =>
+      inPart((part) => play(new Scene(part), acts)),
+    ),
     { numRuns: 200, includeErrorInReport: true },
   );
   t.diagnostic('200 stories');

@@ -62,6 +62,14 @@ function watched(t: TestContext, config: ServerTerms) {
 const GOOD: ProbeResult = { ok: true };
 const BAD: ProbeResult = { ok: false, reason: 'connection refused' };
 
+/** The first check takes the server down, the second brings it up again. */
+async function recover(asked: readonly Asked[], pass: (ms: number) => Promise<void>): Promise<void> {
+  await pass(0);
+  await asked[0]!.answer(BAD);
+  await pass(2_000);
+  await asked[1]!.answer(GOOD);
+}
+
 test('a check is of the address in use, by the name that a certificate is for, with the header that clients get', async (t) => {
   const config = terms({ sendProxy: 'v2' });
   const { server, asked, pass } = watched(t, config);
@@ -148,10 +156,7 @@ test('after a recovery the weight grows to the whole over slowStart, from a hund
   await server.start();
   server.enter();
   assert.equal(server.weight, 50, 'a server that has been up since the start has its whole weight');
-  await pass(0);
-  await asked[0]!.answer(BAD);
-  await pass(2_000);
-  await asked[1]!.answer(GOOD);
+  await recover(asked, pass);
   assert.equal(server.weight, 0.5);
   const grown: number[] = [];
   for (const ms of [1_000, 24_000, 50_000, 25_000, 500_000]) {
@@ -165,10 +170,7 @@ test('without slowStart a server that has recovered weighs what it weighed', asy
   const { server, asked, pass } = watched(t, terms({ weight: 7 }, { fall: 1, rise: 1, interval: '1s' }));
   await server.start();
   server.enter();
-  await pass(0);
-  await asked[0]!.answer(BAD);
-  await pass(2_000);
-  await asked[1]!.answer(GOOD);
+  await recover(asked, pass);
   assert.equal(server.weight, 7);
 });
 
@@ -179,10 +181,7 @@ test('a server that starts anew is one that nothing is known of', async (t) => {
   );
   await server.start();
   server.enter();
-  await pass(0);
-  await asked[0]!.answer(BAD);
-  await pass(2_000);
-  await asked[1]!.answer(GOOD);
+  await recover(asked, pass);
   assert.equal(server.weight, 0.5);
   server.leave();
   assert.deepEqual([server.stage, server.usable], ['away', false]);

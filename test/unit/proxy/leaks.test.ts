@@ -3,24 +3,13 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import * as fc from 'fast-check';
 import { eventSockets, onreadSockets, type Sockets } from '../../../src/proxy/relay/sockets.ts';
-import { Pattern } from '../../support/peer.ts';
+import { Pattern, sideActs } from '../../support/peer.ts';
 import { RelayStand } from '../../support/relay-stand.ts';
 
 const BYTES = new Pattern(6);
 
 /** What may happen on a flow, in any order: a side sends, reads, stops reading, finishes, resets, or time passes. */
-const act = fc.oneof(
-  fc.record({
-    side: fc.constantFrom('client' as const, 'server' as const),
-    what: fc.constantFrom('read' as const, 'pause' as const, 'end' as const, 'reset' as const),
-  }),
-  fc.record({
-    side: fc.constantFrom('client' as const, 'server' as const),
-    what: fc.constant('send' as const),
-    bytes: fc.constantFrom(1, 5_000, 64 << 10, 9 << 20),
-  }),
-  fc.constant({ what: 'turn' as const }),
-);
+const act = fc.oneof(...sideActs(9 << 20), fc.constant({ what: 'turn' as const }));
 
 type Act = typeof act extends fc.Arbitrary<infer T> ? T : never;
 

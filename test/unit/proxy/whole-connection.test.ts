@@ -4,7 +4,7 @@ import { describe, test } from 'node:test';
 import * as fc from 'fast-check';
 import { eventSockets, onreadSockets } from '../../../src/proxy/relay/sockets.ts';
 import { helloMessage, records, serverName } from '../../support/hellos.ts';
-import { Pattern, type Peer } from '../../support/peer.ts';
+import { Pattern, sideActs, type Peer } from '../../support/peer.ts';
 import { ProxyStand } from '../../support/proxy-stand.ts';
 
 const BYTES = new Pattern(9);
@@ -12,15 +12,7 @@ const HELLO = records(helloMessage({ extensions: [serverName('a.test')] }));
 const HEADER = Buffer.from('PROXY TCP4 192.0.2.7 192.0.2.1 4711 443\r\n');
 
 const act = fc.oneof(
-  fc.record({
-    side: fc.constantFrom('client' as const, 'server' as const),
-    what: fc.constantFrom('read' as const, 'pause' as const, 'end' as const, 'reset' as const),
-  }),
-  fc.record({
-    side: fc.constantFrom('client' as const, 'server' as const),
-    what: fc.constant('send' as const),
-    bytes: fc.constantFrom(1, 5_000, 64 << 10, 5 << 20),
-  }),
+  ...sideActs(5 << 20),
   fc.record({ side: fc.constant('client' as const), what: fc.constantFrom('header' as const, 'hello' as const) }),
   fc.constantFrom(
     { what: 'turn' as const },

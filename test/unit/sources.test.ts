@@ -1,0 +1,31 @@
+/** What the form of the sources has to be, beyond what the formatter and the linter see to. */
+import assert from 'node:assert/strict';
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+
+const WIDEST = 120;
+const LONGEST = 250;
+/** Every key of balancer.yml stands in the schema, once. */
+const MAY_BE_LONGER = join('src', 'config', 'schema.ts');
+
+const sources = readdirSync('src', { recursive: true, encoding: 'utf8' })
+  .filter((file) => file.endsWith('.ts'))
+  .map((file) => join('src', file))
+  .map((file) => ({ file, lines: readFileSync(file, 'utf8').trimEnd().split('\n') }));
+
+test('no line of src/ is wider than 120 columns, comments, texts and expressions included', () => {
+  assert.ok(sources.length > 100);
+  const wide = sources.flatMap(({ file, lines }) =>
+    lines.flatMap((line, i) => (line.length > WIDEST ? [`${file}:${i + 1}: ${line.length}`] : [])),
+  );
+  assert.deepEqual(wide, []);
+});
+
+test('no file of src/ is longer than 250 lines, but the schema', () => {
+  const long = sources.filter(({ file, lines }) => file !== MAY_BE_LONGER && lines.length > LONGEST);
+  assert.deepEqual(
+    long.map(({ file, lines }) => `${file}: ${lines.length}`),
+    [],
+  );
+});
