@@ -110,7 +110,9 @@ export const PROXY = {
   ...all(['option tcplog', 'log', 'log-format', 'log-format-sd', 'log-tag', 'no log', 'log-steps'], LOGS),
   ...all(['option log-health-checks', 'option logasap', 'option log-separate-errors', 'error-log-format'], LOGS),
   'option dontlog-normal': lost('`log.connections` is all or nothing'),
-  'option dontlognull': meaningless('with `waitForClient`, clients that say nothing are counted and not logged'),
+  'option dontlognull': lost(
+    'Berth logs clients that say nothing; where clients speak first, `waitForClient: true` only counts them',
+  ),
   ...all(['option tcpka', 'option clitcpka', 'option srvtcpka'], standard('`timeouts.keepAlive` is 1m, on both sides')),
   'clitcpka-idle': carried('`timeouts.keepAlive`'),
   'srvtcpka-idle': carried('`timeouts.keepAlive`'),

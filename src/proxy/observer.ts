@@ -17,11 +17,11 @@ export const REFUSALS = [
 export type Refusal = (typeof REFUSALS)[number];
 
 /** Why a client's first bytes have led to no backend. */
-export type NoBackend = Extract<Refusal, 'client_left' | 'client_silent' | 'server_name_unknown'>;
+const NO_BACKEND = ['client_left', 'client_silent', 'server_name_unknown'] as const satisfies readonly Refusal[];
+export type NoBackend = (typeof NO_BACKEND)[number];
 
-/** Ends are two letters. */
 export function isRefusal(end: End | NoBackend): end is NoBackend {
-  return end.length > 2;
+  return (NO_BACKEND as readonly string[]).includes(end);
 }
 
 /** What the proxy tells the rest of the house. */
