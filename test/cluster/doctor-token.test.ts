@@ -80,7 +80,7 @@ suite('berth doctor and registries with token authentication', { timeout: 300_00
     assert.deepEqual([refused.code, refused.lines], [1, ['FAIL AUTH_REJECTED s1, s2']]);
     assert.match(refused.findings[0]?.seen ?? '', /the login of demo: the token server at .* refuses the user \(401\)/);
     for (const [does, seen] of [
-      [(response) => response.writeHead(503).end(), /answered 503$/],
+      [(response) => response.writeHead(503).end(), /answered 503; its log says why$/],
       [(response) => response.writeHead(307, { location: 'https://elsewhere.test/' }).end(), /answered 307, and Berth/],
       [(response) => response.end('<html>'), /answered 200 without a token$/],
       [(response) => response.destroy(), /closed before the whole answer was there/],

@@ -79,7 +79,7 @@ suite('a check of the storage of registries with token authentication', { timeou
     t.after(() => (server.manners.instead = undefined));
     const away = await frontFor(t, cluster, { healthCheck: { ...OFTEN, fall: 1, storage: storage() } });
     const line = await away.line(({ msg, server: name }) => msg === 'storage unknown' && name === 's2');
-    assert.match(String(line['reason']), /\/token answered 503$/);
+    assert.match(String(line['reason']), /\/token answered 503; its log says why$/);
     assert.equal(await away.sum('berth_server_up'), 2);
 
     // Signed with the key that the nodes had before.

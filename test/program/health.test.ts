@@ -79,7 +79,7 @@ test('an http check that does not like the answer takes the server down and says
   await berth.metricIs(checks('s1', 'passed'), (count) => count >= 2);
   assert.equal(await berth.metric(up('s1')), 1);
   statuses['/health'] = 500;
-  assert.equal((await berth.line(says('server down')))['reason'], 'GET /health answered 500');
+  assert.equal((await berth.line(says('server down')))['reason'], "GET /health answered 500; the node's log says why");
   statuses['/health'] = 200;
   await berth.line(says('server up'));
 });
@@ -89,10 +89,15 @@ test('a registry check takes 200 and 401 for up and nothing else', async (t) => 
   const { port } = await node(t, statuses);
   const berth = await start(t, settings([port], { healthCheck: { type: 'registry', ...FAST } }));
   await berth.metricIs(checks('s1', 'passed'), (count) => count >= 2);
-  for (const status of [503, 400, 302]) {
+  for (const [status, remedy] of [
+    [503, "the node's log says why"],
+    [400, '200 and 401 are right: look whether a registry listens there'],
+    [302, 'Berth follows no redirect: set what it leads to'],
+  ] as const) {
     const seen = berth.lines.length;
     statuses['/v2/'] = status;
-    assert.equal((await berth.line(says('server down'), seen))['reason'], `GET /v2/ answered ${status}`);
+    const { reason } = await berth.line(says('server down'), seen);
+    assert.equal(reason, `GET /v2/ answered ${status}; ${remedy}`);
     statuses['/v2/'] = 200;
     await berth.line(says('server up'), seen);
   }

@@ -124,7 +124,7 @@ test('registry over TLS', async (t) => {
   );
   assert.deepEqual(await check(port, { ca: authority.ca }, 'registry1', { type: 'registry' }), up(EXPIRY));
   const http = await check(port, { ca: authority.ca }, 'registry1', { type: 'http' });
-  assert.deepEqual(http, down('GET / answered 503', EXPIRY));
+  assert.deepEqual(http, down("GET / answered 503; the node's log says why", EXPIRY));
 });
 
 test('a server that does not speak TLS', async (t) => {

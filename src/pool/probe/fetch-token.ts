@@ -146,7 +146,7 @@ function judge(server: string, { status, body, whole }: Answer, withUser: boolea
   }
   if (status >= 300 && status < 400)
     return { kind: 'failed', reason: `${server} answered ${status}, and Berth takes the password nowhere else` };
-  if (status !== 200) return { kind: 'failed', reason: `${server} answered ${status}`, status };
+  if (status !== 200) return { kind: 'failed', reason: `${server} answered ${status}; its log says why`, status };
   return (whole ? tokenOf(body) : undefined) ?? { kind: 'failed', reason: `${server} answered 200 without a token` };
 }
 

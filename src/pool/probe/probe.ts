@@ -80,12 +80,16 @@ async function expectStatus(node: CheckedNode, path: string, expected: Statuses,
   const answer = await get(node, path, signal);
   const { status } = answer;
   if (expected.some(({ from, to }) => status >= from && status <= to)) return answer;
-  throw new CheckFailed(`GET ${path} answered ${status}${hostHint(node.check, status)}`);
+  throw new CheckFailed(`GET ${path} answered ${status}; ${remedy(node.check, status)}`);
 }
 
-/** Not found, or misdirected: so answers what stands before several hosts where it is asked for none of them. */
-function hostHint({ host, tls }: HealthCheckConfig, status: number): string {
+/** What to do about an answer that is not expected. */
+function remedy({ type, host, tls }: HealthCheckConfig, status: number): string {
+  if (status >= 500) return "the node's log says why";
+  if (status >= 300 && status < 400) return 'Berth follows no redirect: set what it leads to';
   const isNamed = host !== '' || (tls !== false && tls.serverName !== undefined);
-  if (isNamed || (status !== 404 && status !== 421)) return '';
-  return '; if it knows its public name alone, set healthCheck.host';
+  // Not found, or misdirected: so answers what stands before several hosts where it is asked for none of them.
+  if (!isNamed && (status === 404 || status === 421)) return 'if it knows its public name alone, set healthCheck.host';
+  if (type === 'registry') return '200 and 401 are right: look whether a registry listens there';
+  return 'set path and expect to fit what a working node answers';
 }

@@ -68,7 +68,7 @@ function unknown({ kind, reason }: Exclude<Fetched, { kind: 'token' }>): Storage
 
 function judge(path: string, { status, body }: Answer, withToken: boolean, again?: BearerChallenge): StorageSeen {
   if (status === 200 || (status === 404 && body.includes('NAME_UNKNOWN'))) return KNOWN;
-  if (!NOT_THE_STORAGES.includes(status)) throw new CheckFailed(`GET ${path} answered ${status}`);
+  if (!NOT_THE_STORAGES.includes(status)) throw new CheckFailed(`GET ${path} answered ${status}; ${remedy(status)}`);
   return { known: false, reason: `GET ${path} answered ${status}: ${whyRefused(status, withToken, again)}` };
 }
 
@@ -78,6 +78,11 @@ const NOT_THE_STORAGES: readonly number[] = [401, 403, 429];
 const REFUSED =
   "the node refuses the token; compare the node's auth.token (issuer, service, keys) and clock with those of the " +
   'token server';
+
+function remedy(status: number): string {
+  if (status >= 500) return "the node's log says why";
+  return '200 and 404 with NAME_UNKNOWN are right: name another repository, or look what listens there';
+}
 
 function whyRefused(status: number, withToken: boolean, again: BearerChallenge | undefined): string {
   if (status === 429) return 'the node lets nobody ask as often as that; set a longer interval';

@@ -43,6 +43,13 @@ test('tcp: an address that is this machine and no server, and one that cannot be
   assert.equal(ok, false);
 });
 
+const ITS_LOG = "the node's log says why";
+const FIT = 'set path and expect to fit what a working node answers';
+const NAME = 'if it knows its public name alone, set healthCheck.host';
+const NO_REDIRECT = 'Berth follows no redirect: set what it leads to';
+const NO_STORAGE = '200 and 404 with NAME_UNKNOWN are right: name another repository, or look what listens there';
+const NO_REGISTRY = '200 and 401 are right: look whether a registry listens there';
+
 test('http: a status in the range is up', async (t) => {
   for (const [code, options, up] of [
     [200, {}, true],
@@ -57,7 +64,7 @@ test('http: a status in the range is up', async (t) => {
   ] as const) {
     const result = await check(await status(t, code), { type: 'http', timeout: '1s', ...options });
     if (code === 199) assert.equal(result.ok, false);
-    else assert.deepEqual(result, up ? OK : failed(`GET / answered ${code}`));
+    else assert.deepEqual(result, up ? OK : failed(`GET / answered ${code}; ${code === 503 ? ITS_LOG : FIT}`));
   }
 });
 
@@ -103,23 +110,23 @@ test('a check is over, and closes its connection, as soon as its status has come
 });
 
 test('registry: 200 and 401 of /v2/ are up, nothing else is', async (t) => {
-  for (const [code, up] of [
-    [200, true],
-    [401, true],
-    [204, false],
-    [302, false],
-    [404, false],
-    [500, false],
-    [503, false],
+  for (const [code, remedy, ofNamed = remedy] of [
+    [200],
+    [401],
+    [204, NO_REGISTRY],
+    [302, NO_REDIRECT],
+    [404, NAME, NO_REGISTRY],
+    [500, ITS_LOG],
+    [503, ITS_LOG],
   ] as const) {
     const port = await answer(t, ({ url }, response) => {
       assert.equal(url, '/v2/');
       response.writeHead(code, { location: '/elsewhere' }).end();
     });
-    const hint = code === 404 ? '; if it knows its public name alone, set healthCheck.host' : '';
-    assert.deepEqual(await check(port, { type: 'registry' }), up ? OK : failed(`GET /v2/ answered ${code}${hint}`));
+    const reason = (why: string): string => `GET /v2/ answered ${code}; ${why}`;
+    assert.deepEqual(await check(port, { type: 'registry' }), remedy ? failed(reason(remedy)) : OK);
     const named = await check(port, { type: 'registry', host: 'registry.test' });
-    assert.deepEqual(named, up ? OK : failed(`GET /v2/ answered ${code}`));
+    assert.deepEqual(named, ofNamed ? failed(reason(ofNamed)) : OK);
   }
 });
 
@@ -145,14 +152,14 @@ test('storage: a tag list, or word that there is none, is up', async (t) => {
 });
 
 test('storage: every other answer is down', async (t) => {
-  for (const [code, body] of [
-    [404, 'page not found'],
-    [500, unknown],
-    [503, ''],
-    [302, ''],
+  for (const [code, body, remedy] of [
+    [404, 'page not found', NO_STORAGE],
+    [500, unknown, ITS_LOG],
+    [503, '', ITS_LOG],
+    [302, '', NO_STORAGE],
   ] as const) {
     const port = await registry(t, (_, response) => response.writeHead(code, { location: '/' }).end(body));
-    assert.deepEqual(await check(port, STORAGE), failed(`GET ${TAGS} answered ${code}`));
+    assert.deepEqual(await check(port, STORAGE), failed(`GET ${TAGS} answered ${code}; ${remedy}`));
   }
 });
 
@@ -236,11 +243,11 @@ const HOSTILE: Record<string, [(t: TestContext) => Promise<number>, string]> = {
       listenRaw(t, (socket) =>
         socket.once('data', () => socket.write('HTTP/1.1 101 Switching\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n')),
       ),
-    'GET /v2/ answered 101',
+    `GET /v2/ answered 101; ${NO_REGISTRY}`,
   ],
   'sends a body without end': [
     (t) => listenRaw(t, (socket) => flood(socket, 'HTTP/1.1 404 Not Found\r\n\r\n', 'x'.repeat(1_000))),
-    'GET /v2/ answered 404; if it knows its public name alone, set healthCheck.host',
+    `GET /v2/ answered 404; ${NAME}`,
   ],
 };
 
@@ -278,7 +285,7 @@ test('hostile: a storage answer without end is cut off', async (t) => {
       else flood(socket, 'HTTP/1.1 404 Not Found\r\n\r\n', 'x'.repeat(1_000));
     });
   });
-  assert.deepEqual(await check(port, STORAGE), failed(`GET ${TAGS} answered 404`));
+  assert.deepEqual(await check(port, STORAGE), failed(`GET ${TAGS} answered 404; ${NO_STORAGE}`));
   await noSocketTo(port);
 });
 

@@ -109,7 +109,7 @@ test('credentials that the token server refuses leave the node up, and are tried
 
 test('whatever else a token server does, the node stays up and the reason says what it did', async (t) => {
   for (const [status, body, reason] of [
-    [503, '', /token server at http:\/\/127\.0\.0\.1:\d+\/token answered 503$/],
+    [503, '', /token server at http:\/\/127\.0\.0\.1:\d+\/token answered 503; its log says why$/],
     [302, '', /answered 302, and Berth takes the password nowhere else$/],
     [200, 'nonsense', /answered 200 without a token$/],
     [200, 'null', /without a token$/],
