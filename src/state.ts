@@ -225,17 +225,17 @@ export function restoreState(
 export async function readState(file: string): Promise<Kept> {
   const lines: Line[] = [];
   try {
-    let savedAt: number | undefined;
-    const stream = createReadStream(file, 'utf8');
-    for await (const text of createInterface({ input: stream, crlfDelay: Infinity })) {
+    let agedMs: number | undefined;
+    for await (const text of createInterface({ input: createReadStream(file, 'utf8'), crlfDelay: Infinity })) {
       const json: unknown = JSON.parse(text);
-      if (savedAt === undefined) {
-        ({ savedAt } = head.parse(json));
+      if (agedMs === undefined) {
+        // Once for all: by the time of reading, the last bindings would be older than the first. A clock that was set
+        // back must not lengthen the life of a binding.
+        agedMs = Math.max(0, Date.now() - head.parse(json).savedAt);
         continue;
       }
       const record = line.parse(json);
-      // A clock that was set back must not lengthen the life of a binding.
-      lines.push('ms' in record ? { ...record, ms: record.ms - Math.max(0, Date.now() - savedAt) } : record);
+      lines.push('ms' in record ? { ...record, ms: record.ms - agedMs } : record);
     }
     const last = lines.at(-1);
     const isWhole = last && 'lines' in last && last.lines === lines.length - 1;

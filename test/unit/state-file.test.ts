@@ -169,6 +169,24 @@ const FOREIGN: Record<string, string | Buffer> = {
   'is no text': Buffer.from(Array.from({ length: 5_000 }, (_, i) => (i * 7) & 255)),
 };
 
+test('bindings that are equally old stay in the order of the file, however long the file takes to read', async (t) => {
+  const [before, after] = [backend(), backend()];
+  for (const client of ['10.0.0.1', '10.0.0.2', '10.0.0.3']) {
+    before.restore({ client, server: before.servers[0]!, home: undefined, remainingMs: 60_000 });
+  }
+  const file = join(folder, 'equally-old');
+  await saveState(file, [before]);
+  const text = readFileSync(file, 'utf8');
+  writeFileSync(file, text.replaceAll(/"ms":[\d.]+/g, '"ms":60000'));
+  let nowMs = Date.now();
+  t.mock.method(Date, 'now', () => (nowMs += 10));
+  await restored(file, [after]);
+  assert.deepEqual(
+    Array.from(after.table!.bindings(), ({ client }) => client),
+    ['10.0.0.1', '10.0.0.2', '10.0.0.3'],
+  );
+});
+
 test('a file that is torn or not ours is set aside as it is', async (t) => {
   for (const [what, content] of Object.entries(FOREIGN)) {
     await t.test(what, async () => {
