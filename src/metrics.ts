@@ -1,15 +1,13 @@
 import { collectDefaultMetrics, Registry, type Metric } from 'prom-client';
-import type { Counts, Distribution } from './counts.ts';
+import type { Counts } from './counts.ts';
 import type { Outlet } from './outlet.ts';
 import type { Backend } from './pool/backend.ts';
+import { takesNew } from './pool/choose.ts';
+import type { Named } from './pool/named.ts';
 import { ADMIN_STATES, type Server } from './pool/server.ts';
+import { histogram, labelled, type Labels, type Read, type Sample } from './samples.ts';
 import { version } from './version.ts';
 import type { View } from './view.ts';
-
-type Labels = Readonly<Record<string, string>>;
-type Sample = { readonly metricName?: string; readonly labels: Labels; readonly value: number };
-/** What a metric is read from: its samples now. */
-type Read = () => readonly Sample[];
 
 /**
  * prom-client measures how late the event loop is by a timer of its own, which wakes an idle process 100 times a second
@@ -103,6 +101,11 @@ export class Metrics {
     gauge('check_seconds', 'How long the last health check took', ({ lastCheckSeconds }) => lastCheckSeconds);
     gauge('stick_entries', 'Clients that are bound to the server', (server, { table }) => table?.entriesOf(server));
     gauge(
+      'busiest_client_connections',
+      'Open connections of the client that has most of those bound to the server, as it last came',
+      (server, { table }) => table?.crowd.busiest(server),
+    );
+    gauge(
       'tls_certificate_expiry_timestamp_seconds',
       "When the server's certificate expires, as the last TLS check saw it",
       ({ certificateExpiry }) => certificateExpiry,
@@ -152,6 +155,22 @@ export class Metrics {
     const each = (samples: (backend: Backend, labels: Labels) => readonly Sample[]): Read => {
       return () => this.#view.backends.flatMap((backend) => samples(backend, { backend: backend.name }));
     };
+    const add = (type: 'gauge' | 'counter', name: string, help: string, read: (backend: Backend) => number): void =>
+      this.#add(
+        type,
+        `backend_${name}`,
+        help,
+        each((backend, labels) => [{ labels, value: read(backend) }]),
+      );
+    const named = (name: string, help: string, read: (name: Named) => number): void =>
+      this.#add(
+        'gauge',
+        `backend_${name}`,
+        help,
+        each(({ names }, labels) =>
+          names.map((one) => ({ labels: { ...labels, server: one.server }, value: read(one) })),
+        ),
+      );
     this.#add(
       'counter',
       'backend_connections_ended_total',
@@ -160,31 +179,23 @@ export class Metrics {
         [...counts.ofBackend(backend).ended].map(([end, value]) => ({ labels: { ...labels, end }, value })),
       ),
     );
-    this.#add(
-      'counter',
-      'backend_redispatches_total',
-      'Connects that moved to another server after a failure',
-      each((backend, labels) => [{ labels, value: counts.ofBackend(backend).redispatches }]),
-    );
-    this.#add(
-      'counter',
-      'backend_retries_total',
-      'Connect attempts beyond the first',
-      each((backend, labels) => [{ labels, value: counts.ofBackend(backend).retries }]),
-    );
-    this.#add(
+    add('counter', 'redispatches_total', 'Connects that moved to another server after a failure', (backend) => {
+      return counts.ofBackend(backend).redispatches;
+    });
+    add('counter', 'retries_total', 'Connect attempts beyond the first', (one) => counts.ofBackend(one).retries);
+    add('gauge', 'queue', 'Connections that wait for whichever server has a place first', ({ waiting }) => waiting);
+    add('gauge', 'servers', 'Servers that the backend has', ({ servers }) => servers.length);
+    add(
       'gauge',
-      'backend_queue',
-      'Connections that wait for whichever server has a place first',
-      each((backend, labels) => [{ labels, value: backend.waiting }]),
+      'servers_taking_new',
+      'Servers that take clients that are not bound to them: up, ready, and with a weight',
+      ({ servers }) => servers.filter(takesNew).length,
     );
-    this.#add(
-      'gauge',
-      'backend_resolve_successful',
+    named('resolve_servers', 'Servers that the name in a server entry stands for now', ({ servers }) => servers);
+    named(
+      'resolve_successful',
       'Whether the last look-up of the name in a server entry succeeded; while it does not, the last servers stay',
-      each((backend, labels) =>
-        backend.names.map(({ server, failing }) => ({ labels: { ...labels, server }, value: failing ? 0 : 1 })),
-      ),
+      ({ failing }) => (failing ? 0 : 1),
     );
     const seconds = 'backend_connection_seconds';
     this.#add(
@@ -224,25 +235,4 @@ export class Metrics {
     const metric = { name, type, help, get: async () => ({ name, type, help, values: read() }) };
     this.#registry.registerMetric(metric as unknown as Metric);
   }
-}
-
-/** One sample for each key of `counts`. */
-function labelled(counts: Readonly<Record<string, number>>, labels: Labels, label: string): Sample[] {
-  return Object.entries(counts).map(([key, value]) => ({ labels: { ...labels, [label]: key }, value }));
-}
-
-/** Each bucket counts what lies below it, too. */
-function histogram(suffix: string, { bounds, counts, sum }: Distribution, labels: Labels): Sample[] {
-  const name = `berth_${suffix}`;
-  let below = 0;
-  const buckets = counts.map((count, i) => {
-    below += count;
-    const le = i < bounds.length ? String(bounds[i]) : '+Inf';
-    return { metricName: `${name}_bucket`, labels: { ...labels, le }, value: below };
-  });
-  return [
-    ...buckets,
-    { metricName: `${name}_sum`, labels, value: sum },
-    { metricName: `${name}_count`, labels, value: below },
-  ];
 }

@@ -273,6 +273,7 @@ describe('with a DNS server', { skip: NO_DNS }, () => {
         ['warn', 'b', 'r', address, 0, reason],
       );
       assert.equal(await berth.metric('berth_backend_resolve_successful{backend="b",server="r"}'), 0);
+      assert.equal(await berth.metric('berth_backend_resolve_servers{backend="b",server="r"}'), 0);
       const [name] = (await status(berth)).backends[0]?.names ?? [];
       assert.deepEqual([name?.server, name?.address, name?.resolves, name?.reason], ['r', address, false, reason]);
       assert.match(
@@ -286,6 +287,7 @@ describe('with a DNS server', { skip: NO_DNS }, () => {
       dns.addresses('r.test', '127.0.0.1');
       assert.equal((await told('name resolves again')).level, 'warn');
       assert.equal(await berth.metric('berth_backend_resolve_successful{backend="b",server="r"}'), 1);
+      assert.equal(await berth.metric('berth_backend_resolve_servers{backend="b",server="r"}'), 1);
       assert.equal(berth.lines.filter(({ msg }) => msg === 'name does not resolve').length, 1, 'once');
       assert.ok(!(await command('status', '-c', berth.file)).out.includes('does not resolve'));
 

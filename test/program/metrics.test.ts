@@ -33,6 +33,9 @@ const METRICS = `
   server_queue gauge backend,server
   server_weight gauge backend,server
   server_stick_entries gauge backend,server
+  server_busiest_client_connections gauge backend,server
+  backend_servers gauge backend
+  backend_servers_taking_new gauge backend
   backend_queue gauge backend
   backend_connections_ended_total counter backend,end
   backend_connection_seconds histogram backend
@@ -110,6 +113,31 @@ test('the metrics address only answers GET, and only for what it has', async (t)
   for (const path of ['/', '/metric', '/metrics/', '/../etc/passwd', '/admin'])
     assert.equal(await call('GET', path), 404, path);
   assert.equal(await call('GET', '/metrics?name[]=berth_server_up'), 200);
+});
+
+test('the servers that take new clients are counted, and the connections of the busiest client of each', async (t) => {
+  const [one, two] = await serve(t, ['s1', 's2']);
+  const servers = { s1: one!.address, s2: { address: two!.address, weight: 0 } };
+  const berth = await start(t, settings([], { servers, healthCheck: { interval: '50ms', fastInterval: '20ms' } }));
+  const taking = 'berth_backend_servers_taking_new{backend="b"}';
+  assert.equal(await berth.metric('berth_backend_servers{backend="b"}'), 2);
+  assert.equal(await berth.metric(taking), 1, 's2 has no weight');
+  const busiest = 'berth_server_busiest_client_connections{backend="b",server="s1"}';
+  assert.equal(await berth.metric(busiest), 0);
+  const clients: Client[] = [];
+  for (const from of ['127.0.53.1', '127.0.53.2', '127.0.53.2', '127.0.53.2']) {
+    clients.push(new Client({ port: await berth.port(), from }));
+    await clients.at(-1)?.line();
+  }
+  assert.equal(await berth.metric(busiest), 3);
+  await Promise.all(clients.map((client) => client.finish()));
+  await berth.metricIs(busiest, 0);
+  await setState(berth, 's1', 'drain');
+  assert.equal(await berth.metric(taking), 0);
+  await setState(berth, 's1', 'ready');
+  assert.equal(await berth.metric(taking), 1);
+  await one!.close();
+  await berth.metricIs(taking, 0);
 });
 
 test('/readyz is 503 while no server takes new clients: all drain or have no weight', async (t) => {

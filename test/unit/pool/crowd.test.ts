@@ -32,6 +32,36 @@ test('where few are connected, or none has more than half, no client stands out'
   assert.equal(left.crowd.now, undefined);
 });
 
+test('the busiest client of each server is known, while it has connections and is bound there', () => {
+  const [one, two] = [{}, {}];
+  const table = opened({});
+  const open = (client: string, server: object, times: number): void => {
+    for (let i = 0; i < times; i++) {
+      table.open(client);
+      table.bind(client, server);
+    }
+  };
+  open('a', one, 5);
+  open('b', one, 3);
+  open('c', two, 2);
+  assert.deepEqual(
+    [one, two].map((server) => table.crowd.busiest(server)),
+    [5, 2],
+  );
+  for (let i = 0; i < 4; i++) table.close('a');
+  open('b', one, 1);
+  assert.equal(table.crowd.busiest(one), 4, 'b is busier than a since a connection of b was opened');
+  table.bind('b', two);
+  assert.equal(table.crowd.busiest(one), 0, 'b has left for two');
+  open('b', two, 1);
+  assert.deepEqual(
+    [one, two].map((server) => table.crowd.busiest(server)),
+    [0, 5],
+  );
+  for (let i = 0; i < 5; i++) table.close('b');
+  assert.equal(table.crowd.busiest(two), 0, 'b has no connection any more');
+});
+
 test('the backend tells of such a client when it begins to stand out, not each second', async (t) => {
   const scene = new Scene(t);
   await scene.commit(backendConfig({ healthCheck: false, servers: { s1: '127.0.0.1:1' } }));
