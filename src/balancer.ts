@@ -5,7 +5,7 @@ import type { Loaded } from './config/load.ts';
 import { formatProblem } from './config/locate.ts';
 import { STANDARD_ADMIN, type Config } from './config/schema.ts';
 import { isOpen } from './config/values.ts';
-import { Control } from './control.ts';
+import type { Control } from './control.ts';
 import { Counts } from './counts.ts';
 import type { Generation } from './generation/generation.ts';
 import { House } from './generation/house.ts';
@@ -30,7 +30,7 @@ const METRICS_ARE_OPEN =
 /**
  * The stages of a balancer's life: start, reload after reload, drain, stop. One generation after another is in force.
  */
-export class Balancer implements View {
+export class Balancer implements View, Control {
   readonly #log: Log;
   readonly #load: () => Loaded;
   readonly #house: House;
@@ -70,7 +70,7 @@ export class Balancer implements View {
       observer,
       state: new StateKeeper(() => this.backends, log),
       metrics: metricsAnswers(this, this.#metrics),
-      admin: adminApi(this, new Control(this, () => this.reload())),
+      admin: adminApi({ view: this, control: this, counts, log }),
     });
   }
 

@@ -4,7 +4,8 @@ import { takesNew } from './pool/choose.ts';
 import type { Frontend } from './proxy/frontend.ts';
 
 /** A lame duck still accepts, and has itself taken out of the rotation of whoever sends clients. */
-export type Stage = 'starting' | 'running' | 'lame-duck' | 'draining';
+export const STAGES = ['starting', 'running', 'lame-duck', 'draining'] as const;
+export type Stage = (typeof STAGES)[number];
 
 /** What the metrics, the admin API and the log see of a running balancer. */
 export type View = {

@@ -1,137 +1,109 @@
-import { timingSafeEqual, createHash } from 'node:crypto';
-import type { IncomingMessage } from 'node:http';
-import { isIP } from 'node:net';
-import { NotFound, type Control } from '../control.ts';
-import { ADMIN_STATES } from '../pool/server.ts';
-import type { View } from '../view.ts';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { bodyOf, queryOf } from './asked.ts';
+import { shortened } from './find.ts';
+import { foreign, unauthorised } from './guard.ts';
 import { Http } from './http.ts';
+import { Refusal, Streamed, type Reach, type Route } from './route.ts';
+import { ROUTES } from './routes.ts';
 
-const LARGEST_BODY_BYTES = 16 << 10;
-
-type Reply = { readonly status: number; readonly body: object; readonly headers?: Record<string, string> };
+/** What every path begins with. */
+export const BASE = '/api/v1';
 
 /** The operator's JSON API. Nothing is changed by a GET, nor by a web page that a browser on this machine has open. */
-export function adminApi(view: View, control: Control): Http {
-  const api = new AdminApi(view, control);
+export function adminApi(reach: Reach): Http {
+  const api = new AdminApi(reach, ROUTES);
   return new Http(async (request, response) => {
-    const { status, body, headers } = await api.answer(request).catch((error: Error): Reply => ({
-      status: 500,
-      body: { error: error.message },
-    }));
-    response.writeHead(status, { 'content-type': 'application/json', 'cache-control': 'no-store', ...headers });
-    response.end(`${JSON.stringify(body, null, 2)}\n`);
+    const outcome = await api.answer(request).catch((error: Error) => new Refusal(500, error.message));
+    if (outcome instanceof Streamed) outcome.open(response);
+    else send(response, outcome);
   });
 }
 
+function send(response: ServerResponse, outcome: unknown): void {
+  const { status, body, headers } = outcome instanceof Refusal ? outcome : { status: 200, body: outcome, headers: {} };
+  response.writeHead(status, { 'content-type': 'application/json', 'cache-control': 'no-store', ...headers });
+  response.end(`${JSON.stringify(body, null, 2)}\n`);
+}
+
+/** A path of the table, cut at its slashes, and the routes that have it, by method. */
+type Place = { readonly segments: readonly string[]; readonly routes: ReadonlyMap<string, Route> };
+
 class AdminApi {
-  readonly #view: View;
-  readonly #control: Control;
+  readonly #reach: Reach;
+  readonly #places: readonly Place[];
 
-  constructor(view: View, control: Control) {
-    this.#view = view;
-    this.#control = control;
+  constructor(reach: Reach, table: readonly Route[]) {
+    this.#reach = reach;
+    const paths = [...new Set(table.map(({ path }) => path))];
+    this.#places = paths.map((path) => ({
+      segments: `${BASE}${path}`.split('/'),
+      routes: new Map(table.filter((route) => route.path === path).map((route) => [route.method, route])),
+    }));
   }
 
-  async answer(request: IncomingMessage): Promise<Reply> {
-    const refusal = this.#refusal(request);
+  /** What is to be sent: a Refusal, a Streamed, or the body of a 200. */
+  async answer(request: IncomingMessage): Promise<unknown> {
+    const { headers, method = '', url = '/' } = request;
+    const { admin } = this.#reach.view.config;
+    const refusal = foreign(headers, admin) ?? unauthorised(headers, admin);
     if (refusal) return refusal;
-    const { method = '', url = '/' } = request;
-    const [pathname = '', query] = url.split('?', 2);
-    const searchParams = new URLSearchParams(query);
-    const [, backend, server] = /^\/api\/v1\/servers\/([^/]+)\/([^/]+)$/.exec(pathname)?.map(decoded) ?? [];
-    if (backend !== undefined && server !== undefined) {
-      if (method !== 'PUT') return only('PUT');
-      const body = await readBody(request);
-      if (body === TOO_LARGE) return { status: 413, body: { error: `more than ${LARGEST_BODY_BYTES} bytes` } };
-      return this.#setState(backend, server, body);
+    const cut = url.indexOf('?');
+    const path = cut < 0 ? url : url.slice(0, cut);
+    const segments = path.split('/');
+    const place = this.#places.find((one) => fits(one.segments, segments));
+    if (!place) return new Refusal(404, `there is no ${shortened(path)}`);
+    const route = place.routes.get(method);
+    if (!route) {
+      const allowed = [...place.routes.keys()].join(', ');
+      return new Refusal(405, `only ${allowed}`, { allow: allowed });
     }
-    switch (pathname) {
-      case '/api/v1/status':
-        return method === 'GET' ? { status: 200, body: this.#control.status() } : only('GET');
-      case '/api/v1/explain': {
-        const ip = searchParams.get('ip') ?? '';
-        if (method !== 'GET') return only('GET');
-        return isIP(ip) === 0 ? bad(`ip=${ip} is not an IP address`) : { status: 200, body: this.#control.explain(ip) };
-      }
-      case '/api/v1/reload': {
-        if (method !== 'POST') return only('POST');
-        const problems = await this.#control.reload();
-        return problems.length === 0 ? { status: 200, body: { reloaded: true } } : { status: 422, body: { problems } };
-      }
-      default:
-        return { status: 404, body: { error: `there is no ${pathname}` } };
-    }
+    const query = queryOf(cut < 0 ? '' : url.slice(cut + 1), route.query);
+    if (query instanceof Refusal) return query;
+    const body = await bodyOf(request, route.body);
+    if (body instanceof Refusal) return body;
+    const params = paramsOf(place.segments, segments);
+    const header = (name: string): string => String(headers[name] ?? '');
+    // Before the answer, which may wait for a client that does not read: who asks is gone by then.
+    const who = whoAsks(request);
+    const outcome = await route.handle({ ...this.#reach, params, query, body, header });
+    if (route.changes(query)) this.#record(who, method, url, body, outcome);
+    return outcome;
   }
 
-  #setState(backend: string, server: string, body: unknown): Reply {
-    const wanted = typeof body === 'object' && body !== null && 'state' in body ? body.state : undefined;
-    const state = ADMIN_STATES.find((one) => one === wanted);
-    if (!state) return bad(`expected {"state": …} with one of ${ADMIN_STATES.join(', ')}`);
-    try {
-      return { status: 200, body: this.#control.setState(backend, server, state) };
-    } catch (error) {
-      if (error instanceof NotFound) return { status: 404, body: { error: error.message } };
-      throw error;
-    }
-  }
-
-  #refusal({ headers }: IncomingMessage): Reply | undefined {
-    const forbid = (error: string): Reply => ({ status: 403, body: { error } });
-    // A browser that shows a page of another site sends the Origin of that site. A page whose name was rebound to this
-    // address (DNS rebinding) sends that name as Host.
-    if (headers.origin !== undefined && headers.origin !== `http://${headers.host ?? ''}`)
-      return forbid('foreign Origin');
-    const { token, tokenFile } = this.#view.config.admin ?? {};
-    const secret = token ?? tokenFile?.content;
-    if (secret === undefined) {
-      const host = (headers.host ?? '').replace(/:\d+$/, '').replace(/^\[(.*)\]$/, '$1');
-      return host === 'localhost' || isIP(host) !== 0 ? undefined : forbid(`Host must be an IP address or localhost`);
-    }
-    const given = /^Bearer (.+)$/i.exec(headers.authorization ?? '')?.[1] ?? '';
-    if (sameSecret(given, secret)) return undefined;
-    const challenge = { 'www-authenticate': 'Bearer realm="berth"' };
-    return { status: 401, body: { error: 'the token is missing or wrong' }, headers: challenge };
+  #record(who: string, method: string, path: string, body: unknown, outcome: unknown): void {
+    const result = outcome instanceof Refusal ? { status: outcome.status, ...outcome.body } : { status: 200 };
+    const asked = typeof body === 'object' && body !== null ? { asked: body } : {};
+    this.#reach.log.info({ event: 'operator', who, method, path: shortened(path), ...asked, ...result }, 'operator');
   }
 }
 
-/** Compares in constant time, whatever the lengths. */
-function sameSecret(given: string, secret: string): boolean {
-  const digest = (text: string): Buffer => createHash('sha256').update(text).digest();
-  return timingSafeEqual(digest(given), digest(secret));
+/** `address:port` of whoever asks, or `unix`: Node does not say which user is at the other end of a unix socket. */
+function whoAsks({ socket: { remoteAddress, remotePort } }: IncomingMessage): string {
+  if (remoteAddress === undefined) return 'unix';
+  return remoteAddress.includes(':') ? `[${remoteAddress}]:${remotePort}` : `${remoteAddress}:${remotePort}`;
 }
 
-const TOO_LARGE = Symbol('too large');
+const nameIn = (segment: string): string | undefined => /^\{(.+)\}$/.exec(segment)?.[1];
 
-/** The body as JSON; undefined if the body is not JSON. */
-async function readBody(request: IncomingMessage): Promise<unknown> {
-  const chunks: Buffer[] = [];
-  let bytes = 0;
-  // Reads on past the limit and keeps nothing, since a client that is still sending does not see an answer.
-  for await (const chunk of request as AsyncIterable<Buffer>) {
-    bytes += chunk.length;
-    if (bytes <= LARGEST_BODY_BYTES) chunks.push(chunk);
-  }
-  if (bytes > LARGEST_BODY_BYTES) return TOO_LARGE;
-  try {
-    return JSON.parse(Buffer.concat(chunks).toString('utf8'));
-  } catch {
-    return undefined;
-  }
+function fits(pattern: readonly string[], segments: readonly string[]): boolean {
+  if (pattern.length !== segments.length) return false;
+  return pattern.every((part, i) => (nameIn(part) === undefined ? part === segments[i] : segments[i] !== ''));
 }
 
-/** A part that is not valid URL encoding stays as it is, and then names no server. */
+/** Decoded after the cut, so that %2F is a letter of a name. */
+function paramsOf(pattern: readonly string[], segments: readonly string[]): Record<string, string> {
+  const named = pattern.flatMap((part, i) => {
+    const name = nameIn(part);
+    return name === undefined ? [] : [[name, decoded(segments[i] ?? '')] as const];
+  });
+  return Object.fromEntries(named);
+}
+
+/** A part that is not valid URL encoding stays as it is, and then names nothing. */
 function decoded(part: string): string {
   try {
     return decodeURIComponent(part);
   } catch {
     return part;
   }
-}
-
-function only(method: string): Reply {
-  return { status: 405, body: { error: `only ${method}` }, headers: { allow: method } };
-}
-
-function bad(error: string): Reply {
-  return { status: 400, body: { error } };
 }

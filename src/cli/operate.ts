@@ -83,7 +83,7 @@ function inWords(name: AdminCommand, body: unknown): string {
     case 'drain':
     case 'maint':
     case 'ready': {
-      const { name: server, state, connections } = body as Row;
+      const { name: server, state, connections } = (body as { server: Row }).server;
       return `${String(server)} is ${String(state)}; ${String(connections)} connections are open\n`;
     }
   }

@@ -111,7 +111,7 @@ test('drain, maint and ready do what they are called, and say so', async (t) => 
     assert.equal((await serverStatus(berth, 's1'))?.state, state);
   }
   const json = await command('drain', 'b/s1', '--json', '-c', berth.file);
-  assert.equal((JSON.parse(json.out) as { state: string }).state, 'drain');
+  assert.equal((JSON.parse(json.out) as { server: { state: string } }).server.state, 'drain');
 });
 
 test('what the balancer refuses is one line on standard error, and exit 1', async (t) => {

@@ -129,7 +129,8 @@ test('drain keeps bound clients and open connections, and takes no new client', 
   const open = new Client({ port, from: '127.0.7.1' });
   await open.line();
   const { status: code, body } = await setState(berth, 's1', 'drain');
-  assert.deepEqual([code, (body as { state: string }).state], [200, 'drain']);
+  const { before, server, moves } = body as { before: object; server: ServerStatus; moves: number };
+  assert.deepEqual([code, before, server.state, moves], [200, { state: 'ready', weight: 1 }, 'drain', 0]);
   assert.deepEqual(await places(port, clients(6)), ['s1', 's2', 's2', 's2', 's2', 's2']);
   open.socket.write('still here');
   await open.bytes('s1\nstill here'.length);
@@ -149,7 +150,8 @@ test('maint moves its clients and leaves open connections alone; ready takes new
   assert.deepEqual(await places(port, clients(2)), ['s1', 's2']);
   const open = new Client({ port, from: '127.0.7.1' });
   await open.line();
-  await setState(berth, 's1', 'maint');
+  const { body } = await setState(berth, 's1', 'maint');
+  assert.equal((body as { moves: number }).moves, 1);
   assert.deepEqual(await places(port, clients(2)), ['s2', 's2']);
   open.socket.write('still here');
   await open.bytes('s1\nstill here'.length);

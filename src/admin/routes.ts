@@ -1,0 +1,8 @@
+import { explainRoute } from './resources/explain.ts';
+import { reloadRoute } from './resources/reload.ts';
+import { serverRoute } from './resources/servers.ts';
+import { statusRoute } from './resources/status.ts';
+import type { Route } from './route.ts';
+
+/** Every call of the admin API. */
+export const ROUTES: readonly Route[] = [statusRoute, explainRoute, serverRoute, reloadRoute];
