@@ -1,8 +1,11 @@
 /** Which test files have to notice the mutants of a room of src/. */
 import { readdirSync } from 'node:fs';
 
-/** Files that judge pages and the state file: each would run for many mutants, and notice few. */
-const BESIDE = /readme|state-file/;
+/**
+ * Files that judge pages and the state file, where each would run for many mutants and notice few, and the file that
+ * judges the sources, which are not the same with mutants in them.
+ */
+const BESIDE = /readme|state-file|sources/;
 /** In test/program for the sake of openssl alone: its tests call the check of a node, and start no program. */
 const CHECKS_OVER_TLS = 'program/probe-tls.test.js';
 
