@@ -24,9 +24,6 @@ import type { Stage, View } from './view.ts';
 /** The time between two sweeps; a short timeout makes it shorter. */
 const SWEEP_MS = 1_000;
 
-const METRICS_ARE_OPEN =
-  'everybody who reaches this address can read the metrics; metrics.bind: 127.0.0.1:9180 keeps them on this machine';
-
 /**
  * The stages of a balancer's life: start, reload after reload, drain, stop. One generation after another is in force.
  */
@@ -106,9 +103,10 @@ export class Balancer implements View, Control {
       throw error;
     }
     for (const { fd, name } of this.#house.listeners.inherited.closeRest()) {
-      this.#log.warn({ name, fd }, 'no frontend is left for an inherited socket; closed: whoever connects to it waits');
+      this.#log.tell('inherited_closed', { name, fd });
     }
-    this.#log.info({ version, node: process.version, maxConnections: this.#generation?.capacity }, 'started');
+    const maxConnections = this.#generation?.capacity ?? 0;
+    this.#log.tell('started', { version, node: process.version, maxConnections });
   }
 
   /**
@@ -144,7 +142,7 @@ export class Balancer implements View, Control {
   async #reload(): Promise<readonly string[]> {
     if (this.#stage !== 'running') {
       // The file is not at fault: `config_last_reload_successful` stays as it is.
-      this.#log.warn({ stage: this.#stage }, 'no reload');
+      this.#log.tell('reload_refused', { stage: this.#stage });
       return [`it is ${this.#stage}`];
     }
     let problems: readonly string[] = [];
@@ -157,8 +155,8 @@ export class Balancer implements View, Control {
       problems = [error instanceof Error ? error.message : String(error)];
     }
     this.#metrics.loaded(problems.length === 0);
-    if (problems.length === 0) this.#log.info('reloaded');
-    else this.#log.error({ problems }, 'reload failed; the old configuration stays in force');
+    if (problems.length === 0) this.#log.tell('reloaded');
+    else this.#log.tell('reload_failed', { problems });
     return problems;
   }
 
@@ -175,14 +173,14 @@ export class Balancer implements View, Control {
     next.commit();
     this.#sweepEvery(config);
     for (const { owner, address } of next.opened) {
-      if (owner.kind === 'frontend') this.#log.info({ frontend: owner.name, address }, 'listening');
-      else this.#log.info({ address }, `${owner.kind} listening`);
-      if (owner.kind === 'metrics' && isOpen(config.metrics.bind)) this.#log.info({ address }, METRICS_ARE_OPEN);
+      if (owner.kind === 'frontend') this.#log.tell('listening', { frontend: owner.name, address });
+      else this.#log.tell(`listening_${owner.kind}`, { address });
+      if (owner.kind === 'metrics' && isOpen(config.metrics.bind)) this.#log.tell('metrics_open', { address });
     }
-    for (const source of missingSources(config)) this.#log.warn(source, 'no address of this machine');
+    for (const source of missingSources(config)) this.#log.tell('source_missing', source);
     for (const { code, message } of next.missing) {
-      const why = code === 'EADDRINUSE' ? `${STANDARD_ADMIN.bind.text} is taken` : message;
-      this.#log.warn(`no admin address: ${why}. Set admin.bind to have one`);
+      const reason = code === 'EADDRINUSE' ? `${STANDARD_ADMIN.bind.text} is taken` : message;
+      this.#log.tell('admin_missing', { code, reason });
     }
   }
 
@@ -201,24 +199,24 @@ export class Balancer implements View, Control {
     this.#stage = lame ? 'lame-duck' : 'draining';
     this.#stops.abort();
     if (lame) {
-      this.#log.info({ reason, connections: this.#connections, lameDuckMs }, 'lame duck: accepting, but not ready');
+      this.#log.tell('lame_duck', { reason, connections: this.#connections, lameDuckMs });
       await sleep(lameDuckMs, undefined, { signal: this.#hurries.signal }).catch(() => {});
       this.#stage = 'draining';
     }
     await this.#drain(reason);
     await this.#house.state.save();
     this.#close();
-    this.#log.info('stopped');
+    this.#log.tell('stopped');
   }
 
   async #drain(reason: string): Promise<void> {
     const { drain: drainMs } = this.config.timeouts;
-    this.#log.info({ reason, connections: this.#connections, drainMs }, 'draining');
+    this.#log.tell('draining', { reason, connections: this.#connections, drainMs });
     await this.#house.listeners.stop('frontend');
     // Clients that came by a backlog after the second stop.
     if (this.#hurries.signal.aborted) this.#killAll();
     const timer = setTimeout(() => {
-      this.#log.warn({ connections: this.#connections }, 'drain timed out; the connections that are left are ended');
+      this.#log.tell('drain_timed_out', { connections: this.#connections });
       this.#killAll();
     }, drainMs);
     await Promise.all(this.frontends.map((frontend) => frontend.empty()));

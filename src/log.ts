@@ -1,21 +1,127 @@
 import { pino, stdTimeFunctions, type Logger } from 'pino';
 import type { Config } from './config/schema.ts';
-import { Outlet } from './outlet.ts';
+import { EVENTS, LEVELS, type EventName, type FieldsOf } from './events.ts';
+import { Outlet, type Sink } from './outlet.ts';
 import { standardOutput } from './standard-output.ts';
 
-export type Log = Logger & { readonly outlet: Outlet; close(): Promise<void> };
+type LogLevel = Config['log']['level'];
 
-/** JSON lines on standard output. `close` writes the lines that are left. */
+/** How many events are kept for readers who come later; connections are not. */
+const KEPT = 500;
+
+/** An event as readers have it. `id` grows, from one process to the next too; a connection has the last event's. */
+export type Told = { readonly id: number; readonly event: EventName; readonly line: string };
+export type Reader = (told: Told) => void;
+
+/** Whoever has something to tell. */
+export type Teller = Pick<Log, 'tell' | 'connection'>;
+
+/**
+ * What happens, as lines of JSON in the log, and as events for those who read along. Readers hear everything, whatever
+ * the level of the log.
+ */
+export class Log {
+  readonly outlet: Outlet;
+  #level: LogLevel = 'info';
+  readonly #pino: Logger;
+  /** pino writes the name of an event from its child's prefix, which costs nothing for each line. */
+  readonly #children = new Map<EventName, Logger>();
+  readonly #connections: Logger;
+  /** What pino has written last. */
+  #line = '';
+  #lastId = Date.now() * 1_000;
+  readonly #kept: Told[] = [];
+  readonly #readers = new Set<Reader>();
+  readonly #connectionReaders = new Set<Reader>();
+
+  constructor(level: LogLevel, sink: Sink) {
+    this.#level = level;
+    this.outlet = new Outlet(sink, (count) => this.#told('lines_dropped', { count }));
+    const timestamp = isoTime();
+    const formatters = { level: (label: string) => ({ level: label }) };
+    const destination = { write: (line: string) => void (this.#line = line) };
+    // Which lines are written is for `tell` to say.
+    this.#pino = pino({ level: 'trace', base: null, timestamp, formatters }, destination);
+    this.#connections = this.#pino.child({ event: 'connection' satisfies EventName });
+  }
+
+  get level(): LogLevel {
+    return this.#level;
+  }
+
+  /** Lines below `level` are not written from now on. */
+  set level(level: LogLevel) {
+    this.#level = level;
+  }
+
+  tell<N extends EventName>(name: N, ...[fields]: object extends FieldsOf<N> ? [] : [FieldsOf<N>]): void {
+    const line = this.#told(name, fields ?? {});
+    if (this.#writes(name)) this.outlet.write(line);
+  }
+
+  /** A connection has ended: told to those who want to hear of connections, and `written` unless the level forbids. */
+  connection(record: FieldsOf<'connection'>, written: boolean): void {
+    const writes = written && this.#writes('connection');
+    if (!writes && this.#connectionReaders.size === 0) return;
+    this.#connections.info(record, EVENTS.connection.msg);
+    if (writes) this.outlet.write(this.#line);
+    if (this.#connectionReaders.size === 0) return;
+    const told = { id: this.#lastId, event: 'connection', line: this.#line.trimEnd() } as const;
+    for (const read of this.#connectionReaders) read(told);
+  }
+
+  /** `read` hears every event from now on, but connections only where it asks for them. Call the result to end it. */
+  subscribe(read: Reader, connections = false): () => void {
+    this.#readers.add(read);
+    if (connections) this.#connectionReaders.add(read);
+    return () => {
+      this.#readers.delete(read);
+      this.#connectionReaders.delete(read);
+    };
+  }
+
+  /** The last events, at most `most` of them, oldest first. */
+  recent(most: number): readonly Told[] {
+    return most > 0 ? this.#kept.slice(-most) : [];
+  }
+
+  /** Resolves when the lines that are left are written. */
+  close(): Promise<void> {
+    return this.outlet.close();
+  }
+
+  #writes(name: EventName): boolean {
+    return this.#level !== 'silent' && LEVELS[EVENTS[name].level] >= LEVELS[this.#level];
+  }
+
+  /** Makes the line, and lets the readers have it. */
+  #told(event: EventName, fields: object): string {
+    const { level, msg } = EVENTS[event];
+    this.#childOf(event)[level](fields, filled(msg, fields));
+    const line = this.#line;
+    const told = { id: ++this.#lastId, event, line: line.trimEnd() };
+    this.#kept.push(told);
+    if (this.#kept.length > KEPT) this.#kept.shift();
+    for (const read of this.#readers) read(told);
+    return line;
+  }
+
+  #childOf(event: EventName): Logger {
+    let child = this.#children.get(event);
+    if (!child) this.#children.set(event, (child = this.#pino.child({ event })));
+    return child;
+  }
+}
+
+/** Lines on standard output. */
 export function openLog({ level }: Config['log']): Log {
-  const outlet = new Outlet(standardOutput(), (count) => {
-    const msg = 'lines of the log were dropped: standard output took no more';
-    return `${JSON.stringify({ level: 'warn', time: new Date().toISOString(), count, msg })}\n`;
-  });
-  const logger = pino(
-    { level, base: null, timestamp: isoTime(), formatters: { level: (label) => ({ level: label }) } },
-    outlet,
-  );
-  return Object.assign(logger, { outlet, close: () => outlet.close() });
+  return new Log(level, standardOutput());
+}
+
+/** `msg` with the values of the fields that it names. */
+function filled(msg: string, fields: object): string {
+  const values = new Map<string, unknown>(Object.entries(fields));
+  return msg.replaceAll(/\{(\w+)\}/g, (_, name: string) => String(values.get(name)));
 }
 
 /** The time as pino writes it, made once a millisecond: a busy balancer has several lines in each. */

@@ -1,7 +1,7 @@
 import { formatEndpoint } from './config/values.ts';
 import type { Counts } from './counts.ts';
 import type { ListenObserver } from './listeners/listeners.ts';
-import type { Log } from './log.ts';
+import type { Teller } from './log.ts';
 import type { PoolObserver } from './pool/observer.ts';
 import type { Server } from './pool/server.ts';
 import type { ProxyObserver } from './proxy/observer.ts';
@@ -15,7 +15,7 @@ const CROWD_LOG_MS = 60 * 60_000;
 export type Reports = PoolObserver & ProxyObserver & ListenObserver;
 
 export type ReportParts = {
-  readonly log: Log;
+  readonly log: Teller;
   readonly counts: Counts;
   /** Whether a connection has a line in the log: asked when the connection ends. */
   readonly logConnections: () => boolean;
@@ -31,44 +31,45 @@ export function reports({ log, counts, logConnections, serverDown }: ReportParts
     serverChanged(changed, before) {
       const { backend, name: server, config, health } = changed;
       const where = { backend, server, address: formatEndpoint(config.address) };
-      if (health.up) log.info({ ...where, downMs: health.since - before.since }, 'server up');
+      if (health.up) log.tell('server_up', { ...where, downMs: health.since - before.since });
       else {
-        log.warn({ ...where, reason: health.reason }, 'server down');
+        log.tell('server_down', { ...where, reason: health.reason });
         serverDown(changed);
       }
     },
-    nameChanged({ failing, ...name }, before) {
-      if (failing) log.warn({ ...name, reason: failing.reason }, 'name does not resolve');
-      else log.warn({ ...name, failedMs: before ? Date.now() - before.sinceMs : 0 }, 'name resolves again');
+    nameChanged({ backend, server, address, servers, failing }, before) {
+      const name = { backend, server, address, servers };
+      if (failing) log.tell('name_unresolved', { ...name, reason: failing.reason });
+      else log.tell('name_resolved', { ...name, failedMs: before ? Date.now() - before.sinceMs : 0 });
     },
     adminChanged({ backend, name: server, admin: state }, before) {
-      log.warn({ backend, server, state, before }, 'server state');
+      log.tell('server_state', { backend, server, state, before });
     },
     serverCame({ backend, name: server }) {
-      log.debug({ backend, server }, 'server came');
+      log.tell('server_came', { backend, server });
     },
     serverLeft({ backend, name: server, connections }) {
-      log.debug({ backend, server, connections }, 'server left');
+      log.tell('server_left', { backend, server, connections });
     },
     clientCrowds(backend, crowd) {
       const [nowMs, key] = [performance.now(), `${backend} ${crowd.client}`];
       for (const [old, loggedMs] of crowds) if (nowMs - loggedMs > CROWD_LOG_MS) crowds.delete(old);
       if (crowds.has(key)) return;
       crowds.set(key, nowMs);
-      log.warn({ backend, ...crowd }, 'one client has most connections: is it a NAT or a proxy?');
+      log.tell('client_crowds', { backend, ...crowd });
     },
     serverChecked(server, ok) {
       counts.ofServer(server).checks[ok ? 'passed' : 'failed']++;
     },
-    listenFailed({ code, message }) {
-      log.error({ code }, `${message}; Berth tries again and again`);
+    listenFailed({ code, message: reason }) {
+      log.tell('listening_failed', { code, reason });
     },
     listensAtLast({ kind, name }, address) {
-      log.info({ ...(kind === 'frontend' ? { frontend: name } : {}), address }, 'listening at last');
+      log.tell('listening_at_last', { frontend: kind === 'frontend' ? name : undefined, address });
     },
     storageChanged({ backend, name: server }, seen) {
-      if (seen.known) log.info({ backend, server }, 'storage known');
-      else log.warn({ backend, server, reason: seen.reason }, 'storage unknown');
+      if (seen.known) log.tell('storage_known', { backend, server });
+      else log.tell('storage_unknown', { backend, server, reason: seen.reason });
     },
     refused(frontend, reason, client) {
       counts.refused(frontend)[reason]++;
@@ -79,7 +80,7 @@ export function reports({ log, counts, logConnections, serverDown }: ReportParts
       refusals.set(key, seen);
       seen.since++;
       if (performance.now() - seen.loggedMs < REFUSAL_LOG_MS) return;
-      log.warn({ frontend, reason, client, count: seen.since }, 'connection refused');
+      log.tell('connection_refused', { frontend, reason, client, count: seen.since });
       Object.assign(seen, { loggedMs: performance.now(), since: 0 });
     },
     connected(server, seconds) {
@@ -99,7 +100,7 @@ export function reports({ log, counts, logConnections, serverDown }: ReportParts
         ended.set(record.end, (ended.get(record.end) ?? 0) + 1);
         seconds.observe(record.durationMs / 1_000);
       }
-      if (logConnections()) log.info(record, 'connection');
+      log.connection(record, logConnections());
     },
   };
 }

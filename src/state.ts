@@ -6,7 +6,7 @@ import { z } from 'zod';
 import type { Config } from './config/schema.ts';
 import { StartError } from './errors.ts';
 import type { Backend } from './pool/backend.ts';
-import type { Log } from './log.ts';
+import type { Teller } from './log.ts';
 import { ADMIN_STATES, type Server } from './pool/server.ts';
 import type { Step } from './step.ts';
 
@@ -81,7 +81,7 @@ export async function checkStateFile(file: string): Promise<void> {
 /** Reads the state when a file is named, and writes it again and again from then on. */
 export class StateKeeper {
   readonly #backends: () => readonly Backend[];
-  readonly #log: Log;
+  readonly #log: Teller;
   #state: Config['state'] = { file: '', interval: 0 };
   /** A file that could not be read: its content must not be written over. */
   #spared = '';
@@ -90,7 +90,7 @@ export class StateKeeper {
   #saving = false;
 
   /** Saves the state of `backends`. A file that cannot be written costs a line of the log, not a connection. */
-  constructor(backends: () => readonly Backend[], log: Log) {
+  constructor(backends: () => readonly Backend[], log: Teller) {
     this.#backends = backends;
     this.#log = log;
   }
@@ -133,14 +133,14 @@ export class StateKeeper {
     this.#spared = '';
     switch (kept.kind) {
       case 'none':
-        return log.info({ file, kind: 'none' }, 'state');
+        return log.tell('state_none', { file, kind: 'none' });
       case 'read':
-        return log.info({ file, kind: 'restored', ...restoreState(kept.lines, backends) }, 'state');
+        return log.tell('state_restored', { file, kind: 'restored', ...restoreState(kept.lines, backends) });
       case 'unreadable': {
         const aside = `${file}.bad`;
         try {
           renameSync(file, aside);
-          return log.warn({ file, reason: `${kept.reason}; it is kept as ${aside}` }, 'state set aside');
+          return log.tell('state_set_aside', { file, reason: `${kept.reason}; it is kept as ${aside}` });
         } catch (error) {
           return this.#spare(file, `${kept.reason}; it cannot be set aside: ${(error as Error).message}`);
         }
@@ -152,15 +152,14 @@ export class StateKeeper {
 
   #spare(file: string, reason: string): void {
     this.#spared = file;
-    const text = 'state not read; the file stays as it is, and nothing is saved to it until a restart';
-    this.#log.warn({ file, reason }, text);
+    this.#log.tell('state_not_read', { file, reason });
   }
 
   async #save(file: string): Promise<void> {
     if (file === '' || file === this.#spared) return;
     this.#saving = true;
     await saveState(file, this.#backends()).catch(({ message: reason }: Error) =>
-      this.#log.error({ file, reason }, 'state not saved'),
+      this.#log.tell('state_not_saved', { file, reason }),
     );
     this.#saving = false;
   }

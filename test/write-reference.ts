@@ -1,7 +1,9 @@
 /** `npm run reference`: writes the pages that are made from the source. */
 import { writeFileSync } from 'node:fs';
 import { DIRECTIVES, directives } from './support/directives.ts';
+import { EVENTS_PAGE, eventsPage } from './support/events-page.ts';
 import { REFERENCE, reference } from './support/reference.ts';
 
 writeFileSync(REFERENCE, await reference());
 writeFileSync(DIRECTIVES, await directives());
+writeFileSync(EVENTS_PAGE, await eventsPage());

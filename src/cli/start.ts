@@ -13,7 +13,7 @@ import { MEANINGS, type Signals } from './signals.ts';
 export async function run(config: Config, file: string, signals: Signals): Promise<number> {
   const log = openLog(config.log);
   const fast = await probeOnread();
-  if (!fast) log.warn('this Node cannot read sockets into buffers of ours; relaying the slower way');
+  if (!fast) log.tell('relay_slow');
   await closeDebugger(log);
   const balancer = new Balancer(config, log, fast ? onreadSockets : eventSockets, () => loadConfig(file));
   // Signals that came before there was a balancer are obeyed now: a reload follows the start, a stop ends it.
@@ -26,7 +26,7 @@ export async function run(config: Config, file: string, signals: Signals): Promi
         case 'reload':
           return void balancer.reload();
         case 'nothing':
-          return log.warn(`${signal} does nothing; SIGHUP and SIGUSR2 reload, SIGTERM, SIGINT and SIGQUIT stop`);
+          return log.tell('signal_ignored', { signal });
       }
     });
   });
@@ -35,7 +35,7 @@ export async function run(config: Config, file: string, signals: Signals): Promi
     await Promise.race([starting, stopped]);
   } catch (error) {
     if (!(error instanceof StartError)) throw error;
-    log.fatal({ code: error.code }, error.message);
+    log.tell('start_failed', { code: error.code, reason: error.message });
     await log.close();
     process.stderr.write(`berth: ${error.message}\n`);
     return 1;
@@ -52,5 +52,5 @@ async function closeDebugger(log: Log): Promise<void> {
   const inspector = await import('node:inspector');
   if (inspector.url() === undefined) return;
   inspector.close();
-  log.warn("a SIGUSR1 came before Berth was there and opened Node's debugger; it is closed again");
+  log.tell('debugger_closed');
 }

@@ -5,13 +5,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { readLine, type LogLine } from './log-lines.ts';
 import { yaml, type Settings } from './settings.ts';
 import { Changes, eventually, within } from './waiting.ts';
 
+export type { LogLine };
+
 /** This file runs from .build/test/support/. */
 export const CLI = fileURLToPath(new URL('../../../dist/cli.js', import.meta.url));
-
-export type LogLine = { readonly msg: string; readonly level: string; readonly [key: string]: unknown };
 
 export type BerthOptions = {
   /** Run it through another program, such as `['prlimit', '--nofile=64']`. */
@@ -57,7 +58,7 @@ export class Berth {
     this.#child.stdout?.setEncoding('utf8').on('data', (text: string) => {
       const lines = (rest + text).split('\n');
       rest = lines.pop() ?? '';
-      for (const line of lines) this.lines.push(JSON.parse(line) as LogLine);
+      for (const line of lines) this.lines.push(readLine(line));
       this.#log.tell();
     });
     this.#child.stderr?.setEncoding('utf8').on('data', (text: string) => (this.stderr += text));

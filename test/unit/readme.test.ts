@@ -12,6 +12,7 @@ import { STANDARD_ADMIN } from '../../src/config/schema.ts';
 import { CATALOG } from '../../src/doctor/catalog.ts';
 import { anchorsOf, callsOf, linksOf, PAGES, readPage } from '../support/pages.ts';
 import { DIRECTIVES, directives } from '../support/directives.ts';
+import { EVENTS_PAGE, eventsPage } from '../support/events-page.ts';
 import { REFERENCE, reference } from '../support/reference.ts';
 
 const { bin } = JSON.parse(readFileSync('package.json', 'utf8')) as { bin: { berth: string } };
@@ -33,6 +34,10 @@ test('docs/reference.md is what the schema says (npm run reference)', async () =
 
 test('docs/haproxy-directives.md is what the tables of the import say (npm run reference)', async () => {
   assert.equal(readFileSync(DIRECTIVES, 'utf8'), await directives());
+});
+
+test('docs/events.md is what the table of events says (npm run reference)', async () => {
+  assert.equal(readFileSync(EVENTS_PAGE, 'utf8'), await eventsPage());
 });
 
 test('a line of a page has at most 120 characters, where it is no output of a program', () => {

@@ -6,8 +6,8 @@ import { test } from 'node:test';
 
 const WIDEST = 120;
 const LONGEST = 250;
-/** Every key of balancer.yml stands in the schema, once. */
-const MAY_BE_LONGER = join('src', 'config', 'schema.ts');
+/** Every key of balancer.yml stands in one table, and every event of the log in another. */
+const MAY_BE_LONGER = [join('src', 'config', 'schema.ts'), join('src', 'events.ts')];
 
 const sources = readdirSync('src', { recursive: true, encoding: 'utf8' })
   .filter((file) => file.endsWith('.ts'))
@@ -22,8 +22,8 @@ test('no line of src/ is wider than 120 columns, comments, texts and expressions
   assert.deepEqual(wide, []);
 });
 
-test('no file of src/ is longer than 250 lines, but the schema', () => {
-  const long = sources.filter(({ file, lines }) => file !== MAY_BE_LONGER && lines.length > LONGEST);
+test('no file of src/ is longer than 250 lines, but the two tables', () => {
+  const long = sources.filter(({ file, lines }) => !MAY_BE_LONGER.includes(file) && lines.length > LONGEST);
   assert.deepEqual(
     long.map(({ file, lines }) => `${file}: ${lines.length}`),
     [],

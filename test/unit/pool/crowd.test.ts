@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Counts } from '../../../src/counts.ts';
-import type { Log } from '../../../src/log.ts';
+import { Log } from '../../../src/log.ts';
 import { StickTable } from '../../../src/pool/stick-table.ts';
 import { reports } from '../../../src/reports.ts';
 import { backendConfig, Scene } from '../../support/backend.ts';
@@ -80,7 +80,8 @@ test('the log says so once an hour for each client', (t) => {
   let nowMs = 1;
   t.mock.method(performance, 'now', () => nowMs);
   const said: unknown[] = [];
-  const log = { warn: ({ client }: { client: string }) => void said.push(client) } as unknown as Log;
+  const log = new Log('info', () => {});
+  log.subscribe(({ line }) => said.push((JSON.parse(line) as { client: string }).client));
   const observer = reports({ log, counts: new Counts(), logConnections: () => true, serverDown() {} });
   const tell = (client: string): void => observer.clientCrowds('b', { client, connections: 60, of: 100 });
   for (const client of ['a', 'a', 'b', 'a']) tell(client);
