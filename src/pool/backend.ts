@@ -1,13 +1,16 @@
 import type { BackendConfig } from '../config/schema.ts';
-import { keptServer, prospects, type Choice, type Pool } from './choose.ts';
-import { clientKey, keptKey, type Prefix } from './client-key.ts';
+import type { Binding } from './binding.ts';
+import { foresee, keptServer, prospects, type Choice, type Pool } from './choose.ts';
+import { clientKey, keptKey } from './client-key.ts';
 import { Members, type PoolParts, type PoolStep } from './members.ts';
+import { Moves } from './moves.ts';
 import type { Named } from './named.ts';
 import type { PoolObserver } from './observer.ts';
 import { POLICIES, type Policy } from './policies.ts';
 import { Queue, type Outcome } from './queue.ts';
 import type { Server } from './server.ts';
-import { StickTable, type Binding, type StickTableOptions } from './stick-table.ts';
+import { StickTable } from './stick-table.ts';
+import { samePrefix, tableOptions } from './table-options.ts';
 
 const SWEEP_MS = 1_000;
 
@@ -22,6 +25,8 @@ const REMEMBERED_MS = 30 * 60_000;
  * at its beginning, so that a reload meanwhile does not mix two tables.
  */
 export type Stay = {
+  /** What the client is in the table; undefined where nothing identifies it. */
+  readonly client: string | undefined;
   /** The server for the connection, whose place is taken then. @see choose */
   choose(tried: ReadonlySet<Server>): Choice;
   /** Waits after 'full', in the same tick. @see Queue */
@@ -48,6 +53,7 @@ export type StandingBinding = {
  */
 export class Backend {
   readonly name: string;
+  readonly moves = new Moves();
   readonly #observer: PoolObserver;
   readonly #members: Members;
   readonly #queue = new Queue();
@@ -144,6 +150,7 @@ export class Backend {
     const pool = (): Pool => this.#pool(table);
     let ticket: number | undefined;
     return {
+      client,
       choose: (tried) => this.#queue.choose({ client, tried, pool }),
       wait: (tried, server) => this.#queue.wait({ client, tried, pool }, (ticket ??= this.#queue.ticket()), server),
       hasOnlyTried: (tried) => {
@@ -171,6 +178,27 @@ export class Backend {
     return { bound, ...rest, next: keptServer(this.#pool(this.#table), client, bound, new Set()) };
   }
 
+  /** The server that a connection of the client would get now. @see foresee */
+  foresee(client: string | undefined): Server | undefined {
+    const bound = client === undefined ? undefined : this.#table?.peek(client)?.server;
+    return foresee(this.#pool(this.#table), client, bound);
+  }
+
+  /** How many connections of the client wait for a place. */
+  waitingOf(client: string): number {
+    return this.#queue.waitingOf(client);
+  }
+
+  /**
+   * Takes a client's binding away: its open connections stay where they are, and its next connection is balanced afresh,
+   * as are those that wait. Returns whether it was bound.
+   */
+  unbind(client: string): boolean {
+    if (this.#table?.unbind(client) !== true) return false;
+    this.#queue.unbound(client);
+    return true;
+  }
+
   /** How long a server or backend that has left is remembered. */
   get #keepMs(): number {
     const stickTable = this.#config?.stickTable ?? false;
@@ -180,7 +208,7 @@ export class Backend {
   #pool(table: StickTable<Server> | undefined): Pool {
     const { stickTable } = this.config;
     const failback = stickTable !== false && stickTable.failback === 'return';
-    return { servers: this.servers, policy: this.#policy, table, failback };
+    return { servers: this.servers, policy: this.#policy, table, failback, moves: this.moves };
   }
 
   /** The table for `config`: that of the configuration before it, unless what a client is has changed. */
@@ -218,15 +246,3 @@ export class Backend {
     if (this.#table?.expire() === true) this.#expiry = setImmediate(() => this.#expire());
   }
 }
-
-type TableOptions = StickTableOptions & { readonly prefix: Prefix };
-
-function tableOptions({ stickTable, servers }: BackendConfig): TableOptions | undefined {
-  if (stickTable === false) return undefined;
-  // Where there are backups, their clients must find the way back.
-  const homes = stickTable.failback === 'return' || Object.values(servers).some(({ backup }) => backup);
-  return { size: stickTable.size, expireMs: stickTable.expire, homes, prefix: stickTable.prefix };
-}
-
-const samePrefix = ({ prefix: a }: TableOptions, { prefix: b }: TableOptions): boolean =>
-  a.ipv4 === b.ipv4 && a.ipv6 === b.ipv6;

@@ -1,3 +1,4 @@
+import type { Moves } from './moves.ts';
 import type { Policy } from './policies.ts';
 import type { Server } from './server.ts';
 import type { StickTable } from './stick-table.ts';
@@ -14,6 +15,8 @@ export type Pool = {
   readonly table: StickTable<Server> | undefined;
   /** A client that was moved goes back to its first server. A client that was moved to a backup always does. */
   readonly failback: boolean;
+  /** Where clients that lose their server are written down. */
+  readonly moves: Moves;
 };
 
 /**
@@ -30,8 +33,27 @@ export function choose(pool: Pool, client: string | undefined, tried: ReadonlySe
   const roomy = servers.filter((server) => server.hasRoom);
   const server = kind === 'stuck' ? roomy[0] : pool.policy(roomy, client);
   if (!server) return { kind: 'full', server: kind === 'stuck' ? servers[0] : undefined };
-  if (client !== undefined) pool.table?.bind(client, server);
+  if (client === undefined) return { kind, server };
+  const before = pool.table?.bind(client, server);
+  if (before) {
+    const reason = tried.has(before) ? unreached(before) : (fault(before) ?? 'it goes back to its first server');
+    pool.moves.add({ atMs: Date.now(), client, from: before.name, to: server.name, reason });
+  }
   return { kind, server };
+}
+
+/**
+ * The server that a connection of a client would get now; undefined where that is not known before, because nobody has
+ * a place, or because the policy draws. `bound` is the server that the client is bound to. Nothing is touched.
+ */
+export function foresee(pool: Pool, client: string | undefined, bound: Server | undefined): Server | undefined {
+  const { kind, servers } = prospectsOf(pool, client, bound, new Set());
+  if (kind === 'stuck') return servers[0];
+  return pool.policy(
+    servers.filter((server) => server.hasRoom),
+    client,
+    true,
+  );
 }
 
 /** The servers that may serve a client now, whether or not they have a place: its own, or those for newcomers. */
@@ -40,7 +62,15 @@ export function prospects(
   client: string | undefined,
   tried: ReadonlySet<Server>,
 ): { readonly kind: 'stuck' | 'balanced'; readonly servers: readonly Server[] } {
-  const bound = client === undefined ? undefined : pool.table?.match(client);
+  return prospectsOf(pool, client, client === undefined ? undefined : pool.table?.match(client), tried);
+}
+
+function prospectsOf(
+  pool: Pool,
+  client: string | undefined,
+  bound: Server | undefined,
+  tried: ReadonlySet<Server>,
+): ReturnType<typeof prospects> {
   const kept = client === undefined ? undefined : keptServer(pool, client, bound, tried);
   if (kept) return { kind: 'stuck', servers: [kept] };
   const servers = newcomersServers(pool.servers, tried);
@@ -68,6 +98,18 @@ export function keptServer(
 
 /** Whether a client without a binding may be given it. */
 export const takesNew = (server: Server): boolean => server.usable && server.admin === 'ready' && server.weight > 0;
+
+/** Why a server does not keep its clients; undefined where it does. */
+export function fault(server: Server): string | undefined {
+  if (server.stage !== 'active') return `${server.name} is no longer configured`;
+  if (!server.health.up) return `${server.name} is down: ${server.health.reason}`;
+  if (server.admin === 'maint') return `${server.name} is in maint`;
+  return server.config.backup ? `${server.name} is a backup that is not needed any more` : undefined;
+}
+
+function unreached({ name, health }: Server): string {
+  return `a connection to ${name} failed${health.up ? '' : `: ${health.reason}`}`;
+}
 
 /** Untried before tried, and backups only where nothing else is. */
 function newcomersServers(servers: readonly Server[], tried: ReadonlySet<Server>): Server[] {

@@ -19,9 +19,14 @@ export function grown(weight: number, slowStartMs: number, sinceMs: number): num
 
 /**
  * Picks one of `candidates`, whose weights are above 0; undefined where `candidates` is empty. `client` is the
- * client's key in a stick table, undefined where nothing identifies the client.
+ * client's key in a stick table, undefined where nothing identifies the client. `dry` asks who would be picked next, and
+ * is no pick; undefined where nobody can know.
  */
-export type Policy = <C extends Candidate>(candidates: readonly C[], client: string | undefined) => C | undefined;
+export type Policy = <C extends Candidate>(
+  candidates: readonly C[],
+  client: string | undefined,
+  dry?: boolean,
+) => C | undefined;
 
 /**
  * Smooth weighted round robin, as in nginx (ngx_http_upstream_round_robin.c): each pick credits every candidate with
@@ -31,17 +36,17 @@ export type Policy = <C extends Candidate>(candidates: readonly C[], client: str
  */
 export function roundRobin(): Policy {
   const credit = new WeakMap<Candidate, number>();
-  return (candidates) => {
+  return (candidates, _client, dry = false) => {
     let best: (typeof candidates)[number] | undefined;
     let bestCredit = -Infinity;
     let total = 0;
     for (const candidate of candidates) {
       const own = (credit.get(candidate) ?? 0) + candidate.weight;
-      credit.set(candidate, own);
+      if (!dry) credit.set(candidate, own);
       total += candidate.weight;
       if (own > bestCredit) [best, bestCredit] = [candidate, own];
     }
-    if (best) credit.set(best, bestCredit - total);
+    if (best && !dry) credit.set(best, bestCredit - total);
     return best;
   };
 }
@@ -51,11 +56,12 @@ const load = ({ connections, weight }: Candidate): number => connections / weigh
 /** The candidate with the fewest connections for its weight; equals take turns. */
 export function leastConnections(): Policy {
   const takeTurns = roundRobin();
-  return (candidates, client) => {
+  return (candidates, client, dry) => {
     const least = Math.min(...candidates.map(load));
     return takeTurns(
       candidates.filter((candidate) => load(candidate) === least),
       client,
+      dry,
     );
   };
 }
@@ -66,7 +72,8 @@ export function leastConnections(): Policy {
  * Balancing).
  */
 export function randomOfTwo(random: () => number = Math.random): Policy {
-  return (candidates) => {
+  return (candidates, _client, dry = false) => {
+    if (dry) return candidates.length === 1 ? candidates[0] : undefined;
     const [first, second] = [draw(candidates, random), draw(candidates, random)];
     return first && second && load(second) < load(first) ? second : first;
   };
@@ -84,8 +91,8 @@ function draw<C extends Candidate>(candidates: readonly C[], random: () => numbe
  */
 export function sourceHash(): Policy {
   const takeTurns = roundRobin();
-  return (candidates, client) => {
-    if (client === undefined) return takeTurns(candidates, client);
+  return (candidates, client, dry) => {
+    if (client === undefined) return takeTurns(candidates, client, dry);
     let best: (typeof candidates)[number] | undefined;
     let bestScore = -Infinity;
     for (const candidate of candidates) {

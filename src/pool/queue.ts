@@ -87,7 +87,21 @@ export class Queue {
 
   /** Anything may have changed: which servers there are, how they are, how many places they have. */
   changed(): void {
-    const waiters = [this.#newcomers, ...this.#lines.values()].flatMap((line) => [...line]);
+    this.#again([this.#newcomers, ...this.#lines.values()].flatMap((line) => [...line]));
+  }
+
+  /** The client is bound no longer: its connections that wait may go wherever newcomers go. */
+  unbound(client: string): void {
+    const waiters = this.#byClient.get(client);
+    if (waiters) this.#again([...waiters]);
+  }
+
+  /** How many connections of the client wait. */
+  waitingOf(client: string): number {
+    return this.#byClient.get(client)?.size ?? 0;
+  }
+
+  #again(waiters: readonly Waiter[]): void {
     const seated = new Set<Server>();
     for (const waiter of waiters.toSorted((a, b) => a.ticket - b.ticket)) {
       const server = this.#attempt(waiter);

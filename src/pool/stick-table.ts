@@ -1,37 +1,12 @@
+import type { Binding, Entry } from './binding.ts';
 import { Crowd } from './crowd.ts';
+import { Homes } from './homes.ts';
 import { Recency } from './recency.ts';
+import type { StickTableOptions } from './table-options.ts';
+import { Tally } from './tally.ts';
 
 /** Entries that are dropped in one turn of the event loop: a millisecond of work or less. */
 const STEPS_A_TURN = 500;
-
-export type StickTableOptions = {
-  /** Most entries. */
-  readonly size: number;
-  /** How long a binding outlives the client's last match or last closed connection. */
-  readonly expireMs: number;
-  /** A monotonic clock in milliseconds. */
-  readonly now?: () => number;
-  /** Remember the first server of a client that was moved: `home`. */
-  readonly homes?: boolean;
-};
-
-/** A binding as a state file keeps it: `remainingMs` is its life if its client is away from now on. */
-export type Binding<S> = {
-  readonly client: string;
-  readonly server: S;
-  readonly home: S | undefined;
-  readonly remainingMs: number;
-};
-
-type Entry<S> = {
-  readonly client: string;
-  /** Entries are numbered as they come. */
-  readonly serial: number;
-  server: S | undefined;
-  connections: number;
-  /** When the last connection was closed; of no meaning while there are connections. */
-  leftMs: number;
-};
 
 /**
  * Which server each client keeps.
@@ -53,20 +28,18 @@ export class StickTable<S extends object> {
   readonly #clients = new Map<string, Entry<S>>();
   /** Every client that is away, and some that are open. */
   readonly #recency = new Recency<Entry<S>>();
-  readonly #entriesOf = new Map<S, number>();
+  readonly #bound = new Tally<S>();
   readonly #now: () => number;
   #size: number;
   #expireMs: number;
-  #bound = 0;
   #serial = 0;
-  /** The first server of each client that was moved from it. */
-  #homes: Map<string, S> | undefined;
+  readonly #homes: Homes<S>;
 
   constructor({ size, expireMs, now = () => performance.now(), homes = false }: StickTableOptions) {
     this.#now = now;
     this.#size = size;
     this.#expireMs = expireMs;
-    if (homes) this.#homes = new Map();
+    this.#homes = new Homes(homes);
   }
 
   get size(): number {
@@ -75,11 +48,11 @@ export class StickTable<S extends object> {
 
   /** Bindings that stand. */
   get entries(): number {
-    return this.#bound;
+    return this.#bound.total;
   }
 
   entriesOf(server: S): number {
-    return this.#entriesOf.get(server) ?? 0;
+    return this.#bound.of(server);
   }
 
   /** The binding of a client as it stands, without touching it; `expiresMs` is undefined while connections hold it. */
@@ -111,22 +84,36 @@ export class StickTable<S extends object> {
 
   /** The first server of an open client that was moved from it. */
   home(client: string): S | undefined {
-    return this.#homes?.get(client);
+    return this.#homes.of(client);
   }
 
-  /** Binds an open client, or moves its binding. */
-  bind(client: string, server: S): void {
+  /** Binds an open client, or moves its binding: then it returns the server that the client was bound to. */
+  bind(client: string, server: S): S | undefined {
     const held = this.#held(client);
-    if (!held || held.server === server) return;
-    if (held.server) {
+    const before = held?.server;
+    if (!held || before === server) return undefined;
+    if (before) {
       this.moves++;
-      this.#count(held.server, -1);
-      if (server === this.#homes?.get(client)) this.#homes.delete(client);
-      else if (!this.#homes?.has(client)) this.#homes?.set(client, held.server);
+      this.#bound.count(before, -1);
+      this.#homes.moved(client, before, server);
     }
     held.server = server;
-    this.#count(server, 1);
-    if (this.#bound > this.#size) this.#dropOldest(false);
+    this.#bound.count(server, 1);
+    if (this.#bound.total > this.#size) this.#dropOldest(false);
+    return before;
+  }
+
+  /**
+   * Takes a client's binding away; returns whether it had one. Its open connections stay. An entry that nothing is bound
+   * by any more goes with the next `expire`: to take a million out of a map takes seconds.
+   */
+  unbind(client: string): boolean {
+    const entry = this.#clients.get(client);
+    if (!entry?.server || this.#hasExpired(entry)) return false;
+    this.#bound.count(entry.server, -1);
+    this.#homes.forget(client);
+    entry.server = undefined;
+    return true;
   }
 
   /** A connection of `client` has ended; with the last one the binding's time begins to run. */
@@ -137,11 +124,12 @@ export class StickTable<S extends object> {
     if (--held.connections > 0) return;
     if (!held.server) {
       this.#clients.delete(client);
+      this.#recency.remove(held);
       return;
     }
     held.leftMs = this.#now();
     this.#recency.touch(held);
-    if (this.#bound > this.#size) this.#dropOldest(false);
+    if (this.#bound.total > this.#size) this.#dropOldest(false);
   }
 
   /**
@@ -152,19 +140,27 @@ export class StickTable<S extends object> {
     return this.#dropOldest(true);
   }
 
-  /**
-   * All bindings, in no order. The table may change between two steps: a binding that comes meanwhile may be listed or
-   * not, and each that stays is listed once.
-   */
+  /** All bindings. @see walk */
   *bindings(): Generator<Binding<S>> {
+    for (const binding of this.walk()) if (binding) yield binding;
+  }
+
+  /**
+   * All bindings, in the order in which their clients first came; undefined for a step that finds none. The table may
+   * change between two steps: a binding that comes meanwhile may be listed or not, and each that stays is listed once.
+   */
+  *walk(): Generator<Binding<S> | undefined> {
     const end = this.#serial;
     for (const entry of this.#clients.values()) {
       // A walk of the living map would never end if clients came faster.
       if (entry.serial >= end) return;
       const { client, server, connections } = entry;
-      if (!server || this.#hasExpired(entry)) continue;
+      if (!server || this.#hasExpired(entry)) {
+        yield undefined;
+        continue;
+      }
       const remainingMs = connections > 0 ? this.#expireMs : this.#remainingMs(entry);
-      yield { client, server, home: this.#homes?.get(client), remainingMs };
+      yield { client, server, home: this.#homes.of(client), remainingMs };
     }
   }
 
@@ -179,9 +175,9 @@ export class StickTable<S extends object> {
     const entry = this.#add(client, server);
     entry.leftMs = this.#now() - (this.#expireMs - Math.min(remainingMs, this.#expireMs));
     this.#recency.touch(entry);
-    this.#count(server, 1);
-    if (home) this.#homes?.set(client, home);
-    if (this.#bound > this.#size) this.#dropOldest(false);
+    this.#bound.count(server, 1);
+    if (home) this.#homes.set(client, home);
+    if (this.#bound.total > this.#size) this.#dropOldest(false);
     return true;
   }
 
@@ -192,7 +188,7 @@ export class StickTable<S extends object> {
   change({ size, expireMs, homes = false }: Omit<StickTableOptions, 'now'>): void {
     this.#size = size;
     this.#expireMs = expireMs;
-    this.#homes = homes ? (this.#homes ?? new Map<string, S>()) : undefined;
+    this.#homes.keep(homes);
     this.expire();
   }
 
@@ -205,8 +201,9 @@ export class StickTable<S extends object> {
     return this.#expireMs - (this.#now() - leftMs);
   }
 
+  /** Whether nothing holds it any more: its time has run out, or its binding was taken away. */
   #hasExpired(entry: Entry<S>): boolean {
-    return entry.connections === 0 && this.#remainingMs(entry) < 0;
+    return entry.connections === 0 && (!entry.server || this.#remainingMs(entry) < 0);
   }
 
   /**
@@ -220,7 +217,7 @@ export class StickTable<S extends object> {
       // Who is open comes in again at its close.
       if (oldest.connections > 0) this.#recency.remove(oldest);
       else if (expired && this.#hasExpired(oldest)) this.#drop(oldest, 'expirations');
-      else if (this.#bound > this.#size) this.#drop(oldest, 'evictions');
+      else if (this.#bound.total > this.#size) this.#drop(oldest, 'evictions');
       else return false;
     }
     return true;
@@ -234,17 +231,12 @@ export class StickTable<S extends object> {
 
   /** Takes out a client that is away, with all that is known of it. */
   #drop(entry: Entry<S>, reason: 'evictions' | 'expirations'): void {
-    this[reason]++;
-    if (entry.server) this.#count(entry.server, -1);
-    this.#homes?.delete(entry.client);
+    if (entry.server) {
+      this[reason]++;
+      this.#bound.count(entry.server, -1);
+    }
+    this.#homes.forget(entry.client);
     this.#clients.delete(entry.client);
     this.#recency.remove(entry);
-  }
-
-  #count(server: S, by: 1 | -1): void {
-    this.#bound += by;
-    const entries = this.entriesOf(server) + by;
-    if (entries > 0) this.#entriesOf.set(server, entries);
-    else this.#entriesOf.delete(server);
   }
 }

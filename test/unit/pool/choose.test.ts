@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import * as fc from 'fast-check';
-import { choose, type Pool } from '../../../src/pool/choose.ts';
+import { choose, foresee, type Pool } from '../../../src/pool/choose.ts';
+import { Moves } from '../../../src/pool/moves.ts';
 import { POLICIES } from '../../../src/pool/policies.ts';
 import { StickTable } from '../../../src/pool/stick-table.ts';
 import type { Server } from '../../../src/pool/server.ts';
@@ -14,7 +15,8 @@ function pool(options: readonly object[], { size = 100, homes = false, ...given 
   const servers: Server[] = options.map((server, i) => testServer(`s${i + 1}`, { server, healthCheck: {} }));
   for (const server of servers) void server.start();
   const table = new StickTable<Server>({ size, expireMs: 1_000_000, homes });
-  const made: Pool = { servers, policy: POLICIES.roundrobin(), table, failback: false, ...given };
+  const moves = new Moves();
+  const made: Pool = { servers, policy: POLICIES.roundrobin(), table, failback: false, moves, ...given };
   const tell = (client: string | undefined, ...tried: Server[]): string => {
     const choice = choose(made, client, new Set(tried));
     return choice.kind === 'none' ? 'none' : `${choice.kind} ${choice.server?.name ?? 'anywhere'}`;
@@ -22,7 +24,11 @@ function pool(options: readonly object[], { size = 100, homes = false, ...given 
   const down = (server: Server): void => void (server.health = { ...server.health, up: false });
   const up = (server: Server): void => void (server.health = { ...server.health, up: true });
   const close = (): void => servers.forEach((server) => server.close());
-  return { servers: servers as [Server, Server, Server], table, tell, down, up, close };
+  /** Why the client was moved, the latest first. */
+  const why = (client: string): string[] => moves.of(client).map(({ from, to, reason }) => `${from} ${to}: ${reason}`);
+  const next = (client: string | undefined): string | undefined =>
+    foresee(made, client, client === undefined ? undefined : table.peek(client)?.server)?.name;
+  return { servers: servers as [Server, Server, Server], table, tell, down, up, close, why, next };
 }
 
 test('connections of one client that arrive together go to one server: it is bound when it is chosen', (t) => {
@@ -206,6 +212,70 @@ test('a backup’s client stays while every other server is a backup or takes no
   servers[0].setAdmin('drain');
   assert.equal(tell('a'), 'stuck s2');
   servers[0].setAdmin('ready');
+  assert.equal(tell('a'), 'balanced s1');
+});
+
+test('each move of a client is written down with its reason', (t) => {
+  const { servers, table, tell, up, close, why } = pool([{}, {}, { backup: true }], { failback: true, homes: true });
+  const [s1, s2] = servers;
+  t.after(close);
+  table.open('a');
+  assert.equal(tell('a'), 'balanced s1');
+  assert.deepEqual(why('a'), [], 'to be bound is no move');
+  s1.health = { ...s1.health, up: false, reason: 'connect ECONNREFUSED' };
+  tell('a');
+  up(s1);
+  tell('a');
+  tell('a', s1);
+  s2.setAdmin('maint');
+  s1.setAdmin('maint');
+  tell('a');
+  s1.setAdmin('ready');
+  tell('a');
+  s1.leave();
+  s2.setAdmin('ready');
+  tell('a');
+  assert.deepEqual(why('a').toReversed(), [
+    's1 s2: s1 is down: connect ECONNREFUSED',
+    's2 s1: it goes back to its first server',
+    's1 s2: a connection to s1 failed',
+    's2 s3: s2 is in maint',
+    's3 s1: s3 is a backup that is not needed any more',
+    's1 s2: s1 is no longer configured',
+  ]);
+});
+
+test('where a client goes next is known without a choice', (t) => {
+  for (const balance of ['roundrobin', 'leastconn', 'source'] as const) {
+    const { servers, table, tell, close, next } = pool([{}, {}, { weight: 2 }], { policy: POLICIES[balance]() });
+    t.after(close);
+    for (let i = 0; i < 20; i++) {
+      const client = `10.0.0.${i}`;
+      const expected = next(client);
+      assert.equal(next(client), expected, 'to ask changes nothing');
+      table.open(client);
+      assert.equal(tell(client), `balanced ${expected}`);
+      assert.equal(next(client), expected, 'to its own server');
+    }
+    servers.forEach((server) => server.setAdmin('drain'));
+    assert.equal(next('10.9.9.9'), undefined, 'no server takes new clients');
+    assert.equal(`stuck ${next('10.0.0.1')}`, tell('10.0.0.1'));
+  }
+});
+
+test('where a draw decides, or every place is taken, nobody knows before; a bound client knows', (t) => {
+  const { servers, table, tell, close, next } = pool([{}, {}], { policy: POLICIES.random() });
+  t.after(close);
+  assert.deepEqual([next('a'), next(undefined)], [undefined, undefined]);
+  servers[1].setAdmin('drain');
+  assert.equal(next('a'), 's1', 'of one server there is no draw');
+  const full = pool([{ maxConnections: 1 }]);
+  t.after(full.close);
+  full.table.open('a');
+  full.tell('a');
+  full.servers[0].slots.take();
+  assert.deepEqual([full.next('b'), full.next('a')], [undefined, 's1']);
+  table.open('a');
   assert.equal(tell('a'), 'balanced s1');
 });
 

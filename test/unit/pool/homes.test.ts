@@ -67,6 +67,9 @@ const WAYS_OUT: Record<string, (table: StickTable<Node>, clock: Clock) => void> 
     clock.ms += 1_001;
     assert.equal(table.restore({ client: 'a', server: s3, home: undefined, remainingMs: 1_000 }), true);
   },
+  'is taken away'(table) {
+    assert.equal(table.unbind('a'), true);
+  },
   'is in a table that is to remember no homes'(table) {
     table.change({ size: 3, expireMs: 1_000, homes: false });
   },
@@ -98,7 +101,7 @@ test('a client that goes back to its home has none any more; a third server does
 });
 
 const act = fc.record({
-  do: fc.constantFrom('open', 'bind', 'bind', 'bind', 'close', 'expire', 'wait', 'restore', 'change'),
+  do: fc.constantFrom('open', 'bind', 'bind', 'bind', 'close', 'expire', 'wait', 'restore', 'change', 'unbind'),
   client: fc.constantFrom('a', 'b', 'c', 'd'),
   server: fc.constantFrom(s1, s2, s3),
   home: fc.constantFrom(undefined, s1),
@@ -112,7 +115,7 @@ test('whatever happens, a client that is bound to nothing has no home, and nobod
       const clock = new Clock();
       const table = new StickTable<Node>({ size: 3, expireMs: 100, now: clock.now, homes: true });
       for (const { do: what, client, server, home, ms, size } of acts) {
-        if (what === 'open' || what === 'close') table[what](client);
+        if (what === 'open' || what === 'close' || what === 'unbind') table[what](client);
         else if (what === 'bind') table.bind(client, server);
         else if (what === 'expire') table.expire();
         else if (what === 'wait') clock.ms += ms;

@@ -129,6 +129,20 @@ test('a connection that moves its client takes those who wait along, to where th
   assert.deepEqual(await got(holder, moved, ...waiting), ['s1', 's2', 's2', 's2']);
 });
 
+test('a client that is unbound goes on where it is served; those of it that wait go where a place is', async (t) => {
+  const scene = await opened(t, { s1: 1, s2: 1 });
+  const [first, second] = [new Comer(scene, '10.1.1.1'), new Comer(scene, '10.1.1.2')];
+  const waiting = new Comer(scene, '10.1.1.1');
+  second.close();
+  assert.deepEqual(await got(first, waiting), ['s1', undefined], 's2 is not its server');
+  assert.equal(scene.backend.waitingOf('10.1.1.1'), 1);
+  assert.equal(scene.backend.unbind('10.1.1.1'), true);
+  assert.deepEqual(await got(first, waiting), ['s1', 's2']);
+  assert.equal(scene.backend.binding('10.1.1.1')?.bound.name, 's2');
+  assert.deepEqual([scene.backend.waitingOf('10.1.1.1'), scene.server('s1').connections], [0, 1]);
+  assert.equal(scene.backend.unbind('10.1.1.9'), false);
+});
+
 test('a server whose name resolves at last serves who waits', async (t) => {
   let resolve!: (addresses: string[]) => void;
   const scene = new Scene(t, { lookup: () => new Promise((done) => (resolve = done)) });
@@ -153,6 +167,7 @@ type Act =
   | { do: 'leave' | 'close'; nth: number }
   | { do: 'admin'; nth: number; state: AdminState }
   | { do: 'down' | 'up'; nth: number }
+  | { do: 'unbind'; client: number }
   | { do: 'reload'; servers: Limits };
 
 const limit = fc.record({ maxConnections: fc.constantFrom(0, 1, 1, 1, 2, 3), weight: fc.constantFrom(1, 1, 1, 0) });
@@ -168,6 +183,7 @@ const act: fc.Arbitrary<Act> = fc.oneof(
   },
   { weight: 4, arbitrary: fc.record({ do: fc.constant('close' as const), nth }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('leave' as const), nth }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant('unbind' as const), client: fc.nat(5) }) },
   {
     weight: 1,
     arbitrary: fc.record({
@@ -225,6 +241,9 @@ async function play(scene: Scene, acts: readonly Act[]): Promise<void> {
         served[one.nth % Math.max(1, served.length)]?.close();
         break;
       }
+      case 'unbind':
+        scene.backend.unbind(`10.1.1.${one.client}`);
+        break;
       case 'admin':
         server?.setAdmin(one.state);
         break;

@@ -204,6 +204,14 @@ class Model {
     this.makeRoom();
   }
 
+  unbind(client: string, now: number): boolean {
+    const found = this.find(client);
+    if (!found?.server || (found.open === 0 && now - found.since > this.expireMs)) return false;
+    found.server = undefined;
+    this.drop((entry) => entry === found);
+    return true;
+  }
+
   close(client: string, now: number): void {
     const found = this.find(client);
     if (!found || found.open === 0 || --found.open > 0) return;
@@ -226,9 +234,9 @@ class Model {
   }
 }
 
-type Step = { do: 'open' | 'bind' | 'close' | 'expire' | 'wait'; client: string; server: Node; ms: number };
+type Step = { do: 'open' | 'bind' | 'close' | 'expire' | 'wait' | 'unbind'; client: string; server: Node; ms: number };
 const step: fc.Arbitrary<Step> = fc.record({
-  do: fc.constantFrom('open', 'open', 'bind', 'bind', 'close', 'close', 'expire', 'wait'),
+  do: fc.constantFrom('open', 'open', 'bind', 'bind', 'close', 'close', 'expire', 'wait', 'unbind'),
   client: fc.constantFrom('a', 'b', 'c', 'd', 'e'),
   server: fc.constantFrom(s1, s2),
   ms: fc.constantFrom(1, 40, 60, 100, 101),
@@ -396,6 +404,59 @@ test('a listing of the table ends, however fast clients come, and tells each tha
   assert.deepEqual(told.toSorted(), Array.from({ length: 100 }, (_, i) => `c${i}`).toSorted());
 });
 
+test('a client whose binding was taken away is given a server afresh, and its open connections stay', () => {
+  const { table } = make();
+  table.open('a');
+  table.bind('a', s1);
+  assert.equal(table.unbind('a'), true);
+  assert.deepEqual(
+    [table.match('a'), table.peek('a'), table.entries, table.entriesOf(s1)],
+    [undefined, undefined, 0, 0],
+  );
+  assert.equal(table.unbind('a'), false, 'a client that is not bound');
+  assert.equal(table.unbind('b'), false, 'a client that is not known');
+  table.open('a');
+  assert.equal(table.bind('a', s2), undefined, 'that is no move');
+  assert.deepEqual([table.peek('a'), table.misses], [{ server: s2, connections: 2, expiresMs: undefined }, 2]);
+  table.close('a');
+  table.close('a');
+  assert.equal(visit(table, 'a', s1), s2);
+});
+
+test('what is left of a binding that was taken away goes with the next sweep, and counts as nothing', () => {
+  const { table, clock } = make(3, 1_000);
+  for (const client of ['a', 'b', 'c']) visit(table, client, s1);
+  assert.deepEqual(
+    ['a', 'b', 'c'].map((client) => table.unbind(client)),
+    [true, true, true],
+  );
+  assert.deepEqual([...table.bindings()], []);
+  assert.equal([...table.walk()].length, 3, 'a walk stops at each');
+  assert.equal(table.restore({ client: 'b', server: s2, home: undefined, remainingMs: 500 }), true);
+  assert.equal(table.expire(), false);
+  assert.deepEqual(
+    [...table.walk()].map((binding) => binding?.client),
+    ['b'],
+  );
+  assert.deepEqual([table.expirations, table.evictions, table.entries], [0, 0, 1]);
+  clock.ms += 501;
+  assert.equal(table.unbind('b'), false, 'a binding that has run out is none');
+});
+
+test('a client that was unbound while it was connected, and left without a server, is not forgotten when it is back', () => {
+  const { table, clock } = make(100, 1_000);
+  visit(table, 'a', s1);
+  table.open('a');
+  table.unbind('a');
+  table.close('a');
+  visit(table, 'a', s2);
+  clock.ms += 900;
+  visit(table, 'b', s1);
+  clock.ms += 101;
+  table.expire();
+  assert.deepEqual([table.peek('a'), table.entries, table.expirations], [undefined, 1, 1]);
+});
+
 test('a server without bindings is not held', () => {
   const { table, clock } = make();
   visit(table, 'a', s1);
@@ -427,6 +488,9 @@ test('whatever happens, the table is what a simple list would be', () => {
           case 'expire':
             table.expire();
             model.counts.expirations += model.drop(({ since }) => now - since > 100);
+            break;
+          case 'unbind':
+            assert.equal(table.unbind(client), model.unbind(client, now));
             break;
           case 'wait':
             clock.ms += ms;
