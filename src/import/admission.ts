@@ -1,4 +1,5 @@
-import { ALWAYS, sourcesOf, type Asked, type Condition, type Term } from './conditions.ts';
+import { ALWAYS, sourcesOf, type Asked, type Condition, type Listed, type Term } from './conditions.ts';
+import { writePrefix } from './build-backend.ts';
 import type { FileDraft, ProxyDraft, Rule } from './draft.ts';
 import {
   cidrsOf,
@@ -12,7 +13,7 @@ import {
   union,
   type Networks,
 } from './networks.ts';
-import type { Outline, Sourced } from './outline.ts';
+import type { Outline } from './outline.ts';
 import { carried, lost, standard, type Outcome } from './outcome.ts';
 import { textOf } from './read-proxy.ts';
 import { formatDuration } from '../config/values.ts';
@@ -22,7 +23,8 @@ const LAYERS = ['connection', 'session', 'content'] as const;
 /** The names that alone are let in; undefined where every client is. */
 export type OnlyNames = { readonly patterns: readonly string[]; readonly line: number } | undefined;
 
-type Written = { readonly allow: Sourced<string>[]; readonly deny: Sourced<string>[] };
+type Entry = Listed & { readonly line: number | undefined };
+type Written = { readonly allow: Entry[]; readonly deny: Entry[] };
 
 /** Writes `allow`, `deny` and `perSource` of a frontend from its `tcp-request` rules. */
 export function writeAdmission(draft: ProxyDraft, front: Outline, file: FileDraft): OnlyNames {
@@ -44,12 +46,12 @@ export function writeAdmission(draft: ProxyDraft, front: Outline, file: FileDraf
 
 /** Whether deny first and then allow come to what rules in order come to. */
 function says({ allow, deny }: Written, admitted: Networks): boolean {
-  const allowed = allow.length > 0 ? networksOf(allow.map(({ value }) => value)) : EVERYBODY;
-  return equal(difference(allowed, networksOf(deny.map(({ value }) => value))), admitted);
+  const all = (entries: readonly Entry[]): Networks => networksOf(entries.flatMap(({ cidrs }) => cidrs));
+  return equal(difference(allow.length > 0 ? all(allow) : EVERYBODY, all(deny)), admitted);
 }
 
 function inOtherWords(admitted: Networks, line: number | undefined): Written {
-  const lines = (networks: Networks): Sourced<string>[] => cidrsOf(networks).map((value) => ({ value, line }));
+  const lines = (networks: Networks): Entry[] => cidrsOf(networks).map((value) => ({ value, cidrs: [value], line }));
   const [allow, deny] = [lines(admitted), lines(complement(admitted))];
   return allow.length > 0 && allow.length < deny.length ? { allow, deny: [] } : { allow: [], deny };
 }
@@ -62,7 +64,7 @@ class Judgement {
   readonly #written: Written;
   #admitted = NOBODY;
   #undecided = EVERYBODY;
-  #accepted: Sourced<string>[] = [];
+  #accepted: Entry[] = [];
   /** Names, and whether anything that speaks TLS, that have been let in before. */
   readonly #names: string[] = [];
   #helloAccepted = false;
@@ -110,8 +112,8 @@ class Judgement {
 
   #bySource({ admits, line: { number: line } }: Rule, condition: Condition, sources: Networks): void {
     const { allow, deny } = this.#written;
-    const named = (terms: readonly Term[]): Sourced<string>[] =>
-      terms.flatMap(({ asked }) => (asked.kind === 'source' ? asked.cidrs : [])).map((value) => ({ value, line }));
+    const named = (terms: readonly Term[]): Entry[] =>
+      terms.flatMap(({ asked }) => (asked.kind === 'source' ? asked.listed : [])).map((one) => ({ ...one, line }));
     const alone = condition.every(([term, ...more]) => term?.negated === false && more.length === 0);
     const [terms = []] = condition;
     const others = condition.length === 1 && terms.length > 0 && terms.every(({ negated }) => negated);
@@ -147,13 +149,20 @@ class Judgement {
   #limit(rule: Rule, { of, most, table }: Extract<Asked, { kind: 'limit' }>): void {
     const perSource = this.#front.map('perSource');
     const { number } = rule.line;
-    if (of === 'connections') return perSource.set('connections', most, number);
-    const name = table ?? [...this.#draft.tracked.values()][0] ?? this.#draft.name;
-    const windows = this.#file.proxies.find((proxy) => proxy.name === name)?.table?.windows;
-    const windowMs = windows?.get('conn_rate') ?? windows?.get('sess_rate');
-    if (!windowMs) return this.#note(rule, lost(`there is no table \`${name}\` that says how long a rate is counted`));
-    perSource.set('rate', `${most}/${formatDuration(windowMs)}`, number);
-    return this.#note(rule, carried('`perSource.rate`'));
+    const [tracked] = this.#draft.tracked.values();
+    const name = table ?? tracked?.table ?? this.#draft.name;
+    const counters = this.#file.proxies.find((proxy) => proxy.name === name)?.table;
+    if (of === 'connections') perSource.set('connections', most, number);
+    else {
+      const windowMs = counters?.windows.get('conn_rate') ?? counters?.windows.get('sess_rate');
+      if (!windowMs)
+        return this.#note(rule, lost(`there is no table \`${name}\` that says how long a rate is counted`));
+      perSource.set('rate', `${most}/${formatDuration(windowMs)}`, number);
+      this.#note(rule, carried('`perSource.rate`'));
+    }
+    // Behind both limits, as the reference has it.
+    perSource.delete('prefix');
+    writePrefix(tracked?.prefix ?? {}, counters?.type, perSource, tracked?.line ?? counters?.line);
   }
 
   #note({ line }: Rule, outcome: Outcome): void {

@@ -4,7 +4,7 @@ import { writeHealthCheck } from './build-check.ts';
 import type { FileDraft, ProxyDraft, ServerDraft } from './draft.ts';
 import type { Outline } from './outline.ts';
 import { lost } from './outcome.ts';
-import { expiry, nameOf, parseTime, timer } from './scalars.ts';
+import { expiry, nameOf, parseTime, timer, type Prefix } from './scalars.ts';
 
 /** Writes a backend into `backends`. Leaves out a backend without a server that Berth can reach, and says so. */
 export function writeBackend(draft: ProxyDraft, backends: Outline, file: FileDraft): void {
@@ -105,7 +105,7 @@ function writeStickTable({ name, stick, table: own }: ProxyDraft, into: Outline,
   const other = stick.table === undefined ? undefined : proxies.find((proxy) => proxy.name === stick.table);
   const table = stick.table === undefined || stick.table === name ? own : other?.table;
   const map = into.map('stickTable', stick.line);
-  if (stick.prefix !== undefined) map.map('prefix').set('ipv4', stick.prefix, stick.line);
+  writePrefix(stick.prefix, table?.type, map, stick.line);
   if (!table) return ledger.note(stick.line, 'stick on', lost('there is no such stick-table; the default stands'));
   if (table.type !== 'ip' && table.type !== 'ipv6') {
     ledger.note(table.line, `type ${table.type}`, lost('a client is bound by its address'));
@@ -117,6 +117,19 @@ function writeStickTable({ name, stick, table: own }: ProxyDraft, into: Outline,
   } else map.set('size', (table.size ?? '').toLowerCase(), table.line);
   const ms = table.expire === undefined ? 0 : parseTime(table.expire);
   if (ms !== undefined) map.set('expire', expiry(ms), table.line);
+}
+
+/** In a table of IPv6 addresses each is a key of its own; Berth takes 64 bits unless it is told otherwise. */
+export function writePrefix(
+  { ipv4, ipv6 }: Prefix,
+  tableType: string | undefined,
+  into: Outline,
+  line: number | undefined,
+): void {
+  const all = { ipv4, ipv6: ipv6 ?? (tableType === 'ipv6' ? 128 : undefined) };
+  for (const [family, bits] of Object.entries(all)) {
+    if (bits !== undefined) into.map('prefix').set(family, bits, line);
+  }
 }
 
 function writeOnDown(servers: readonly ServerDraft[], into: Outline, { ledger }: FileDraft): void {

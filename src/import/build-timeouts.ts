@@ -32,6 +32,8 @@ export function writeTimeouts(used: readonly ProxyDraft[], timeouts: Outline, fi
   const tunnel = longest('isBackend', 'tunnel');
   write('idle', tunnel ?? shorter([longest('isFrontend', 'client'), longest('isBackend', 'server')]));
   const fins = [longest('isFrontend', 'client-fin'), longest('isBackend', 'server-fin')].flatMap((one) => one ?? []);
+  const grace = longest('isFrontend', 'grace');
+  if (grace && grace.value > 0) write('lameDuck', grace);
   write('halfClosed', fins.toSorted((a, b) => length(b) - length(a))[0]);
   const queues = used.some(({ servers }) => servers.some(({ keys }) => Number(keys.scalar('maxConnections') ?? 0) > 0));
   const [quiet] = used.flatMap((draft) => draft.timeouts.get('keepAlive') ?? []);

@@ -1,9 +1,13 @@
 import { cidrOf, complement, EVERYBODY, intersection, networksOf, NOBODY, union, type Networks } from './networks.ts';
 import type { Line } from './words.ts';
+import { isCidr } from '../config/values.ts';
+
+/** An entry of a list of networks in balancer.yml, and the networks that the entry stands for. */
+export type Listed = { readonly value: string; readonly cidrs: readonly string[] };
 
 /** What one test of a condition asks. */
 export type Asked =
-  | { readonly kind: 'source'; readonly networks: Networks; readonly cidrs: readonly string[] }
+  | { readonly kind: 'source'; readonly networks: Networks; readonly listed: readonly Listed[] }
   | { readonly kind: 'serverName'; readonly patterns: readonly string[] }
   /** Whether there is a ClientHello, or anything at all: Berth waits for the ClientHello where it routes by name. */
   | { readonly kind: 'hello' }
@@ -15,15 +19,33 @@ export type Term = { readonly negated: boolean; readonly asked: Asked };
 export type Condition = readonly (readonly Term[])[];
 
 export const ALWAYS: Condition = [[]];
-export type ReadList = (file: string) => readonly string[] | undefined;
+
+/** The lists and maps that a file names. */
+export type Lists = {
+  /** The lines of a list or map; undefined where it cannot be read. */
+  readonly readList: (file: string) => readonly string[] | undefined;
+  /** A file that the file names, as balancer.yml must name it. */
+  readonly locate: (file: string) => string;
+};
+export const NO_LISTS: Lists = { readList: () => undefined, locate: (file) => file };
+
+/** A file's lines, or the words of the condition itself. */
+type FileList = { readonly path?: string; readonly list: readonly string[] };
+type Arguments = {
+  readonly flags: string[];
+  readonly method?: string;
+  readonly values: string[];
+  readonly files: readonly FileList[];
+  readonly missing?: string;
+};
 
 /** The named conditions of a section, and how to read conditions that name them. */
 export class Conditions {
   readonly #acls = new Map<string, string[][]>();
-  readonly #readList: ReadList;
+  readonly #lists: Lists;
 
-  constructor(readList: ReadList) {
-    this.#readList = readList;
+  constructor(lists: Lists) {
+    this.#lists = lists;
   }
 
   /** `acl NAME TEST …`: a name that stands twice has both tests as alternatives. */
@@ -72,18 +94,20 @@ export class Conditions {
   }
 
   #asked([fetch = '', ...words]: readonly string[]): Asked {
-    const { flags, method, values, missing } = this.#arguments(words);
+    const { flags, method, values, files, missing } = this.#arguments(words);
     if (missing !== undefined) return { kind: 'other', says: `${missing} cannot be read here` };
     const name = fetch.replace(/\(.*$|,.*$/, '');
     const converters = fetch.slice(name.length).replace(/^\([^)]*\)/, '');
     if (name === 'src' && converters === '' && method === undefined) {
-      const cidrs = values.map(cidrOf);
-      const bad = cidrs.indexOf(undefined);
-      if (bad >= 0) return { kind: 'other', says: `${values[bad]} is no network` };
-      return { kind: 'source', networks: networksOf(cidrs as string[]), cidrs: cidrs as string[] };
+      const lists = [{ list: values }, ...files];
+      const bad = lists.flatMap(({ list }) => list).find((value) => cidrOf(value) === undefined);
+      if (bad !== undefined) return { kind: 'other', says: `${bad} is no network` };
+      const listed = lists.flatMap((one) => listOf(one));
+      return { kind: 'source', networks: networksOf(listed.flatMap(({ cidrs }) => cidrs)), listed };
     }
+    for (const { list } of files) for (const value of list) values.push(value);
     if (name === 'always_true' || name === 'always_false') {
-      return { kind: 'source', networks: name === 'always_true' ? EVERYBODY : NOBODY, cidrs: [] };
+      return { kind: 'source', networks: name === 'always_true' ? EVERYBODY : NOBODY, listed: [] };
     }
     if (/^req[._]ssl_hello_type$/.test(name) && values[0] === '1') return { kind: 'hello' };
     if (/^(wait_end|req[._]len|req[._]proto_http|req_ssl_ver|req\.ssl_ver)$/i.test(name)) return { kind: 'hello' };
@@ -96,10 +120,11 @@ export class Conditions {
     return { kind: 'other', says };
   }
 
-  /** Flags, `-m METHOD`, and values, those of `-f FILE` among them. */
-  #arguments(words: readonly string[]): { flags: string[]; method?: string; values: string[]; missing?: string } {
+  /** Flags, `-m METHOD`, values, and the values of each `-f FILE`. */
+  #arguments(words: readonly string[]): Arguments {
     const flags: string[] = [];
     const values: string[] = [];
+    const files: FileList[] = [];
     let method: string | undefined;
     let missing: string | undefined;
     for (let i = 0; i < words.length; i++) {
@@ -112,8 +137,8 @@ export class Conditions {
       else if (word === '-m') method = words[++i];
       else if (word === '-f' || word === '-M') {
         const file = words[++i] ?? '';
-        const list = this.#readList(file);
-        if (list) values.push(...list);
+        const list = this.#lists.readList(file);
+        if (list) files.push({ path: this.#lists.locate(file), list });
         else missing = file;
         // Further flags may follow a file.
         if (/^-[a-zA-Z]$/.test(words[i + 1] ?? '')) flags.push(words[++i] ?? '');
@@ -122,10 +147,18 @@ export class Conditions {
     return {
       flags,
       values,
+      files,
       ...(method === undefined ? {} : { method }),
       ...(missing === undefined ? {} : { missing }),
     };
   }
+}
+
+/** A file that Berth can read as it is stays a file, which Berth reads again at each reload. */
+function listOf({ path, list }: FileList): Listed[] {
+  const cidrs = list.flatMap((value) => cidrOf(value) ?? []);
+  if (path !== undefined && list.length > 0 && list.every(isCidr)) return [{ value: `file:${path}`, cidrs }];
+  return cidrs.map((value) => ({ value, cidrs: [value] }));
 }
 
 /** Names that HAProxy knows by itself. */

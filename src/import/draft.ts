@@ -1,15 +1,12 @@
-import type { Condition, Conditions } from './conditions.ts';
+import type { Condition, Conditions, Lists } from './conditions.ts';
 import { Outline, type Sourced } from './outline.ts';
 import type { Ledger, Outcome } from './outcome.ts';
+import type { Prefix } from './scalars.ts';
 import type { Section } from './sections.ts';
 import type { Line } from './words.ts';
 
 /** What the files and the machine around a haproxy.cfg say. */
-export type Around = {
-  /** The lines of a list or map that the file names; undefined where it cannot be read. */
-  readonly readList: (file: string) => readonly string[] | undefined;
-  /** A file that the file names, as balancer.yml must name it. */
-  readonly locate: (file: string) => string;
+export type Around = Lists & {
   /** Where the bindings of a dumped table are written, if there is one. */
   readonly stateFile?: string | undefined;
 };
@@ -55,8 +52,11 @@ export type TableDraft = {
 export type StickDraft = {
   readonly line: number;
   readonly table: string | undefined;
-  readonly prefix: number | undefined;
+  readonly prefix: Prefix;
 };
+
+/** What `track-sc` counts, in which table. */
+type Tracked = { readonly line: number; readonly table: string; readonly prefix: Prefix };
 
 /** One `frontend`, `backend` or `listen`, as far as it has been read. */
 export class ProxyDraft {
@@ -73,7 +73,8 @@ export class ProxyDraft {
   readonly acceptProxy: Sourced<string>[] = [];
   readonly rules: Rule[] = [];
   readonly routes: Route[] = [];
-  readonly tracked = new Map<string, string>();
+  /** By the number of the counters: the table, and what makes a source. */
+  readonly tracked = new Map<string, Tracked>();
   readonly timeouts = new Map<string, Sourced<number>>();
   readonly serverDefaults: Token[] = [];
   readonly servers: ServerDraft[] = [];
@@ -116,6 +117,9 @@ export type FileDraft = {
   readonly taken: Sourced<string>[];
   readonly resolvers: Map<string, Sourced<number>>;
   maxconn: Sourced<number> | undefined;
+  /** The options that every unix socket has, and what stands before its path. */
+  unixBind: readonly string[];
+  unixPrefix: string;
   caBase: string;
 };
 
@@ -128,6 +132,8 @@ export function emptyDraft(around: Around, ledger: Ledger): FileDraft {
     taken: [],
     resolvers: new Map(),
     maxconn: undefined,
+    unixBind: [],
+    unixPrefix: '',
     caBase: '',
   };
 }

@@ -1,5 +1,6 @@
 import { GLOBAL, RESOLVERS, SECTIONS } from './directives.ts';
 import { emptyDraft, type Around, type FileDraft } from './draft.ts';
+import { UNIX_BIND } from './options.ts';
 import { carried, Ledger, lost, meaningless, standard } from './outcome.ts';
 import { lookUp, readProxy, textOf } from './read-proxy.ts';
 import { resultOf, type Imported } from './result.ts';
@@ -32,9 +33,23 @@ function readGlobal({ lines }: Section, file: FileDraft): void {
       if (most !== undefined) file.maxconn = { value: most, line: number };
     }
     if (word === 'ca-base') file.caBase = `${value.replace(/\/*$/, '')}/`;
-    const ms = word === 'hard-stop-after' ? parseTime(value) : undefined;
-    if (ms !== undefined) file.root.map('timeouts').set('drain', timer(ms), number);
+    const ms = parseTime(value);
+    const timeouts = file.root.map('timeouts');
+    if (word === 'hard-stop-after' && ms !== undefined) timeouts.set('drain', timer(ms), number);
+    if (word === 'grace' && ms !== undefined && ms > 0) timeouts.set('lameDuck', timer(ms), number);
+    if (word === 'unix-bind') readUnixBind(words.slice(1), number, file);
   }
+}
+
+/** `unix-bind prefix PATH mode MODE group NAME`: what every unix socket has that says nothing else. */
+function readUnixBind(options: readonly string[], line: number, file: FileDraft): void {
+  for (let i = 0; i < options.length; i += 2) {
+    const [option = '', value = ''] = options.slice(i, i + 2);
+    if (option === 'prefix') file.unixPrefix = value;
+    const known = Object.hasOwn(UNIX_BIND, option) ? UNIX_BIND[option as keyof typeof UNIX_BIND] : undefined;
+    file.ledger.note(line, textOf([option, value]), known ?? lost('unknown option'), 'unix-bind');
+  }
+  file.unixBind = options;
 }
 
 function readSection(section: Section, file: FileDraft): void {

@@ -79,7 +79,7 @@ export const LISTEN = {
   ipv6only: carried('`bind`'),
   ssl: TLS_ENDS,
   udp: lost('Berth relays no UDP'),
-  so_keepalive: standard('`timeouts.keepAlive` is 1m'),
+  so_keepalive: carried('`timeouts.keepAlive`'),
   ...all(['reuseport', 'backlog', 'bind', 'deferred', 'fastopen', 'rcvbuf', 'sndbuf', 'default_server'], TUNING),
   multipath: lost('Berth sets no such option of a socket'),
 } as const satisfies Record<string, Outcome>;

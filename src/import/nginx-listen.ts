@@ -3,6 +3,7 @@ import { LISTEN } from './nginx-directives.ts';
 import { lost } from './outcome.ts';
 import { addBind } from './read-bind.ts';
 import { textOf } from './read-proxy.ts';
+import { nginxTime } from './scalars.ts';
 
 const MOST_PORTS = 64;
 
@@ -15,6 +16,11 @@ export function readListen(draft: ProxyDraft, words: readonly string[], line: nu
     ledger.note(line, parameter, known ?? lost('unknown parameter'), 'listen');
   }
   if (parameters.includes('udp')) return;
+  // so_keepalive=on|off|[IDLE]:[INTERVAL]:[COUNT]
+  const [, idle = ''] =
+    /^so_keepalive=([^:]*):/.exec(parameters.find((one) => one.startsWith('so_keepalive=')) ?? '') ?? [];
+  const quiet = nginxTime(idle);
+  if (quiet !== undefined) draft.timeouts.set('keepAlive', { value: quiet, line });
   if (parameters.includes('proxy_protocol')) draft.proxyBinds.push(line);
   for (const bind of bindsOf(address, parameters.includes('ipv6only=off'))) {
     const outcome = addBind(draft, bind, line);

@@ -1,4 +1,4 @@
-import { Conditions } from './conditions.ts';
+import { Conditions, NO_LISTS } from './conditions.ts';
 import { ProxyDraft, type FileDraft } from './draft.ts';
 import { UPSTREAM, UPSTREAM_SERVER } from './nginx-directives.ts';
 import type { Directive } from './nginx-words.ts';
@@ -9,7 +9,7 @@ import { nginxTime, parseWhole, splitAddress, timer } from './scalars.ts';
 
 function emptyUpstream(name: string, line: number): ProxyDraft {
   const section = { kind: 'backend', name, number: line, address: '', lines: [], defaults: [] };
-  return new ProxyDraft(section, new Conditions(() => undefined));
+  return new ProxyDraft(section, new Conditions(NO_LISTS));
 }
 
 /** `upstream NAME { … }` */

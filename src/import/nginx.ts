@@ -1,4 +1,4 @@
-import { Conditions, type Condition } from './conditions.ts';
+import { Conditions, NO_LISTS, type Condition } from './conditions.ts';
 import { emptyDraft, ProxyDraft, type Around, type FileDraft, type Rule } from './draft.ts';
 import { cidrOf, EVERYBODY, networksOf } from './networks.ts';
 import { LISTEN, STREAM } from './nginx-directives.ts';
@@ -76,7 +76,7 @@ function readServer(
   const address = listens[0]?.words[1] ?? '';
   const name = nameFor(`stream_${address.replace(/^.*[:/]/, '')}`, file);
   const section = { kind: 'frontend', name, number: line, address: '', lines: [], defaults: [] };
-  const draft = new ProxyDraft(section, new Conditions(() => undefined));
+  const draft = new ProxyDraft(section, new Conditions(NO_LISTS));
   // What the server says itself takes the place of what `stream` says; lists of rules do as wholes.
   const own = new Set(block.map(({ words }) => (words[0] === 'deny' ? 'allow' : words[0])));
   const inherited = common.filter(({ words }) => !own.has(words[0] === 'deny' ? 'allow' : words[0]));
@@ -169,7 +169,9 @@ function readAccess(draft: ProxyDraft, { words, line }: Directive, { ledger }: F
   }
   const networks = cidr === undefined ? EVERYBODY : networksOf([cidr]);
   const condition: Condition =
-    cidr === undefined ? [[]] : [[{ negated: false, asked: { kind: 'source', networks, cidrs: [cidr] } }]];
+    cidr === undefined
+      ? [[]]
+      : [[{ negated: false, asked: { kind: 'source', networks, listed: [{ value: cidr, cidrs: [cidr] }] } }]];
   const rule: Rule = { layer: 'connection', admits: word === 'allow', condition, line: { number: line, words } };
   draft.rules.push(rule);
 }

@@ -44,6 +44,16 @@ export const BIND = {
   ...each(['default-crt', 'ocsp-update', 'tls-tickets'], 1, TLS_ENDS),
 } as const satisfies Record<string, Option>;
 
+/** Options of `unix-bind`. */
+export const UNIX_BIND = {
+  prefix: carried('`bind`'),
+  mode: BIND.mode,
+  group: BIND.group,
+  gid: BIND.gid,
+  user: BIND.user,
+  uid: BIND.uid,
+} as const satisfies Record<string, Outcome>;
+
 /** Options of `server`, `default-server` and `server-template`. */
 export const SERVER = {
   check: flag(carried('`healthCheck`')),

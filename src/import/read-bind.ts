@@ -29,10 +29,16 @@ export function readBind(
   const v6only = options.includes('v6only');
   let outcome;
   for (const address of addresses.split(',')) {
-    const binds = bindsOf(address, v6only);
-    if (typeof binds === 'string') outcome = lost(binds);
-    else for (const bind of binds) outcome = addBind(draft, bind, line.number) ?? outcome;
-    if (address.includes('/')) draft.socketOptions.set(`unix:${address.replace(/^unix@/, '')}`, socketOptions(options));
+    const binds = bindsOf(address, v6only, file.unixPrefix);
+    if (typeof binds === 'string') {
+      outcome = lost(binds);
+      continue;
+    }
+    for (const bind of binds) {
+      outcome = addBind(draft, bind, line.number) ?? outcome;
+      // What the line says itself stands first.
+      if (bind.startsWith('unix:')) draft.socketOptions.set(bind, socketOptions([...options, ...file.unixBind]));
+    }
   }
   if (options.includes('defer-accept')) draft.front.set('waitForClient', true, line.number);
   if (options.includes('ssl')) draft.tlsBinds.push(line.number);
@@ -65,9 +71,9 @@ export function addBind(draft: ProxyDraft, text: string, line: number) {
 }
 
 /** The binds of one address of HAProxy's; or why there are none. */
-function bindsOf(address: string, v6only: boolean): string[] | string {
+function bindsOf(address: string, v6only: boolean, unixPrefix: string): string[] | string {
   const [, scheme, rest = ''] = /^([a-z0-9+]+)@(.*)$/.exec(address) ?? [undefined, '', address];
-  if (scheme === 'unix' || (scheme === '' && rest.startsWith('/'))) return [`unix:${rest}`];
+  if (scheme === 'unix' || (scheme === '' && rest.startsWith('/'))) return [`unix:${unixPrefix}${rest}`];
   if (scheme !== '' && scheme !== 'ipv4' && scheme !== 'ipv6') return `Berth binds no \`${scheme}@\` addresses`;
   const { host, port } = splitAddress(rest);
   const [, from = '', to = from] = /^(\d{1,5})(?:-(\d{1,5}))?$/.exec(port ?? '') ?? [];

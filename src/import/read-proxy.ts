@@ -6,7 +6,7 @@ import { readBind } from './read-bind.ts';
 import { readConnect, readExpect, readHelloCheck, readHttpCheck, readHttpSend } from './read-checks.ts';
 import { readAcl, readExpectProxy, readInspectDelay, readRoute, readRule, readTrack } from './read-rules.ts';
 import { readServer, readTemplate } from './read-server.ts';
-import { parseTime, parseWhole, sourceOf } from './scalars.ts';
+import { parseTime, parseWhole, prefixOf, sourceOf } from './scalars.ts';
 import type { Section } from './sections.ts';
 import type { Line } from './words.ts';
 
@@ -91,6 +91,7 @@ const READERS: Record<CarriedWord, Reader> = {
   'timeout server-fin': timeout('server-fin'),
   'clitcpka-idle': timeout('keepAlive'),
   'srvtcpka-idle': timeout('keepAlive'),
+  grace: timeout('grace'),
   'timeout queue': timeout('queue'),
   'timeout check': timeout('check'),
   disabled: (draft, _, { number }) => {
@@ -101,7 +102,7 @@ const READERS: Record<CarriedWord, Reader> = {
 
 /** Reads a frontend, backend or listen in TCP mode, with what its `defaults` say first. */
 export function readProxy(section: Section, file: FileDraft): ProxyDraft {
-  const draft = new ProxyDraft(section, new Conditions(file.around.readList));
+  const draft = new ProxyDraft(section, new Conditions(file.around));
   for (const line of [...section.defaults, ...section.lines]) readLine(draft, line, file);
   // HAProxy 1.4 took the address beside the name.
   if (section.address !== '') readBind(draft, [section.address], { number: section.number, words: [] }, file);
@@ -183,10 +184,9 @@ function readTable(draft: ProxyDraft, args: readonly string[], { number }: Line)
 function readStick(draft: ProxyDraft, [sample = '', ...words]: readonly string[], { number }: Line) {
   const table = words[0] === 'table' ? words[1] : undefined;
   const condition = table === undefined ? words : words.slice(2);
-  const [, bits] = /^src(?:,ipmask\((\d+)(?:,\d+)?\))?$/.exec(sample) ?? ['', undefined];
-  const isSource = /^src(,ipmask\(\d+(,\d+)?\))?$/.test(sample);
-  draft.stick ??= { line: number, table, prefix: bits === undefined ? undefined : Number(bits) };
-  if (!isSource)
+  const prefix = prefixOf(sample);
+  draft.stick ??= { line: number, table, prefix: prefix ?? {} };
+  if (!prefix)
     return lost(
       sample.startsWith('dst')
         ? 'a client is bound by its own address; for one server at a time, make the others `backup`'

@@ -1,7 +1,7 @@
 import { ALWAYS, type Asked } from './conditions.ts';
 import type { FileDraft, ProxyDraft, Reader, RuleLayer } from './draft.ts';
 import { carried, lost, type Outcome } from './outcome.ts';
-import { parseTime, timer } from './scalars.ts';
+import { parseTime, prefixOf, timer } from './scalars.ts';
 import type { Line } from './words.ts';
 
 export const readAcl: Reader = (draft, _, line) => {
@@ -20,12 +20,13 @@ export const readRule =
   };
 
 /** `track-sc0 src [table T] [if …]`: the counters that rules ask for are those of this table. */
-export const readTrack: Reader = (draft, _, { words }) => {
+export const readTrack: Reader = (draft, _, { words, number }) => {
   const [, , action = '', what, ...rest] = words;
-  if (what !== 'src') return lost('`perSource` counts by the source address');
+  const prefix = prefixOf(what ?? '');
+  if (!prefix) return lost('`perSource` counts by the source address');
   const table = rest[0] === 'table' ? (rest[1] ?? '') : draft.name;
   const condition = rest[0] === 'table' ? rest.slice(2) : rest;
-  draft.tracked.set(action.replace('track-sc', ''), table);
+  draft.tracked.set(action.replace('track-sc', ''), { line: number, table, prefix });
   return condition.length > 0 ? lost('`perSource` counts every source') : undefined;
 };
 
@@ -43,7 +44,7 @@ export const readExpectProxy: Reader = (draft, [how, ...words], { number }) => {
     if (term?.asked.kind !== 'source' || term.negated || more.length > 0) {
       return lost('`acceptProxy` is a list of networks');
     }
-    draft.acceptProxy.push(...term.asked.cidrs.map((value) => ({ value, line: number })));
+    draft.acceptProxy.push(...term.asked.listed.map(({ value }) => ({ value, line: number })));
   }
   return undefined;
 };

@@ -78,8 +78,8 @@ function write(file: FileDraft): Outline | undefined {
   if (frontends.isEmpty || backends.isEmpty) return undefined;
   const used = proxies.filter(({ name, isBackend }) => !isBackend || backends.get(name) || frontends.get(name));
   writeTimeouts(used, root.map('timeouts'), file);
-  const drain = file.root.map('timeouts').get('drain');
-  if (drain) root.map('timeouts').put('drain', drain);
+  const global = file.root.map('timeouts');
+  for (const key of global.keys) root.map('timeouts').put(key, global.get(key) ?? []);
   writeMetrics(root, file);
   return root.withoutDefaults();
 }

@@ -1,4 +1,5 @@
 import { isIP } from 'node:net';
+import { cidrOf } from './networks.ts';
 import { LONGEST_EXPIRY, LONGEST_TIMER } from '../config/scalars.ts';
 import { formatDuration, parseDuration } from '../config/values.ts';
 
@@ -31,6 +32,19 @@ export function atMost(ms: number, most: string): string {
 
 export function expiry(ms: number): string {
   return ms === 0 ? LONGEST_EXPIRY : atMost(ms, LONGEST_EXPIRY);
+}
+
+/** How many bits of an IPv4 and of an IPv6 address count, where HAProxy says so. */
+export type Prefix = { readonly ipv4?: number | undefined; readonly ipv6?: number | undefined };
+
+/** The bits that `src` or `src,ipmask(MASK4,MASK6)` takes of an address; undefined for another sample. */
+export function prefixOf(sample: string): Prefix | undefined {
+  const [whole, mask4, mask6] = /^src(?:,ipmask\(([\d.]+)(?:,(\d+))?\))?$/.exec(sample) ?? [];
+  if (whole === undefined) return undefined;
+  const bits = (network: string, mask: string | undefined): number | undefined =>
+    mask === undefined ? undefined : Number(cidrOf(`${network}/${mask}`)?.split('/')[1] ?? 0);
+  const [ipv4, ipv6] = [bits('0.0.0.0', mask4), bits('::', mask6)];
+  return ipv4 === 0 || ipv6 === 0 ? undefined : { ipv4, ipv6 };
 }
 
 /** A whole number in the range; undefined for another text. */

@@ -160,6 +160,7 @@ const hello = (name: string): Buffer => records(helloMessage({ extensions: [serv
 /** What is asked of both: addresses that rules are about, names, and frontends that await a PROXY header. */
 const FROM: Record<string, readonly string[]> = {
   'allow-list.cfg': ['127.0.2.5', '127.51.100.9', '127.0.0.1', '127.7.7.7'],
+  'blocked-networks.cfg': ['127.0.113.7', '127.51.100.200', '127.51.100.201'],
   'deny-list-file.cfg': ['127.0.113.7', '127.0.113.8', '127.51.100.200', '127.51.100.201'],
 };
 const NAMES: Record<string, readonly string[]> = {
@@ -205,7 +206,8 @@ for (const specimen of specimens('cfg').filter(({ name }) => !NOT_COMPARED.inclu
     await runHaproxy(t, withLists(haproxy.text));
     const wanted = await scenes(specimen, haproxy.ports);
     const local = await here(t, specimen);
-    const imported = importHaproxy(local.text, specimen.name, { ...AROUND, readList: localLists });
+    const around = { ...AROUND, readList: localLists, locate: writeList };
+    const imported = importHaproxy(local.text, specimen.name, around);
     assert.ok(imported.kind === 'imported', JSON.stringify(imported));
     const config = parse(imported.yaml) as Settings;
     await start(t, { ...config, metrics: { bind: '127.0.0.1:0' }, admin: { bind: '127.0.0.1:0' } });
@@ -215,9 +217,11 @@ for (const specimen of specimens('cfg').filter(({ name }) => !NOT_COMPARED.inclu
 
 /** HAProxy reads the lists from files. */
 function withLists(text: string): string {
-  return text.replaceAll(/\blists\/[\w.]+/g, (list) => {
-    const path = join(folder, list.replace('/', '-'));
-    writeFileSync(path, `${(localLists(list) ?? []).join('\n')}\n`);
-    return path;
-  });
+  return text.replaceAll(/\blists\/[\w.]+/g, writeList);
+}
+
+function writeList(list: string): string {
+  const path = join(folder, list.replace('/', '-'));
+  writeFileSync(path, `${(localLists(list) ?? []).join('\n')}\n`);
+  return path;
 }

@@ -2,7 +2,7 @@
 import { format, resolveConfig } from 'prettier';
 import { GLOBAL, PROXY, RESOLVERS, SECTIONS } from '../../src/import/directives.ts';
 import { LISTEN, STREAM, UPSTREAM, UPSTREAM_SERVER } from '../../src/import/nginx-directives.ts';
-import { BIND, SERVER } from '../../src/import/options.ts';
+import { BIND, SERVER, UNIX_BIND } from '../../src/import/options.ts';
 import type { Outcome, Verdict } from '../../src/import/outcome.ts';
 
 export const DIRECTIVES = 'docs/haproxy-directives.md';
@@ -19,6 +19,7 @@ const TABLES: readonly (readonly [string, Record<string, Outcome>])[] = [
   ['global', GLOBAL],
   ['frontend, backend, listen and defaults', PROXY],
   ['Options of bind', BIND],
+  ['Options of unix-bind', UNIX_BIND],
   ['Options of server, default-server and server-template', SERVER],
   ['resolvers', RESOLVERS],
   ['Other sections', SECTIONS],

@@ -7,6 +7,8 @@ import { ConfigFile } from '../../support/config-file.ts';
 import { importSpecimen, specimens } from '../../support/corpus.ts';
 
 const file = new ConfigFile();
+/** The lists of the corpus are at /etc/haproxy on no machine. */
+const NOT_HERE = /cannot be used: no such file/;
 
 for (const specimen of [...specimens('cfg'), ...specimens('conf')]) {
   const { name, text, wanted } = specimen;
@@ -15,7 +17,8 @@ for (const specimen of [...specimens('cfg'), ...specimens('conf')]) {
     assert.ok(imported.kind === 'imported');
     assert.equal(isNginx(text), name.endsWith('.conf'));
     assert.equal(imported.yaml, readFileSync(wanted, 'utf8'));
-    assert.deepEqual(file.problems(imported.yaml), []);
+    const problems = file.problems(imported.yaml).filter((problem) => !NOT_HERE.test(problem));
+    assert.deepEqual(problems, []);
   });
 
   if (name.endsWith('.conf')) continue;
