@@ -1,8 +1,9 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { bodyOf, queryOf } from './asked.ts';
 import { shortened } from './find.ts';
-import { foreign, unauthorised } from './guard.ts';
+import { foreign, rebound, unauthorised } from './guard.ts';
 import { Http } from './http.ts';
+import { PAGE_HEADERS, readPages, type Page } from './pages.ts';
 import { Refusal, Streamed, type Reach, type Route } from './route.ts';
 import { ROUTES } from './routes.ts';
 
@@ -10,18 +11,38 @@ import { ROUTES } from './routes.ts';
 export const BASE = '/api/v1';
 
 /** The operator's JSON API. Nothing is changed by a GET, nor by a web page that a browser on this machine has open. */
-export function adminApi(reach: Reach): Http {
-  const api = new AdminApi(reach, ROUTES);
-  return new Http(async (request, response) => {
+export function adminApi(reach: Reach, pages = readPages()): Http {
+  const api = new AdminApi(reach, ROUTES, pages);
+  const http = new Http(async (request, response) => {
     const outcome = await api.answer(request).catch((error: Error) => new Refusal(500, error.message));
-    if (outcome instanceof Streamed) outcome.open(response);
-    else send(response, outcome);
+    if (outcome instanceof PageFound) sendPage(response, outcome.page);
+    else if (!(outcome instanceof Streamed)) send(response, outcome);
+    else if (http.stream(response)) outcome.open(response);
+    else send(response, new Refusal(503, TOO_MANY_STREAMS, { 'retry-after': '10' }));
   });
+  return http;
+}
+
+const TOO_MANY_STREAMS = 'too many event streams are open: 16 in all, 8 of one client. End one';
+
+/** The answer to a request for a file of the dashboard. */
+class PageFound {
+  readonly page: Page;
+
+  constructor(page: Page) {
+    this.page = page;
+  }
+}
+
+function sendPage(response: ServerResponse, { type, content }: Page): void {
+  response.writeHead(200, { 'content-type': type, 'content-length': content.length, ...PAGE_HEADERS });
+  response.end(content);
 }
 
 function send(response: ServerResponse, outcome: unknown): void {
   const { status, body, headers } = outcome instanceof Refusal ? outcome : { status: 200, body: outcome, headers: {} };
-  response.writeHead(status, { 'content-type': 'application/json', 'cache-control': 'no-store', ...headers });
+  const type = { 'content-type': 'application/json', 'x-content-type-options': 'nosniff' };
+  response.writeHead(status, { ...type, 'cache-control': 'no-store', ...headers });
   response.end(`${JSON.stringify(body, null, 2)}\n`);
 }
 
@@ -31,9 +52,11 @@ type Place = { readonly segments: readonly string[]; readonly routes: ReadonlyMa
 class AdminApi {
   readonly #reach: Reach;
   readonly #places: readonly Place[];
+  readonly #pages: ReadonlyMap<string, Page>;
 
-  constructor(reach: Reach, table: readonly Route[]) {
+  constructor(reach: Reach, table: readonly Route[], pages: ReadonlyMap<string, Page>) {
     this.#reach = reach;
+    this.#pages = pages;
     const paths = [...new Set(table.map(({ path }) => path))];
     this.#places = paths.map((path) => ({
       segments: `${BASE}${path}`.split('/'),
@@ -41,14 +64,17 @@ class AdminApi {
     }));
   }
 
-  /** What is to be sent: a Refusal, a Streamed, or the body of a 200. */
+  /** What is to be sent: a Refusal, a Streamed, a PageFound, or the body of a 200. */
   async answer(request: IncomingMessage): Promise<unknown> {
     const { headers, method = '', url = '/' } = request;
     const { admin } = this.#reach.view.config;
-    const refusal = foreign(headers, admin) ?? unauthorised(headers, admin);
-    if (refusal) return refusal;
     const cut = url.indexOf('?');
     const path = cut < 0 ? url : url.slice(0, cut);
+    const page = this.#pages.get(path);
+    if (page && method === 'GET') return rebound(headers, admin) ?? new PageFound(page);
+    const refusal = foreign(headers, admin) ?? unauthorised(headers, admin);
+    if (refusal) return refusal;
+    if (page) return new Refusal(405, 'only GET', { allow: 'GET' });
     const segments = path.split('/');
     const place = this.#places.find((one) => fits(one.segments, segments));
     if (!place) return new Refusal(404, `there is no ${shortened(path)}`);

@@ -13,12 +13,19 @@ const OWN_SITES = ['same-origin', 'none'];
  * that name as Host.
  */
 export function foreign(headers: IncomingHttpHeaders, admin: Config['admin']): Refusal | undefined {
-  const { origin, host = '' } = headers;
-  if (origin !== undefined && origin !== `http://${host}`) return new Refusal(403, 'foreign Origin');
   const site = headers['sec-fetch-site'];
   if (typeof site === 'string' && !OWN_SITES.includes(site)) return new Refusal(403, 'asked by a page of another site');
+  return rebound(headers, admin);
+}
+
+/** The same for what any page may link to, since it says nothing of what runs: the files of the dashboard. */
+export function rebound({ origin, host = '' }: IncomingHttpHeaders, admin: Config['admin']): Refusal | undefined {
+  const guarded = secretOf(admin) !== undefined;
+  // Where a token is set, a proxy may stand before this address and speak TLS.
+  const own = guarded ? [`http://${host}`, `https://${host}`] : [`http://${host}`];
+  if (origin !== undefined && !own.includes(origin)) return new Refusal(403, 'foreign Origin');
   // Whoever knows the token is no page that was rebound.
-  if (secretOf(admin) !== undefined) return undefined;
+  if (guarded) return undefined;
   const name = host.replace(/:\d+$/, '').replace(/^\[(.*)\]$/, '$1');
   if (name === 'localhost' || isIP(name) !== 0) return undefined;
   return new Refusal(403, 'Host must be an IP address or localhost');

@@ -14,6 +14,10 @@ const REQUEST_MS = 5_000;
 const SILENT_MS = 30_000;
 const TOO_LATE = 'HTTP/1.1 408 Request Timeout\r\nconnection: close\r\n\r\n';
 
+/** Answers that go on until somebody ends them have places of their own, beside those of requests. */
+const MOST_STREAMS = 16;
+const MOST_STREAMS_OF_A_SOURCE = 8;
+
 /** A client that is connected: where from, and the answer to what it has asked. */
 type Guest = { readonly source: string; response: ServerResponse | undefined };
 
@@ -22,6 +26,8 @@ export class Http {
   readonly #server: Server;
   /** Who is connected, the longest first. */
   readonly #guests = new Map<Socket, Guest>();
+  /** Whose answer goes on, the longest first. */
+  readonly #streams = new Map<Socket, Guest>();
 
   /** `answer` must not reject. */
   constructor(answer: (request: IncomingMessage, response: ServerResponse) => Promise<void>) {
@@ -57,14 +63,39 @@ export class Http {
     socket.once('close', () => {
       clearTimeout(late);
       this.#guests.delete(socket);
+      this.#streams.delete(socket);
     });
     this.#server.emit('connection', socket);
     socket.resume();
   }
 
-  /** Answers nobody any more. */
+  /**
+   * Gives a request, which is complete, a place among the answers that go on: it takes no place of requests any more,
+   * and may be silent for as long as it likes. False where there is no place. Clients that do not read make room.
+   */
+  stream(response: ServerResponse): boolean {
+    const { socket } = response.req;
+    const guest = this.#guests.get(socket);
+    if (!guest) return false;
+    const all = [...this.#streams];
+    const own = all.filter(([, { source }]) => source === guest.source);
+    const crowd = own.length >= MOST_STREAMS_OF_A_SOURCE ? own : all;
+    if (crowd === own || all.length >= MOST_STREAMS) {
+      const [stuck] = crowd.find(([, stream]) => (stream.response?.writableLength ?? 0) > 0) ?? [];
+      if (!stuck) return false;
+      this.#streams.delete(stuck);
+      stuck.destroy();
+    }
+    this.#guests.delete(socket);
+    this.#streams.set(socket, guest);
+    socket.setTimeout(0);
+    return true;
+  }
+
+  /** Answers nobody any more. What was sent on a stream is read to its end. */
   close(): void {
     for (const socket of this.#guests.keys()) socket.destroy();
+    for (const { response } of this.#streams.values()) response?.end();
   }
 
   /**
