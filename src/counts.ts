@@ -4,6 +4,9 @@ import type { Server } from './pool/server.ts';
 import { REFUSALS, type Refusal } from './proxy/observer.ts';
 import type { End } from './proxy/record.ts';
 
+/** Ends that an alert is made of: a rate sees the first of them only where the count has been 0 before. */
+const COUNTED_FROM_0: readonly End[] = ['--', 'SC', 'sC', 'RC', 'sQ'];
+
 const CONNECT_SECONDS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5];
 const CONNECTION_SECONDS = [0.005, 0.025, 0.1, 0.5, 1, 5, 15, 60, 300, 1_800, 7_200];
 
@@ -39,7 +42,7 @@ export class ServerCounts {
 export class BackendCounts {
   retries = 0;
   redispatches = 0;
-  readonly ended = new Map<End, number>([['--', 0]]);
+  readonly ended = new Map<End, number>(COUNTED_FROM_0.map((end) => [end, 0]));
   readonly seconds = new Distribution(CONNECTION_SECONDS);
 }
 

@@ -2,7 +2,7 @@ import { collectDefaultMetrics, Registry, type Metric } from 'prom-client';
 import type { Counts } from './counts.ts';
 import type { Outlet } from './outlet.ts';
 import type { Backend } from './pool/backend.ts';
-import { takesNew } from './pool/choose.ts';
+import { takers } from './pool/choose.ts';
 import type { Named } from './pool/named.ts';
 import { ADMIN_STATES, type Server } from './pool/server.ts';
 import { histogram, labelled, type Labels, type Read, type Sample } from './samples.ts';
@@ -117,6 +117,19 @@ export class Metrics {
     );
     this.#add(
       'gauge',
+      'server_takes_new',
+      'Whether a client that is bound to no server may be given this one now',
+      () =>
+        this.#view.backends.flatMap(({ name: backend, servers }) => {
+          const taking = new Set(takers(servers));
+          return servers.map((server) => ({
+            labels: { backend, server: server.name },
+            value: Number(taking.has(server)),
+          }));
+        }),
+    );
+    this.#add(
+      'gauge',
       'server_admin_state',
       'What the operator wants of the server: 1 for the state it is in',
       each(({ admin }, labels) =>
@@ -185,12 +198,9 @@ export class Metrics {
     add('counter', 'retries_total', 'Connect attempts beyond the first', (one) => counts.ofBackend(one).retries);
     add('gauge', 'queue', 'Connections that wait for whichever server has a place first', ({ waiting }) => waiting);
     add('gauge', 'servers', 'Servers that the backend has', ({ servers }) => servers.length);
-    add(
-      'gauge',
-      'servers_taking_new',
-      'Servers that take clients that are not bound to them: up, ready, and with a weight',
-      ({ servers }) => servers.filter(takesNew).length,
-    );
+    add('gauge', 'servers_taking_new', 'Servers that clients without a binding may be given now', ({ servers }) => {
+      return takers(servers).length;
+    });
     named('resolve_servers', 'Servers that the name in a server entry stands for now', ({ servers }) => servers);
     named(
       'resolve_successful',

@@ -1,5 +1,6 @@
 /** `npm run reference`: writes the pages that are made from the source. */
 import { writeFileSync } from 'node:fs';
+import { alerts, ALERTS } from './support/alerts-page.ts';
 import { DIRECTIVES, directives } from './support/directives.ts';
 import { EVENTS_PAGE, eventsPage } from './support/events-page.ts';
 import { REFERENCE, reference } from './support/reference.ts';
@@ -7,3 +8,4 @@ import { REFERENCE, reference } from './support/reference.ts';
 writeFileSync(REFERENCE, await reference());
 writeFileSync(DIRECTIVES, await directives());
 writeFileSync(EVENTS_PAGE, await eventsPage());
+writeFileSync(ALERTS, await alerts());

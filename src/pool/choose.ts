@@ -111,6 +111,9 @@ function unreached({ name, health }: Server): string {
   return `a connection to ${name} failed${health.up ? '' : `: ${health.reason}`}`;
 }
 
+/** Those of `servers` that a client without a binding may be given now: backups only where nothing else is. */
+export const takers = (servers: readonly Server[]): readonly Server[] => newcomersServers(servers, new Set());
+
 /** Untried before tried, and backups only where nothing else is. */
 function newcomersServers(servers: readonly Server[], tried: ReadonlySet<Server>): Server[] {
   const open = servers.filter(takesNew);

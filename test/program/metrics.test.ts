@@ -33,6 +33,7 @@ const METRICS = `
   server_queue gauge backend,server
   server_weight gauge backend,server
   server_stick_entries gauge backend,server
+  server_takes_new gauge backend,server
   server_busiest_client_connections gauge backend,server
   backend_servers gauge backend
   backend_servers_taking_new gauge backend
@@ -117,11 +118,14 @@ test('the metrics address only answers GET, and only for what it has', async (t)
 
 test('the servers that take new clients are counted, and the connections of the busiest client of each', async (t) => {
   const [one, two] = await serve(t, ['s1', 's2']);
-  const servers = { s1: one!.address, s2: { address: two!.address, weight: 0 } };
+  const servers = { s1: one!.address, s2: { address: two!.address, backup: true } };
   const berth = await start(t, settings([], { servers, healthCheck: { interval: '50ms', fastInterval: '20ms' } }));
   const taking = 'berth_backend_servers_taking_new{backend="b"}';
+  const takes = (server: string): Promise<number | undefined> =>
+    berth.metric(`berth_server_takes_new{backend="b",server="${server}"}`);
   assert.equal(await berth.metric('berth_backend_servers{backend="b"}'), 2);
-  assert.equal(await berth.metric(taking), 1, 's2 has no weight');
+  assert.equal(await berth.metric(taking), 1);
+  assert.deepEqual([await takes('s1'), await takes('s2')], [1, 0], 's2 is a backup');
   const busiest = 'berth_server_busiest_client_connections{backend="b",server="s1"}';
   assert.equal(await berth.metric(busiest), 0);
   const clients: Client[] = [];
@@ -133,6 +137,8 @@ test('the servers that take new clients are counted, and the connections of the 
   await Promise.all(clients.map((client) => client.finish()));
   await berth.metricIs(busiest, 0);
   await setState(berth, 's1', 'drain');
+  assert.deepEqual([await takes('s1'), await takes('s2')], [0, 1]);
+  await setState(berth, 's2', 'drain');
   assert.equal(await berth.metric(taking), 0);
   await setState(berth, 's1', 'ready');
   assert.equal(await berth.metric(taking), 1);
@@ -226,6 +232,7 @@ test('after known traffic every counter is exact', async (t) => {
     'frontend_connections{frontend="f"}': 0,
     'frontend_connections_total{frontend="f"}': 30,
     'backend_connections_ended_total{backend="b",end="--"}': 30,
+    'backend_connections_ended_total{backend="b",end="SC"}': 0,
     'backend_connection_seconds_count{backend="b"}': 30,
     'stick_table_entries{backend="b"}': 6,
     'stick_table_misses_total{backend="b"}': 6,

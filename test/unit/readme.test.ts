@@ -10,6 +10,7 @@ import { loadConfig } from '../../src/config/load.ts';
 import { formatProblem } from '../../src/config/locate.ts';
 import { STANDARD_ADMIN } from '../../src/config/schema.ts';
 import { CATALOG } from '../../src/doctor/catalog.ts';
+import { ALERTS, alerts } from '../support/alerts-page.ts';
 import { anchorsOf, callsOf, linksOf, PAGES, readPage } from '../support/pages.ts';
 import { DIRECTIVES, directives } from '../support/directives.ts';
 import { EVENTS_PAGE, eventsPage } from '../support/events-page.ts';
@@ -38,6 +39,10 @@ test('docs/haproxy-directives.md is what the tables of the import say (npm run r
 
 test('docs/events.md is what the table of events says (npm run reference)', async () => {
   assert.equal(readFileSync(EVENTS_PAGE, 'utf8'), await eventsPage());
+});
+
+test('docs/alerts.md is what the alert rules say (npm run reference)', async () => {
+  assert.equal(readFileSync(ALERTS, 'utf8'), await alerts());
 });
 
 test('a line of a page has at most 120 characters, where it is no output of a program', () => {
