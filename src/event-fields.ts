@@ -15,6 +15,7 @@ const either = (description: string) => ({ type: 'text or number', description }
 /** The fields of all events: a name means the same in each of them. */
 export const FIELDS = {
   address: text('where: IP:PORT, HOST:PORT, [IPv6]:PORT or unix:PATH'),
+  asked: text('the body of the request, as JSON'),
   backend: text('its name in balancer.yml'),
   before: either('what was so until now'),
   bindings: number('bindings of clients that were restored'),
@@ -60,6 +61,7 @@ export const FIELDS = {
   stage: text('`starting`, `running`, `lame-duck` or `draining`'),
   state: text('what the operator wants of the server: `ready`, `drain` or `maint`'),
   states: number('states of servers that were restored'),
+  status: number('of the HTTP answer'),
   version: text('the version of Berth'),
   via: text('how the server was found: `stuck`, `balanced` or `redispatched`'),
   weight: number("the server's share of new clients"),

@@ -214,7 +214,11 @@ export const EVENTS = {
   ),
 
   // Operators.
-  operator: info('operator', ['method', 'path', 'who'], 'Somebody has asked the admin API for a change.'),
+  operator: info(
+    'operator',
+    ['who', 'method', 'path', 'asked?', 'status', 'reason?'],
+    'Somebody has asked the admin API for a change; `reason` says why it was refused.',
+  ),
 } as const satisfies Record<string, Kind>;
 
 export type EventName = keyof typeof EVENTS;

@@ -97,9 +97,15 @@ class AdminApi {
   }
 
   #record(who: string, method: string, path: string, body: unknown, outcome: unknown): void {
-    const result = outcome instanceof Refusal ? { status: outcome.status, ...outcome.body } : { status: 200 };
-    const asked = typeof body === 'object' && body !== null ? { asked: body } : {};
-    this.#reach.log.info({ event: 'operator', who, method, path: shortened(path), ...asked, ...result }, 'operator');
+    const refusal = outcome instanceof Refusal ? outcome : undefined;
+    this.#reach.log.tell('operator', {
+      who,
+      method,
+      path: shortened(path),
+      asked: typeof body === 'object' && body !== null ? JSON.stringify(body) : undefined,
+      status: refusal?.status ?? 200,
+      reason: refusal && 'error' in refusal.body ? String(refusal.body.error) : undefined,
+    });
   }
 }
 
