@@ -2,7 +2,9 @@ import { existsSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { printable } from '../config/locate.ts';
 import { didYouMean } from '../config/suggest.ts';
-import { COMMANDS, help, OPTIONS, unknownCommand, VERSION, type Option, type OptionName } from './commands.ts';
+import { COMMANDS, unknownCommand, type Command } from './commands.ts';
+import { help, VERSION } from './help.ts';
+import { OPTIONS, type Option, type OptionName } from './options.ts';
 import type { Signals } from './signals.ts';
 
 const HERE = 'balancer.yml';
@@ -18,7 +20,7 @@ export async function main(args: string[], signals: Signals): Promise<number> {
     const fault = optionFault(token.name, token.rawName, token.value, token.inlineValue);
     if (fault !== undefined) return complain(fault);
   }
-  const [name, argument, ...more] = positionals;
+  const [name, ...given] = positionals;
   // A balancer's log and signals are its own matter.
   const starts = name === 'start' && values.help !== true && values.version !== true;
   if (!starts) {
@@ -30,7 +32,7 @@ export async function main(args: string[], signals: Signals): Promise<number> {
     return 0;
   }
   if (values.help === true && (name === undefined || Object.hasOwn(COMMANDS, name))) {
-    process.stdout.write(help(name));
+    process.stdout.write(help(COMMANDS, name));
     return 0;
   }
   if (name === undefined) {
@@ -38,18 +40,24 @@ export async function main(args: string[], signals: Signals): Promise<number> {
   }
   const command = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
   if (!command) return complain(unknownCommand(name));
-  const extra = command.argument === undefined ? argument : more[0];
-  const most = command.argument === undefined ? 'no argument' : 'one argument, and not also';
-  const fault =
-    (extra === undefined ? undefined : `${name} takes ${most} ${JSON.stringify(extra)}`) ?? command.fault?.(argument);
+  const fault = tooMany(name, command, given);
   if (fault !== undefined) return complain(`${fault}. See berth ${name} --help`);
   const foreign = Object.keys(values).find((option) => !command.options.includes(option as OptionName));
   if (foreign !== undefined) {
     const own = command.options.map((option) => `--${option}`).join(', ');
     return complain(`${name} takes no --${foreign}${own === '' ? ', nor any other option' : `; it takes ${own}`}`);
   }
+  const wrong = command.fault?.(given, values);
+  if (wrong !== undefined) return complain(`${wrong}. See berth ${name} --help`);
   const { config: file = standardFile(), json = false } = values as { config?: string; json?: boolean };
-  return command.run({ file, argument, json, values, signals });
+  return command.run({ file, argument: given[0], given, json, values, signals });
+}
+
+const NUMBERS = ['no argument', 'one argument, and not also', 'two arguments, and not also'];
+
+function tooMany(name: string, { arguments: { length } = [] }: Command, given: readonly string[]): string | undefined {
+  const extra = given[length];
+  return extra === undefined ? undefined : `${name} takes ${NUMBERS[length] ?? ''} ${JSON.stringify(extra)}`;
 }
 
 /** The file of a call without `-c`. */

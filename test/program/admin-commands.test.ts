@@ -29,15 +29,21 @@ test('status, in words and as JSON', async (t) => {
   const words = await command('status', '-c', berth.file);
   assert.deepEqual([words.code, words.err], [0, '']);
   const lines = words.out.split('\n');
-  assert.match(lines[0]!, /^berth \d+\.\d+\.\d+, running$/);
-  assert.equal(lines[1], `frontend f: 127.0.0.1:${port}, 0 connections`);
-  assert.equal(lines[2], 'backend b: roundrobin');
-  assert.match(lines[3]!, /^ {2}s1 {6,}127\.\S+ +up {2}ready {2}weight 1 {2}0 connections {2}1 clients {2}since \S+Z$/);
-  assert.match(
-    lines[4]!,
-    /^ {2}another {2}127\.\S+ +up {2}ready {2}weight 1 {2}0 connections {2}0 clients {2}since \S+Z$/,
-  );
-  assert.deepEqual(lines.slice(5), ['']);
+  assert.match(lines[0]!, /^berth \d+\.\d+\.\d+, running/);
+  const row = (first: string): string[] =>
+    lines
+      .find((line) => line.trim().startsWith(first))
+      ?.trim()
+      .split(/ +/) ?? [];
+  assert.deepEqual(row('f ').slice(0, 3), ['f', `127.0.0.1:${port}`, '0']);
+  assert.match(words.out, /^backend b: roundrobin, 1 of 200000 bindings$/m);
+  const titles = row('SERVER');
+  const said = (server: string): Record<string, string> =>
+    Object.fromEntries(row(server).map((cell, i) => [titles[i], cell]));
+  const { CLIENTS: clients, ...s1 } = said('s1');
+  assert.deepEqual([s1['HEALTH'], s1['STATE'], s1['WEIGHT'], s1['CONNS'], clients], ['up', 'ready', '1', '0', '1']);
+  assert.equal(said('another')['CLIENTS'], '0');
+  assert.doesNotMatch(words.out, /[^\n\P{Cc}]|…/u, 'colours or cuts on a pipe');
   const json = await command('status', '--json', '-c', berth.file);
   assert.equal(json.code, 0);
   assert.equal((JSON.parse(json.out) as { stage: string }).stage, 'running');
@@ -57,10 +63,10 @@ test('status says the weight, who is a backup, and who waits', async (t) => {
   const [first, ...waiting] = await Promise.all(clients);
   await berth.metricIs('berth_server_queue{backend="b",server="s1"}', 1);
   await berth.metricIs('berth_backend_queue{backend="b"}', 1);
-  const lines = (await command('status', '-c', berth.file)).out.split('\n');
-  assert.equal(lines[2], 'backend b: roundrobin, 1 wait');
-  assert.match(lines[3]!, / ready {2}weight 3 +1 connections, 1 wait {2}1 clients /);
-  assert.match(lines[4]!, / ready {2}weight 1, backup {2}0 connections +0 clients /);
+  const { out } = await command('status', '-c', berth.file);
+  assert.match(out, /^backend b: roundrobin, \d+ of 200000 bindings, 1 wait$/m);
+  assert.match(out, /^ {2}s1 +\S+ +up +ready +3 +1 +\S+ +1 +1 /m);
+  assert.match(out, /^ {2}s2 +\S+ +up +ready,backup +1 +0 +\S+ +0 +0 /m);
   for (const client of [first!, ...waiting]) client.socket.destroy();
 });
 
@@ -97,7 +103,8 @@ test('explain, in words and as JSON', async (t) => {
   const { berth } = await reachable(t, ['s1']);
   await whoServes(await berth.port(), '127.0.7.1');
   const bound = await command('explain', '127.0.7.1', '-c', berth.file);
-  assert.deepEqual(bound, { code: 0, out: 'b: bound to s1, which is up and takes its clients\n', err: '' });
+  assert.deepEqual([bound.code, bound.err], [0, '']);
+  assert.match(bound.out, /^b: bound to s1, which is up and takes its clients\n/);
   const json = await command('explain', '127.0.7.1', '--json', '-c', berth.file);
   const said = JSON.parse(json.out) as { ip: string; backends: { server: string }[] };
   assert.deepEqual([said.ip, said.backends.map(({ server }) => server)], ['127.0.7.1', ['s1']]);
@@ -107,7 +114,7 @@ test('drain, maint and ready do what they are called, and say so', async (t) => 
   const { berth } = await reachable(t, ['s1']);
   for (const state of ['drain', 'maint', 'ready']) {
     const { code, out } = await command(state, 'b/s1', '-c', berth.file);
-    assert.deepEqual([code, out], [0, `s1 is ${state}; 0 connections are open\n`]);
+    assert.deepEqual([code, out], [0, `s1 is ${state}; 0 connections open\n`]);
     assert.equal((await serverStatus(berth, 's1'))?.state, state);
   }
   const json = await command('drain', 'b/s1', '--json', '-c', berth.file);

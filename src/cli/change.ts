@@ -1,0 +1,51 @@
+/** The commands that change what runs. */
+import { printable } from '../config/locate.ts';
+import { Refusal, rowOf, Unreachable, withBalancer, type AdminClient, type Row } from './ask.ts';
+import type { Call } from './commands.ts';
+import { text } from './look.ts';
+import { asJson, write } from './show.ts';
+import { counted } from './units.ts';
+
+/** A balancer is asked at the admin address of the file, but listens at the address of its last start or reload. */
+const CHANGED = ' (if admin has changed in the file: undo that for the reload, or send it SIGHUP)';
+
+/** `drain`, `maint` and `ready`, by the name of the state. */
+export function setState(state: 'drain' | 'maint' | 'ready'): (call: Call) => Promise<number> {
+  return (call) =>
+    withBalancer(call.file, async (client) => {
+      const answer = await change(client, call.argument ?? '', { state });
+      await write(call.json ? asJson(answer) : `${serverInWords(answer)}\n`);
+      return 0;
+    });
+}
+
+export function reload({ file, json }: Call): Promise<number> {
+  const work = async (client: AdminClient): Promise<number> => {
+    try {
+      const answer = rowOf(await client.ask('POST', 'reload'));
+      await write(json ? asJson(answer) : 'reloaded\n');
+      return 0;
+    } catch (error) {
+      if (!(error instanceof Refusal) || error.problems.length === 0) throw error;
+      process.stderr.write('berth: the old configuration stays in force:\n');
+      for (const problem of error.problems) process.stderr.write(`${printable(problem)}\n`);
+      return 1;
+    }
+  };
+  return withBalancer(file, work, (error) => {
+    const { code } = (error.cause ?? {}) as NodeJS.ErrnoException;
+    const elsewhere = error instanceof Unreachable && (code === 'ECONNREFUSED' || code === 'ENOENT');
+    return elsewhere || (error instanceof Refusal && error.status === 401) ? CHANGED : '';
+  });
+}
+
+/** Changes a server, named `BACKEND/SERVER`. */
+export async function change(client: AdminClient, server: string, wanted: Row): Promise<Row> {
+  const path = `servers/${server.split('/').map(encodeURIComponent).join('/')}`;
+  return rowOf(await client.ask('PUT', path, {}, wanted));
+}
+
+function serverInWords(answer: Row): string {
+  const { name, state, connections } = rowOf(answer['server']);
+  return printable(`${text(name)} is ${text(state)}; ${counted(connections, 'connection')} open`);
+}

@@ -1,0 +1,147 @@
+/** `status` and `explain`: what runs, and where a client goes. */
+import { printable } from '../config/locate.ts';
+import { rowOf, rowsOf, type Row } from './ask.ts';
+import type { Call } from './commands.ts';
+import { line, Table, type Cell, type Column, type Paper } from './print.ts';
+import { asJson, show } from './show.ts';
+import { bytes, count, counted, duration, since, UNKNOWN } from './units.ts';
+
+export function status(call: Call): Promise<number> {
+  return show(call, {
+    lines: async function* (client, paper) {
+      yield statusLines(await client.get('status'), paper);
+    },
+    json: async function* (client) {
+      yield asJson(await client.get('status'));
+    },
+  });
+}
+
+export function explain(call: Call): Promise<number> {
+  const question = { ip: call.argument };
+  return show(call, {
+    lines: async function* (client, paper) {
+      yield explainLines(await client.get('explain', question), paper);
+    },
+    json: async function* (client) {
+      yield asJson(await client.get('explain', question));
+    },
+  });
+}
+
+function statusLines(answer: Row, paper: Paper): string[] {
+  const { version, stage, startedAt, now, pid, config, frontends, backends } = answer;
+  const head: Cell[] = [
+    `berth ${text(version)}, `,
+    { text: text(stage), style: stage === 'running' ? 'green' : 'yellow' },
+    startedAt === undefined ? '' : `, started ${since(startedAt, now)} ago, pid ${text(pid)}`,
+  ];
+  return [
+    line(head, paper),
+    ...configLines(rowOf(config), now, paper),
+    '',
+    ...new Table(FRONTEND, paper).lines(rowsOf(frontends)),
+    ...rowsOf(backends).flatMap((backend) => ['', ...backendLines(backend, now, paper)]),
+  ];
+}
+
+function configLines({ file, loadedAt, lastReload }: Row, now: unknown, paper: Paper): string[] {
+  if (file === undefined) return [];
+  const { ok, at, problems } = rowOf(lastReload);
+  const lines = [line([`${text(file)}, loaded ${since(loadedAt, now)} ago`], paper)];
+  if (ok !== false) return lines;
+  const failed = `the reload ${since(at, now)} ago failed, the configuration before it stays in force:`;
+  lines.push(line([{ text: failed, style: 'red' }], paper));
+  for (const problem of Array.isArray(problems) ? problems : []) lines.push(line([`  ${text(problem)}`], paper));
+  return lines;
+}
+
+const FRONTEND: readonly Column<Row>[] = [
+  { title: 'FRONTEND', cell: ({ name }) => text(name), least: 10 },
+  { title: 'ADDRESS', cell: ({ addresses }) => (Array.isArray(addresses) ? addresses.join(',') : UNKNOWN), least: 12 },
+  { title: 'CONNS', cell: ({ connections }) => count(connections), align: 'right' },
+  { title: 'NEW/S', cell: (row) => count(row['connectionsPerSecond']), align: 'right' },
+  { title: 'TOTAL', cell: (row) => count(row['connectionsTotal']), align: 'right', rank: 1 },
+  { title: 'REFUSED', cell: (row) => count(row['refusedTotal']), align: 'right' },
+];
+
+function backendLines(backend: Row, now: unknown, paper: Paper): string[] {
+  const { name, balance, queue, stickTable, servers, names } = backend;
+  const { size, entries } = rowOf(stickTable);
+  const sticky = stickTable === false ? 'not sticky' : `${count(entries)} of ${count(size)} bindings`;
+  const waiting = Number(queue) > 0 ? `, ${count(queue)} wait` : '';
+  const unresolved = rowsOf(names).filter(({ resolves }) => resolves === false);
+  return [
+    line([{ text: `backend ${text(name)}`, style: 'bold' }, `: ${text(balance)}, ${sticky}${waiting}`], paper),
+    ...new Table(serverColumns(now), paper, '  ').lines(rowsOf(servers)),
+    ...unresolved.map(({ server, address, since: at, reason }) => {
+      const what = `  ${text(server)}: ${text(address)} does not resolve, for ${since(at, now)}: ${text(reason)}`;
+      return line([{ text: what, style: 'yellow' }], paper);
+    }),
+  ];
+}
+
+/** What is seen of a server, in `status` and in `top`. */
+export function serverColumns(now: unknown): readonly Column<Row>[] {
+  return [
+    { title: 'SERVER', cell: ({ name }) => text(name), least: 10 },
+    { title: 'ADDRESS', cell: ({ address }) => text(address), least: 14, rank: 7 },
+    { title: 'HEALTH', cell: healthOf },
+    { title: 'STATE', cell: stateOf },
+    { title: 'WEIGHT', cell: ({ weight }) => Number(Number(weight).toFixed(2)).toString(), align: 'right', rank: 6 },
+    { title: 'CONNS', cell: ({ connections }) => count(connections), align: 'right' },
+    { title: 'NEW/S', cell: (row) => count(row['connectionsPerSecond']), align: 'right', rank: 4 },
+    { title: 'QUEUE', cell: ({ queue }) => count(queue), align: 'right', rank: 3 },
+    { title: 'CLIENTS', cell: ({ clients }) => count(clients), align: 'right' },
+    { title: 'IN/S', cell: (row) => bytes(row['bytesInPerSecond']), align: 'right' },
+    { title: 'OUT/S', cell: (row) => bytes(row['bytesOutPerSecond']), align: 'right' },
+    { title: 'CONNECT', cell: ({ connectMs }) => duration(connectMs), align: 'right', rank: 5 },
+    { title: 'ERRORS', cell: ({ connectErrors }) => count(connectErrors), align: 'right', rank: 2 },
+    { title: 'FOR', cell: ({ since: at }) => since(at, now), align: 'right' },
+    { title: 'REASON', cell: reasonOf, least: 12, rank: 1 },
+  ];
+}
+
+function healthOf({ up }: Row): Cell {
+  if (typeof up !== 'boolean') return UNKNOWN;
+  return up ? { text: 'up', style: 'green' } : { text: 'DOWN', style: 'red' };
+}
+
+function stateOf({ state, backup }: Row): Cell {
+  const words = `${text(state)}${backup === true ? ',backup' : ''}`;
+  return state === 'ready' ? words : { text: words, style: 'yellow' };
+}
+
+function reasonOf({ reason, storage, storageReason }: Row): string {
+  const unknown = storage === 'unknown' ? [`storage: unknown (${text(storageReason)})`] : [];
+  return [...(reason === '' || reason === undefined ? [] : [text(reason)]), ...unknown].join('; ');
+}
+
+function explainLines({ frontends, backends }: Row, paper: Paper): string[] {
+  const refused = rowsOf(frontends).filter(({ admitted }) => admitted === false);
+  return [
+    ...refused.map(({ name, why }) => line([{ text: `${text(name)}: refused: ${text(why)}`, style: 'red' }], paper)),
+    ...rowsOf(backends).flatMap((backend) => {
+      const { name, why, connections, waiting, expiresMs, home, server } = backend;
+      const facts = [
+        ...(Number(connections) > 0 ? [`${counted(connections, 'connection')} open`] : []),
+        ...(Number(waiting) > 0 ? [`${counted(waiting, 'connection')} waiting for a place`] : []),
+        ...(typeof expiresMs === 'number' ? [`the binding expires in ${duration(expiresMs)}`] : []),
+        ...(typeof home === 'string' && home !== server ? [`its first server was ${home}`] : []),
+      ];
+      return [
+        line([{ text: text(name), style: 'bold' }, `: ${text(why)}`], { ...paper, columns: Infinity }),
+        ...(facts.length > 0 ? [printable(`  ${facts.join('; ')}`)] : []),
+        ...rowsOf(backend['moves']).map(({ at, from, to, reason }) =>
+          printable(`  ${text(at)} moved from ${text(from)} to ${text(to)}: ${text(reason)}`),
+        ),
+      ];
+    }),
+  ];
+}
+
+/** A value as text; null and what is missing are unknown. */
+export function text(value: unknown): string {
+  if (typeof value === 'string') return value;
+  return typeof value === 'number' || typeof value === 'boolean' ? String(value) : UNKNOWN;
+}

@@ -1,0 +1,69 @@
+/** What the completion of a shell offers for a value: files, names of what runs, or these words. */
+export type Completes = 'file' | 'server' | 'backend' | 'command' | readonly string[];
+
+export type Option = {
+  readonly type: 'string' | 'boolean';
+  readonly short?: string;
+  readonly value?: string;
+  readonly help: string;
+  readonly completes?: Completes;
+};
+
+/** Every option of every command. */
+export const OPTIONS = {
+  config: {
+    type: 'string',
+    short: 'c',
+    value: 'FILE',
+    help: 'configuration file (default: $BERTH_CONFIG, balancer.yml, or /etc/berth/balancer.yml)',
+    completes: 'file',
+  },
+  resolve: { type: 'boolean', help: 'also warn of servers whose names do not resolve' },
+  backend: {
+    type: 'string',
+    value: 'NAME',
+    help: 'whose servers to audit; needed where there are several backends',
+    completes: 'backend',
+  },
+  max: {
+    type: 'string',
+    value: 'DURATION',
+    help: 'wait this long at most, then exit 1 (default: as long as it takes)',
+  },
+  watch: { type: 'boolean', help: 'show it again every 2 s, until q or Ctrl-C' },
+  name: { type: 'string', value: 'HOST[:PORT]', help: 'public name of the registry, as clients write it (required)' },
+  ca: {
+    type: 'string',
+    value: 'FILE',
+    help: "PEM of the authorities that clients trust (default: the system's)",
+    completes: 'file',
+  },
+  user: { type: 'string', value: 'USER', help: 'user for basic authentication' },
+  'password-stdin': { type: 'boolean', help: "read the user's password from standard input" },
+  repo: { type: 'string', value: 'NAME', help: 'repository to probe in (default: berth-doctor/probe)' },
+  write: { type: 'boolean', help: 'also store a small blob on each node, and delete it again' },
+  patient: { type: 'boolean', help: 'wait 35 s instead of 4 s for a storage that lags' },
+  debug: { type: 'string', value: 'HOST:PORT,…', help: "the nodes' debug addresses (http.debug.addr)" },
+  report: {
+    type: 'string',
+    value: 'FILE.md',
+    help: 'also write the report of import to a file',
+    completes: 'file',
+  },
+  table: {
+    type: 'string',
+    value: 'DUMP',
+    help: "HAProxy's `show table NAME`, to become a state file: no client moves",
+    completes: 'file',
+  },
+  state: {
+    type: 'string',
+    value: 'FILE',
+    help: 'the state file that --table writes (default: berth.state)',
+    completes: 'file',
+  },
+  json: { type: 'boolean', help: 'print the answer as JSON' },
+  help: { type: 'boolean', short: 'h', help: 'this text, or that of a command' },
+  version: { type: 'boolean', short: 'V', help: 'the version' },
+} as const satisfies Record<string, Option>;
+export type OptionName = keyof typeof OPTIONS;
