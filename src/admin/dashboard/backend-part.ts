@@ -1,0 +1,158 @@
+import type { BackendStatus, NameStatus, ServerStatus } from './answers.ts';
+import { figure } from './chart.ts';
+import { complaint, conditionOf, tally, tallyText, urgency } from './condition.ts';
+import { h, list, setHidden, setText, type Part } from './dom.ts';
+import { bytesPerSecond, count, plural } from './format.ts';
+import { History } from './history.ts';
+import { serverRow, type Row } from './server-row.ts';
+import { serverTable, type Order } from './server-table.ts';
+
+/** A backend, and what of it is wanted. */
+export type Look = {
+  readonly backend: BackendStatus;
+  readonly nowMs: number;
+  readonly filter: string;
+  readonly onlyTrouble: boolean;
+};
+
+/** One backend: its figures, its charts, its servers. */
+export function backendPart(change: (backend: string, server: ServerStatus) => void): Part<Look> {
+  let shown: Look | undefined;
+  const [title, facts] = [h('h3'), h('p', { class: 'facts' })];
+  const held = figure('Connections', [{ name: '', write: count }]);
+  const moved = figure('Traffic', [
+    { name: 'in', write: bytesPerSecond },
+    { name: 'out', write: bytesPerSecond },
+  ]);
+  const histories = { held: new History(), moved: new History() };
+  const names = h('ul', { class: 'names' });
+  const showNames = list<NameStatus>(names, ({ server }) => server, namePart);
+  const table = serverTable(() => shown && showRows(shown, false));
+  const rows = list<Row>(
+    table.body,
+    ({ server }) => server.name,
+    () => serverRow(change),
+  );
+  const none = h('p', { class: 'none' });
+  const figures = h('div', { class: 'figures' }, held.element, moved.element);
+  const head = h('div', { class: 'backend-head' }, h('div', {}, title, facts), figures);
+  const element = h('section', { class: 'backend' }, head, names, table.element, none);
+
+  function showRows({ backend, nowMs, filter, onlyTrouble }: Look, steady: boolean): void {
+    const wanted = backend.servers.filter(
+      (server) => matches(server, filter) && (!onlyTrouble || conditionOf(server) !== 'up' || complaint(server)),
+    );
+    rows(
+      ordered(wanted, table.order).map((server) => ({
+        backend: backend.name,
+        server,
+        nowMs,
+        clients: portion(server, backend),
+      })),
+      steady,
+    );
+    setText(none, backend.servers.length === 0 ? 'No server yet.' : 'No server is like this.');
+    setHidden(none, wanted.length > 0);
+    setHidden(table.element, wanted.length === 0);
+  }
+
+  return {
+    element,
+    update(look) {
+      shown = look;
+      const { backend, nowMs } = look;
+      setText(title, backend.name);
+      element.setAttribute('aria-label', `Backend ${backend.name}`);
+      table.element.setAttribute('aria-label', `Servers of ${backend.name}`);
+      setText(facts, factsOf(backend));
+      histories.held.add(nowMs, [backend.connections ?? sum(backend, 'connections')]);
+      histories.moved.add(nowMs, [backend.bytesInPerSecond ?? 0, backend.bytesOutPerSecond ?? 0]);
+      held.draw(histories.held);
+      moved.draw(histories.moved);
+      showNames(backend.names.filter(({ resolves }) => !resolves));
+      // Nothing moves below a pointer that is about to press a button, nor below the focus.
+      showRows(look, table.body.matches(':hover, :focus-within'));
+    },
+  };
+}
+
+function namePart(): Part<NameStatus> {
+  const element = h('li');
+  return {
+    element,
+    update: ({ server, address, reason }) => setText(element, `${server}: ${address} does not resolve: ${reason}`),
+  };
+}
+
+function factsOf(backend: BackendStatus): string {
+  const { balance, stickTable, queue, servers } = backend;
+  const table = stickTable
+    ? `${plural(stickTable.entries, 'client')} bound (room for ${count(stickTable.size)})`
+    : 'not sticky';
+  const most = skewOf(backend);
+  return [
+    tallyText(tally(servers)),
+    balance,
+    table,
+    ...(most === undefined ? [] : [most]),
+    ...(queue > 0 ? [`${plural(queue, 'connection')} waiting`] : []),
+  ].join(' · ');
+}
+
+/** Who holds most clients, where that is much more than a share by weight. */
+function skewOf(backend: BackendStatus): string | undefined {
+  const bound = sum(backend, 'clients');
+  const [most] = backend.servers.toSorted((a, b) => b.clients - a.clients);
+  if (!most || bound < 10) return undefined;
+  const fair = fairShare(most, backend) ?? 1;
+  const share = most.clients / bound;
+  return share > 1.5 * fair ? `${most.name} holds ${Math.round(100 * share)} % of the clients` : undefined;
+}
+
+function matches({ name, address, reason, state }: ServerStatus, filter: string): boolean {
+  const words = filter.toLowerCase().split(/\s+/).filter(Boolean);
+  const text = `${name} ${address} ${reason} ${state}`.toLowerCase();
+  return words.every((word) => text.includes(word));
+}
+
+function portion(server: ServerStatus, backend: BackendStatus): Row['clients'] {
+  if (!backend.stickTable) return undefined;
+  const bound = sum(backend, 'clients');
+  const most = Math.max(1, ...backend.servers.map(({ clients }) => clients));
+  const fair = fairShare(server, backend);
+  return {
+    ofMost: server.clients / most,
+    share: bound === 0 ? 0 : server.clients / bound,
+    fair: fair === undefined || bound === 0 ? undefined : (fair * bound) / most,
+  };
+}
+
+/** What a server's weight entitles it to, of 1; undefined where it gets no clients by its weight. */
+function fairShare({ name }: ServerStatus, { servers }: BackendStatus): number | undefined {
+  const sharing = servers.filter(
+    ({ usable, backup, weight, state }) => usable && !backup && weight > 0 && state === 'ready',
+  );
+  const own = sharing.find((server) => server.name === name);
+  return own && own.weight / sharing.reduce((all, { weight }) => all + weight, 0);
+}
+
+function sum({ servers }: BackendStatus, of: 'clients' | 'connections'): number {
+  return servers.reduce((all, server) => all + server[of], 0);
+}
+
+const ORDERS: Readonly<Record<Order, (a: ServerStatus, b: ServerStatus) => number>> = {
+  state: (a, b) => urgency(a) - urgency(b),
+  name: (a, b) => a.name.localeCompare(b.name, 'en', { numeric: true }),
+  connections: (a, b) => b.connections - a.connections,
+  traffic: (a, b) => trafficOf(b) - trafficOf(a),
+  clients: (a, b) => b.clients - a.clients,
+};
+
+/** Servers that are equal in this order stay as the file has them. */
+function ordered(servers: readonly ServerStatus[], order: Order): ServerStatus[] {
+  return servers.toSorted(ORDERS[order]);
+}
+
+function trafficOf({ bytesInPerSecond, bytesOutPerSecond }: ServerStatus): number {
+  return bytesInPerSecond + bytesOutPerSecond;
+}

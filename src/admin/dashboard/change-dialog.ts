@@ -1,0 +1,146 @@
+import type { AdminState, BackendStatus, Change, Changed, ServerStatus } from './answers.ts';
+import { ApiError, pathOf, type Api } from './api.ts';
+import { conditionOf, takesClients } from './condition.ts';
+import { byId, setText } from './dom.ts';
+import { plural } from './format.ts';
+
+/** A word typed in one go is asked about once. */
+const TYPING_MS = 150;
+
+export type Dialog = { open(backend: BackendStatus, server: ServerStatus): void; close(): void };
+
+/**
+ * Asks for another state or weight of a server, says how many clients would lose it, and changes it when that is
+ * confirmed. `done` is told what was done, in words.
+ */
+export function changeDialog(api: Api, done: (text: string) => void): Dialog {
+  const dialog = byId('change') as HTMLDialogElement;
+  const form = byId('change-form') as HTMLFormElement;
+  const weight = byId('weight') as HTMLInputElement;
+  const confirm = byId('change-do') as HTMLButtonElement;
+  const [effect, fault] = [byId('change-effect'), byId('change-fault')];
+  let about: { backend: BackendStatus; server: ServerStatus } | undefined;
+  let typing: number | undefined;
+  /** Counts questions, so that only the answer to the last one is shown. */
+  let asked = 0;
+
+  function wanted({ server }: { server: ServerStatus }): Change {
+    const state = new FormData(form).get('state') as AdminState | null;
+    const changed = weight.value !== '' && weight.valueAsNumber !== server.weight;
+    return {
+      ...(state === null || state === server.state ? {} : { state }),
+      ...(changed ? { weight: weight.valueAsNumber } : {}),
+    };
+  }
+
+  const put = ({ backend, server }: NonNullable<typeof about>, change: Change, dryRun: boolean): Promise<Changed> =>
+    api.put(pathOf(['servers', backend.name, server.name], { dryRun: dryRun ? 'true' : undefined }), change);
+
+  /** Says what the change that is chosen would do. */
+  async function preview(): Promise<void> {
+    clearTimeout(typing);
+    const [turn, subject] = [++asked, about];
+    confirm.disabled = true;
+    setText(fault, '');
+    if (!subject) return;
+    const change = wanted(subject);
+    setText(confirm, nameOf(change));
+    if (!weight.validity.valid) return setText(effect, 'A weight is a whole number from 0 to 256.');
+    if (Object.keys(change).length === 0) return setText(effect, 'This is how it is now: nothing would change.');
+    try {
+      const { moves } = await put(subject, change, true);
+      if (turn !== asked) return;
+      setText(effect, effectOf(subject, change, moves));
+      confirm.disabled = false;
+    } catch (error) {
+      if (turn === asked) fail(error);
+    }
+  }
+
+  async function carryOut(): Promise<void> {
+    const [turn, subject] = [++asked, about];
+    if (!subject) return;
+    confirm.disabled = true;
+    const change = wanted(subject);
+    try {
+      const { server, moves } = await put(subject, change, false);
+      if (turn !== asked) return;
+      dialog.close();
+      done(
+        `${server.name} is ${server.state}, weight ${server.weight}; ${movesText(moves, 'lost its server', 'lost their server')}`,
+      );
+    } catch (error) {
+      if (turn === asked) fail(error);
+    }
+  }
+
+  function fail(error: unknown): void {
+    setText(effect, '');
+    setText(fault, error instanceof ApiError ? `Not changed: ${error.message}` : String(error));
+  }
+
+  form.addEventListener('submit', (event) => {
+    event.preventDefault();
+    if (!confirm.disabled) void carryOut();
+  });
+  form.addEventListener('change', () => void preview());
+  weight.addEventListener('input', () => {
+    clearTimeout(typing);
+    confirm.disabled = true;
+    typing = window.setTimeout(() => void preview(), TYPING_MS);
+  });
+  byId('change-cancel').addEventListener('click', () => dialog.close());
+  dialog.addEventListener('close', () => {
+    asked++;
+    about = undefined;
+  });
+  return {
+    open(backend, server) {
+      about = { backend, server };
+      setText(byId('change-title'), `Change ${server.name} of ${backend.name}`);
+      setText(byId('change-now'), nowText(server));
+      setText(byId('weight-note'), `${server.configuredWeight} in the file; 0 takes no new client`);
+      weight.value = String(server.weight);
+      for (const choice of form.querySelectorAll<HTMLInputElement>('input[name=state]'))
+        choice.checked = choice.value === server.state;
+      dialog.showModal();
+      form.querySelector<HTMLInputElement>('input[name=state]:checked')?.focus();
+      void preview();
+    },
+    close: () => dialog.close(),
+  };
+}
+
+function nowText(server: ServerStatus): string {
+  const { address, state, connections, clients } = server;
+  const how = conditionOf(server);
+  const also = how === state || (how === 'up' && state === 'ready') ? '' : `, ${state}`;
+  return `${address}: ${how}${also}, ${plural(connections, 'connection')}, ${plural(clients, 'client')} bound`;
+}
+
+/** What the button does, by its name. */
+function nameOf({ state, weight }: Change): string {
+  const words = [state === undefined ? '' : `set ${state}`, weight === undefined ? '' : `set weight ${weight}`];
+  const text = words.filter(Boolean).join(' and ');
+  return text === '' ? 'Change' : text[0]?.toUpperCase() + text.slice(1);
+}
+
+function effectOf(
+  { backend, server }: { backend: BackendStatus; server: ServerStatus },
+  change: Change,
+  moves: number,
+) {
+  const { connections } = server;
+  const state = change.state ?? server.state;
+  const takes = state === 'ready' && (change.weight ?? server.weight) > 0 && server.up;
+  const alone = !takes && !takesClients(backend, server.name);
+  return [
+    `${movesText(moves, 'would move', 'would move')} to another server, each with its next connection.`,
+    ...(connections > 0 && state !== 'ready' ? [`${plural(connections, 'open connection')} would go on.`] : []),
+    ...(alone ? [`Then no server of ${backend.name} takes new clients!`] : []),
+  ].join(' ');
+}
+
+function movesText(moves: number, one: string, many: string): string {
+  return moves === 0 ? `No client ${one}` : `${plural(moves, 'client')} ${moves === 1 ? one : many}`;
+}
