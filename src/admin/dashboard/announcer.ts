@@ -7,7 +7,7 @@ import { plural } from './format.ts';
 const TOGETHER_MS = 400;
 const MOST = 3;
 
-/** Tells a screen reader what has changed for the worse or the better, and nothing of the figures that always change. */
+/** Tells a screen reader which servers stand otherwise than before, and nothing of the figures that always change. */
 export class Announcer {
   readonly #region: Element;
   #texts: string[] = [];

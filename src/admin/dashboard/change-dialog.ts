@@ -66,9 +66,8 @@ export function changeDialog(api: Api, done: (text: string) => void): Dialog {
       const { server, moves } = await put(subject, change, false);
       if (turn !== asked) return;
       dialog.close();
-      done(
-        `${server.name} is ${server.state}, weight ${server.weight}; ${movesText(moves, 'lost its server', 'lost their server')}`,
-      );
+      const lost = movesText(moves, 'lost its server', 'lost their server');
+      done(`${server.name} is ${server.state}, weight ${server.weight}; ${lost}`);
     } catch (error) {
       if (turn === asked) fail(error);
     }
