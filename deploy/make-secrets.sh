@@ -70,7 +70,7 @@ setting HTTP_SECRET "$(random)" >/dev/null
 redis_password=$(setting REDIS_PASSWORD "$(random)")
 storage=$(setting STORAGE "$PWD/data/registry")
 
-mkdir -p "$node" "$ca" "$balancer" secrets/redis data/berth data/prometheus
+mkdir -p "$node" "$ca" "$balancer" secrets/redis secrets/grafana data/berth data/prometheus data/grafana
 if [ "$storage" = "$PWD/data/registry" ]; then mkdir -p "$storage"; fi
 
 extensions() { # a configuration of our own: the machine's openssl.cnf may add to it
@@ -119,6 +119,11 @@ if [ ! -e secrets/redis/redis.conf ]; then
   keep redis.conf secrets/redis/redis.conf
 fi
 
+if [ ! -e secrets/grafana/admin-password ]; then
+  random >"$drafts/admin-password"
+  keep admin-password secrets/grafana/admin-password
+fi
+
 add_user() { # add_user NAME, its password on standard input
   htpasswd -niB "$1" | sed '/^$/d' >"$drafts/line"
   cat "$drafts/line" >>"$htpasswd"
@@ -138,7 +143,7 @@ fi
 
 # Each container sees its own folder alone. The authority's key stays with whoever runs this.
 if [ "$(id -u)" -eq 0 ]; then
-  chown -R "$run_as" "$node" "$balancer" secrets/redis
+  chown -R "$run_as" "$node" "$balancer" secrets/redis secrets/grafana
   chown "$run_as" data/*
 fi
 say "good until $(openssl x509 -in "$node/node.crt" -noout -enddate | cut -d= -f2): $node/node.crt, for $name"

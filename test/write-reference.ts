@@ -3,9 +3,11 @@ import { writeFileSync } from 'node:fs';
 import { alerts, ALERTS } from './support/alerts-page.ts';
 import { DIRECTIVES, directives } from './support/directives.ts';
 import { EVENTS_PAGE, eventsPage } from './support/events-page.ts';
+import { dashboard, DASHBOARD } from './support/grafana-dashboard.ts';
 import { REFERENCE, reference } from './support/reference.ts';
 
 writeFileSync(REFERENCE, await reference());
 writeFileSync(DIRECTIVES, await directives());
 writeFileSync(EVENTS_PAGE, await eventsPage());
 writeFileSync(ALERTS, await alerts());
+writeFileSync(DASHBOARD, await dashboard());

@@ -92,6 +92,7 @@ test('make-secrets.sh makes all that the services mount, and nobody else may rea
     '600 secrets/berth/probe-password',
     '644 secrets/ca/ca.crt',
     '600 secrets/ca/ca.key',
+    '600 secrets/grafana/admin-password',
     '600 secrets/node/htpasswd',
     '644 secrets/node/node.crt',
     '600 secrets/node/node.key',
@@ -109,8 +110,10 @@ test('make-secrets.sh makes all that the services mount, and nobody else may rea
     'secrets/node',
     'secrets/redis',
     'secrets/berth',
+    'secrets/grafana',
     'data/berth',
     'data/prometheus',
+    'data/grafana',
     'data/registry',
   ]) {
     assert.equal(statSync(join(dir, folder)).uid, uid, folder);
