@@ -1,82 +1,12 @@
-import { createReadStream, renameSync } from 'node:fs';
-import { open, rename, rm, stat, type FileHandle } from 'node:fs/promises';
-import { createInterface } from 'node:readline';
+import { renameSync } from 'node:fs';
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { z } from 'zod';
 import type { Config } from './config/schema.ts';
-import { StartError } from './errors.ts';
 import type { Backend } from './pool/backend.ts';
+import type { Collection } from './pool/collection.ts';
+import type { AdminState } from './pool/server.ts';
+import { checkStateFile, readState, saveState, type Read } from './state-file.ts';
 import type { Teller } from './log.ts';
-import { ADMIN_STATES, type Server } from './pool/server.ts';
 import type { Step } from './step.ts';
-
-/** Lines between two turns of the event loop: a millisecond of work or less. */
-const LINES_A_TURN = 250;
-export const FORMAT = 'berth state 1';
-/** The file is lines of JSON: a head, then admin states and bindings, then their count, which a torn file lacks. */
-const head = z.object({ format: z.literal(FORMAT), savedAt: z.number() });
-const line = z.union([
-  z.object({ backend: z.string(), server: z.string(), state: z.enum(ADMIN_STATES) }),
-  z.object({
-    backend: z.string(),
-    server: z.string(),
-    client: z.string(),
-    ms: z.number(),
-    home: z.string().optional(),
-  }),
-  z.object({ lines: z.number() }),
-]);
-
-/** What a state file says. `unreadable` content is to be set aside; what the system did not let Berth read stays. */
-export type Kept =
-  | { readonly kind: 'none' }
-  | { readonly kind: 'read'; readonly lines: readonly Line[] }
-  | { readonly kind: 'unreadable' | 'unread'; readonly reason: string };
-
-type Line = z.output<typeof line>;
-const byLife = (a: Line, b: Line): number => ('ms' in a ? a.ms : 0) - ('ms' in b ? b.ms : 0);
-
-/**
- * Writes admin states and bindings to a draft, then renames the draft to `file`, so that `file` is whole at any moment.
- */
-export async function saveState(file: string, backends: readonly Backend[]): Promise<void> {
-  const draft = `${file}.new`;
-  const handle = await open(draft, 'w', 0o600);
-  try {
-    try {
-      await write(handle, backends);
-      await handle.sync();
-    } finally {
-      await handle.close();
-    }
-    await rename(draft, file);
-  } catch (error) {
-    await rm(draft, { force: true });
-    throw error;
-  }
-}
-
-/** Whether the file can be written at all. Rejects with a StartError. */
-export async function checkStateFile(file: string): Promise<void> {
-  // Not the draft: a save may be writing the draft during a reload.
-  const attempt = `${file}.try`;
-  try {
-    const there = await stat(file).catch(() => undefined);
-    if (there?.isDirectory() === true) throw Object.assign(new Error(), { code: 'EISDIR' });
-    await (await open(attempt, 'a', 0o600)).close();
-    await rm(attempt);
-  } catch (error) {
-    const { code = '', message } = error as NodeJS.ErrnoException;
-    const known: Record<string, string> = {
-      EACCES: 'permission denied',
-      EISDIR: 'it is a folder',
-      ENOENT: 'its folder does not exist',
-      ENOTDIR: 'its folder is a file',
-      EROFS: 'its file system is read-only',
-    };
-    throw new StartError(code, `cannot write the state file ${file}: ${known[code] ?? message}`, error);
-  }
-}
 
 /** Reads the state when a file is named, and writes it again and again from then on. */
 export class StateKeeper {
@@ -96,16 +26,18 @@ export class StateKeeper {
   }
 
   /**
-   * Reads the file where it is named newly; the commit gives what it says to `backends`, whose own bindings and states
-   * stand, and begins to write. Rejects with a StartError where the file cannot be written.
+   * Reads the file where it is named newly, for `backends` as they will be under `config`; the commit gives them what
+   * it says, while their own bindings and states stand, and begins to write. Rejects with a StartError where the file
+   * cannot be written.
    */
-  async plan(state: Config['state'], backends: readonly Backend[]): Promise<Step> {
+  async plan({ state, backends: configs }: Planned, backends: readonly Backend[]): Promise<Step> {
     const { file, interval } = state;
     if (file !== '') await checkStateFile(file);
-    const kept = file !== '' && file !== this.#state.file ? await readState(file) : undefined;
+    const kept = file !== '' && file !== this.#state.file ? new KeptState(backends) : undefined;
+    const read = await kept?.read(file, configs);
     return {
       commit: () => {
-        if (kept) this.#restore(file, kept, backends);
+        if (kept && read) this.#restore(file, read, kept);
         // An unchanged timer goes on: reloads that come sooner than the interval would keep a new timer from firing.
         if (state === this.#state) return;
         this.#state = state;
@@ -114,7 +46,7 @@ export class StateKeeper {
         const saveUnlessSaving = (): void => void (this.#saving || this.save());
         if (file !== '') this.#timer = setInterval(saveUnlessSaving, interval);
       },
-      rollback() {},
+      rollback: () => kept?.rollback(),
     };
   }
 
@@ -128,25 +60,26 @@ export class StateKeeper {
     clearInterval(this.#timer);
   }
 
-  #restore(file: string, kept: Kept, backends: readonly Backend[]): void {
+  #restore(file: string, read: Read, kept: KeptState): void {
     const log = this.#log;
     this.#spared = '';
-    switch (kept.kind) {
+    if (read.kind !== 'read') kept.rollback();
+    switch (read.kind) {
       case 'none':
         return log.tell('state_none', { file, kind: 'none' });
       case 'read':
-        return log.tell('state_restored', { file, kind: 'restored', ...restoreState(kept.lines, backends) });
+        return log.tell('state_restored', { file, kind: 'restored', ...kept.commit() });
       case 'unreadable': {
         const aside = `${file}.bad`;
         try {
           renameSync(file, aside);
-          return log.tell('state_set_aside', { file, reason: `${kept.reason}; it is kept as ${aside}` });
+          return log.tell('state_set_aside', { file, reason: `${read.reason}; it is kept as ${aside}` });
         } catch (error) {
-          return this.#spare(file, `${kept.reason}; it cannot be set aside: ${(error as Error).message}`);
+          return this.#spare(file, `${read.reason}; it cannot be set aside: ${(error as Error).message}`);
         }
       }
       case 'unread':
-        return this.#spare(file, kept.reason);
+        return this.#spare(file, read.reason);
     }
   }
 
@@ -165,85 +98,50 @@ export class StateKeeper {
   }
 }
 
-async function write(handle: FileHandle, backends: readonly Backend[]): Promise<void> {
-  let chunk = `${JSON.stringify({ format: FORMAT, savedAt: Date.now() })}\n`;
-  let lines = 0;
-  for (const record of records(backends)) {
-    chunk += `${JSON.stringify(record)}\n`;
-    if (++lines % LINES_A_TURN !== 0) continue;
-    await handle.write(chunk);
-    chunk = '';
-    await nextTurn();
-  }
-  await handle.write(`${chunk}${JSON.stringify({ lines })}\n`);
-}
+/** What is planned for the backends that a state is restored to. */
+type Planned = Pick<Config, 'state' | 'backends'>;
 
-function* records(backends: readonly Backend[]): Generator<object> {
-  for (const { name: backend, servers, table } of backends) {
-    for (const { name: server, admin: state } of servers) {
-      if (state !== 'ready') yield { backend, server, state };
-    }
-    for (const { client, server, home, remainingMs } of table?.bindings() ?? []) {
-      yield { backend, server: server.name, client, ms: Math.ceil(remainingMs * 1_000) / 1_000, home: home?.name };
-    }
-  }
-}
+/** What a state file says, on its way into backends. */
+class KeptState {
+  readonly #backends: readonly Backend[];
+  readonly #collections = new Map<string, Collection>();
+  readonly #states: { readonly backend: string; readonly server: string; readonly state: AdminState }[] = [];
 
-/**
- * Brings back the states and bindings of servers that are in force. A server whose state somebody has said already, and
- * a client that has a binding already, keep theirs.
- */
-export function restoreState(
-  lines: readonly Line[],
-  backends: readonly Backend[],
-): { readonly bindings: number; readonly states: number } {
-  const byName = new Map(backends.map((backend) => [backend.name, backend]));
-  const counts = { bindings: 0, states: 0 };
-  for (const record of lines) {
-    if ('lines' in record) continue;
-    const backend = byName.get(record.backend);
-    const named = (name: string | undefined): Server | undefined => backend?.servers.find((one) => one.name === name);
-    const server = named(record.server);
-    if (!server) continue;
-    if ('state' in record) {
-      if (server.isTold) continue;
-      server.setAdmin(record.state);
-      counts.states++;
-    } else if (backend?.table) {
-      const { client, home, ms } = record;
-      if (backend.restore({ client, server, home: named(home), remainingMs: ms })) counts.bindings++;
-    }
+  constructor(backends: readonly Backend[]) {
+    this.#backends = backends;
   }
-  return counts;
-}
 
-/**
- * Reads a state file, whole or not at all. Bindings have aged by the time since the file was written; the oldest come
- * first. Never rejects.
- */
-export async function readState(file: string): Promise<Kept> {
-  const lines: Line[] = [];
-  try {
-    let agedMs: number | undefined;
-    for await (const text of createInterface({ input: createReadStream(file, 'utf8'), crlfDelay: Infinity })) {
-      const json: unknown = JSON.parse(text);
-      if (agedMs === undefined) {
-        // Once for all: by the time of reading, the last bindings would be older than the first. A clock that was set
-        // back must not lengthen the life of a binding.
-        agedMs = Math.max(0, Date.now() - head.parse(json).savedAt);
-        continue;
-      }
-      const record = line.parse(json);
-      lines.push('ms' in record ? { ...record, ms: record.ms - agedMs } : record);
+  async read(file: string, configs: Config['backends']): Promise<Read> {
+    for (const backend of this.#backends) {
+      const config = configs[backend.name];
+      const collection = config && backend.collect(config);
+      if (collection) this.#collections.set(backend.name, collection);
     }
-    const last = lines.at(-1);
-    const isWhole = last && 'lines' in last && last.lines === lines.length - 1;
-    if (isWhole === true) return { kind: 'read', lines: lines.toSorted(byLife) };
-    throw new SyntaxError('it ends too early');
-  } catch (error) {
-    const { code, message } = error as NodeJS.ErrnoException;
-    if (code === 'ENOENT') return { kind: 'none' };
-    if (error instanceof z.ZodError) return { kind: 'unreadable', reason: 'it is not a state file of this version' };
-    return { kind: error instanceof SyntaxError ? 'unreadable' : 'unread', reason: message };
+    const read = await readState(file, (line) => {
+      if ('state' in line) this.#states.push(line);
+      else this.#collections.get(line.backend)?.add(line.client, line.server, line.home, line.ms);
+    });
+    if (read.kind !== 'read') return read;
+    for (const collection of this.#collections.values()) {
+      for (const _ of collection.sorting()) await nextTurn();
+    }
+    return read;
+  }
+
+  /** Brings back states and bindings of servers that are in force. A server whose state was said already keeps it. */
+  commit(): { readonly bindings: number; readonly states: number } {
+    let [bindings, states] = [0, 0];
+    for (const { backend, server, state } of this.#states) {
+      const found = this.#backends.find(({ name }) => name === backend)?.servers.find(({ name }) => name === server);
+      if (!found || found.isTold) continue;
+      found.setAdmin(state);
+      states++;
+    }
+    for (const collection of this.#collections.values()) bindings += collection.commit();
+    return { bindings, states };
+  }
+
+  rollback(): void {
+    for (const collection of this.#collections.values()) collection.rollback();
   }
 }

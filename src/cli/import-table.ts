@@ -7,7 +7,7 @@ import { parseDuration } from '../config/values.ts';
 import type { Imported } from '../import/result.ts';
 import { parseTableDump } from '../import/table-dump.ts';
 import { clientKey, normaliseAddress } from '../pool/client-key.ts';
-import { FORMAT } from '../state.ts';
+import { FORMAT } from '../state-file.ts';
 
 /**
  * Writes the bindings of `dump`, the output of HAProxy's `show table`, as the state file `file` for the balancer.yml

@@ -1,16 +1,17 @@
 import type { BackendConfig } from '../config/schema.ts';
-import type { Binding } from './binding.ts';
-import { foresee, keptServer, prospects, type Choice, type Pool } from './choose.ts';
-import { clientKey, keptKey } from './client-key.ts';
+import { foresee, keptServer, prospects, type Pool } from './choose.ts';
+import { clientKey } from './client-key.ts';
+import { collect, type Collection } from './collection.ts';
 import { Members, type PoolParts, type PoolStep } from './members.ts';
 import { Moves } from './moves.ts';
 import type { Named } from './named.ts';
 import type { PoolObserver } from './observer.ts';
 import { POLICIES, type Policy } from './policies.ts';
-import { Queue, type Outcome } from './queue.ts';
+import { Queue } from './queue.ts';
 import type { Server } from './server.ts';
+import type { StandingBinding, Stay } from './stay.ts';
 import { StickTable } from './stick-table.ts';
-import { samePrefix, tableOptions } from './table-options.ts';
+import { samePrefix, tableOptions, type TableOptions } from './table-options.ts';
 
 const SWEEP_MS = 1_000;
 
@@ -19,33 +20,6 @@ const ONE_HOST = { ipv4: 32, ipv6: 64 };
 
 /** How long a server that has left is remembered if there is no stick table: the default of a table's `expire`. */
 const REMEMBERED_MS = 30 * 60_000;
-
-/**
- * A client's stay in a backend, for one connection. It keeps to the table and to what the client is in it as they were
- * at its beginning, so that a reload meanwhile does not mix two tables.
- */
-export type Stay = {
-  /** What the client is in the table; undefined where nothing identifies it. */
-  readonly client: string | undefined;
-  /** The server for the connection, whose place is taken then. @see choose */
-  choose(tried: ReadonlySet<Server>): Choice;
-  /** Waits after 'full', in the same tick. @see Queue */
-  wait(tried: ReadonlySet<Server>, server: Server | undefined): Wait;
-  /** Whether only servers that were `tried` are left. */
-  hasOnlyTried(tried: ReadonlySet<Server>): boolean;
-  /** The connection is over. */
-  close(): void;
-};
-
-export type Wait = { readonly outcome: Promise<Outcome | undefined>; leave(): void };
-
-/** The binding of a client, and where its next connection goes (`next`): undefined if the binding leads nowhere. */
-export type StandingBinding = {
-  readonly bound: Server;
-  readonly connections: number;
-  readonly expiresMs: number | undefined;
-  readonly next: Server | undefined;
-};
 
 /**
  * A group of servers with one balancing policy and one stick table. What is known by name (bindings, the operator's
@@ -163,11 +137,17 @@ export class Backend {
     };
   }
 
-  /** Takes a binding that a state file has kept, under the key that its client has now. @see StickTable.restore */
-  restore(binding: Binding<Server>): boolean {
-    const { stickTable } = this.config;
-    if (!this.#table || stickTable === false) return false;
-    return this.#table.restore({ ...binding, client: keptKey(binding.client, stickTable.prefix) });
+  /**
+   * Collects what a state file has kept for the table of `config`, under the keys that clients have there; undefined
+   * where it has no table. Committed after the backend, it counts the bindings that stand then.
+   */
+  collect(config: BackendConfig): Collection | undefined {
+    const options = tableOptions(config);
+    if (!options) return undefined;
+    return collect(this.#standing(options), options.prefix, (kept) => {
+      this.#table?.adopt(kept, new Map(this.servers.map((server) => [server.name, server])));
+      this.#expire();
+    });
   }
 
   /** The binding of a client; undefined where it has none. */
@@ -190,8 +170,8 @@ export class Backend {
   }
 
   /**
-   * Takes a client's binding away: its open connections stay where they are, and its next connection is balanced afresh,
-   * as are those that wait. Returns whether it was bound.
+   * Takes a client's binding away: its open connections stay where they are. Its next connection is balanced afresh, as
+   * are those that wait. Returns whether it was bound.
    */
   unbind(client: string): boolean {
     if (this.#table?.unbind(client) !== true) return false;
@@ -211,19 +191,25 @@ export class Backend {
     return { servers: this.servers, policy: this.#policy, table, failback, moves: this.moves };
   }
 
-  /** The table for `config`: that of the configuration before it, unless what a client is has changed. */
+  /** The table for `config`, the last one as far as it stands. */
   #tableFor(config: BackendConfig, before: BackendConfig | undefined): StickTable<Server> | undefined {
     const options = tableOptions(config);
-    const former = before && tableOptions(before);
     if (!options) return undefined;
-    if (!this.#table || !former || !samePrefix(options, former))
-      return new StickTable(this.#now ? { ...options, now: this.#now } : options);
+    const table = this.#standing(options, before);
+    const former = before && tableOptions(before);
+    if (!table || !former) return new StickTable(this.#now ? { ...options, now: this.#now } : options);
     const { size, expireMs, homes } = options;
     if (size !== former.size || expireMs !== former.expireMs || homes !== former.homes) {
-      this.#table.change(options);
+      table.change(options);
       this.#expire();
     }
-    return this.#table;
+    return table;
+  }
+
+  /** The table of the configuration before, unless what a client is differs in `options`. */
+  #standing(options: TableOptions, before = this.#config): StickTable<Server> | undefined {
+    const former = before && tableOptions(before);
+    return former && samePrefix(options, former) ? this.#table : undefined;
   }
 
   #look(): void {

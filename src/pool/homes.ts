@@ -11,6 +11,10 @@ export class Homes<S> {
     this.#first = wanted ? (this.#first ?? new Map<string, S>()) : undefined;
   }
 
+  get wanted(): boolean {
+    return this.#first !== undefined;
+  }
+
   of(client: string): S | undefined {
     return this.#first?.get(client);
   }

@@ -1,6 +1,8 @@
 import type { Binding, Entry } from './binding.ts';
+import { Clients } from './clients.ts';
 import { Crowd } from './crowd.ts';
 import { Homes } from './homes.ts';
+import type { Kept } from './kept.ts';
 import { Recency } from './recency.ts';
 import type { StickTableOptions } from './table-options.ts';
 import { Tally } from './tally.ts';
@@ -11,10 +13,10 @@ const STEPS_A_TURN = 500;
 /**
  * Which server each client keeps.
  *
- * One map has every client, with the count of its open connections. A client with open connections needs no clock and
- * must not be evicted. Clients that are away go in the order of their last use, which a `Recency` keeps. A client that
- * comes back stays there: to take it out for each connection would, by and by, make a large map rebuild itself. It is
- * taken out if it is found open when it would be the next to go.
+ * One map has every client that was here, with the count of its open connections. A client with open connections needs
+ * no clock and must not be evicted. Clients that are away go in the order of their last use, which a `Recency` keeps. A
+ * client that comes back stays there: to take it out for each connection would, by and by, make a large map rebuild
+ * itself. It is taken out if it is found open when it would be the next to go.
  *
  * Clients with open connections may outnumber `size`; their bindings then live as long as the connections.
  */
@@ -25,14 +27,13 @@ export class StickTable<S extends object> {
   expirations = 0;
   moves = 0;
   readonly crowd = new Crowd();
-  readonly #clients = new Map<string, Entry<S>>();
+  readonly #clients: Clients<S>;
   /** Every client that is away, and some that are open. */
   readonly #recency = new Recency<Entry<S>>();
   readonly #bound = new Tally<S>();
   readonly #now: () => number;
   #size: number;
   #expireMs: number;
-  #serial = 0;
   readonly #homes: Homes<S>;
 
   constructor({ size, expireMs, now = () => performance.now(), homes = false }: StickTableOptions) {
@@ -40,6 +41,7 @@ export class StickTable<S extends object> {
     this.#size = size;
     this.#expireMs = expireMs;
     this.#homes = new Homes(homes);
+    this.#clients = new Clients(this.#bound, this.#homes);
   }
 
   get size(): number {
@@ -57,7 +59,7 @@ export class StickTable<S extends object> {
 
   /** The binding of a client as it stands, without touching it; `expiresMs` is undefined while connections hold it. */
   peek(client: string): { server: S; connections: number; expiresMs: number | undefined } | undefined {
-    const entry = this.#clients.get(client);
+    const entry = this.#clients.look(client);
     if (!entry?.server || this.#hasExpired(entry)) return undefined;
     const { server, connections } = entry;
     return { server, connections, expiresMs: connections > 0 ? undefined : this.#remainingMs(entry) };
@@ -65,14 +67,14 @@ export class StickTable<S extends object> {
 
   /** A connection of `client` begins. From here to `close` its binding neither expires nor is evicted. */
   open(client: string): void {
-    let entry = this.#clients.get(client);
+    let entry = this.#clients.find(client);
     if (entry && this.#hasExpired(entry)) {
       this.#drop(entry, 'expirations');
       entry = undefined;
     }
     if (entry?.server) this.hits++;
     else this.misses++;
-    entry ??= this.#add(client, undefined);
+    entry ??= this.#clients.add(client);
     entry.connections++;
     this.crowd.open(entry);
   }
@@ -108,11 +110,11 @@ export class StickTable<S extends object> {
    * by any more goes with the next `expire`: to take a million out of a map takes seconds.
    */
   unbind(client: string): boolean {
-    const entry = this.#clients.get(client);
+    const entry = this.#clients.look(client);
     if (!entry?.server || this.#hasExpired(entry)) return false;
     this.#bound.count(entry.server, -1);
     this.#homes.forget(client);
-    entry.server = undefined;
+    this.#clients.unbind(client);
     return true;
   }
 
@@ -146,39 +148,39 @@ export class StickTable<S extends object> {
   }
 
   /**
-   * All bindings, in the order in which their clients first came; undefined for a step that finds none. The table may
+   * All bindings, in no order; undefined for a step that finds none. The table may
    * change between two steps: a binding that comes meanwhile may be listed or not, and each that stays is listed once.
    */
   *walk(): Generator<Binding<S> | undefined> {
-    const end = this.#serial;
-    for (const entry of this.#clients.values()) {
-      // A walk of the living map would never end if clients came faster.
-      if (entry.serial >= end) return;
+    for (const [entry, home] of this.#clients.all()) {
       const { client, server, connections } = entry;
-      if (!server || this.#hasExpired(entry)) {
-        yield undefined;
-        continue;
-      }
       const remainingMs = connections > 0 ? this.#expireMs : this.#remainingMs(entry);
-      yield { client, server, home: this.#homes.of(client), remainingMs };
+      yield server && remainingMs >= 0 ? { client, server, home, remainingMs } : undefined;
     }
   }
 
+  /** Whether a client has been here, and is not forgotten. */
+  knows(client: string): boolean {
+    const entry = this.#clients.look(client);
+    const expired = entry !== undefined && this.#hasExpired(entry);
+    if (expired) this.#drop(entry, 'expirations');
+    return entry !== undefined && !expired;
+  }
+
   /**
-   * Takes a binding that a state file has kept, and makes room for it. Returns false for a binding that has run out,
-   * and for a client that has a binding already. Of many bindings the oldest must come first.
+   * What `kept` collects until it is adopted or, with undefined, given up. Whoever comes meanwhile is taken out of it:
+   * what is known now stands.
    */
-  restore({ client, server, home, remainingMs }: Binding<S>): boolean {
-    const former = this.#clients.get(client);
-    if (remainingMs <= 0 || (former && !this.#hasExpired(former))) return false;
-    if (former) this.#drop(former, 'expirations');
-    const entry = this.#add(client, server);
-    entry.leftMs = this.#now() - (this.#expireMs - Math.min(remainingMs, this.#expireMs));
-    this.#recency.touch(entry);
-    this.#bound.count(server, 1);
-    if (home) this.#homes.set(client, home);
-    if (this.#bound.total > this.#size) this.#dropOldest(false);
-    return true;
+  expect(kept: Kept<S> | undefined): void {
+    this.#clients.expect(kept);
+  }
+
+  /**
+   * The bindings that `kept` has collected stand from now on, where `servers` has their servers. Where they have no
+   * room, `expire` drops the least recently used of all.
+   */
+  adopt(kept: Kept<S>, servers: ReadonlyMap<string, S>): void {
+    this.#clients.adopt(kept, servers, this.#now(), this.#expireMs);
   }
 
   /**
@@ -212,21 +214,17 @@ export class StickTable<S extends object> {
    */
   #dropOldest(expired: boolean): boolean {
     for (let steps = 0; steps < STEPS_A_TURN; steps++) {
-      const { oldest } = this.#recency;
-      if (!oldest) return false;
+      const { oldest: last } = this.#recency;
+      const kept = this.#clients.oldestKept;
+      const oldest = kept && !(last && last.leftMs < kept.leftMs) ? kept : last;
       // Who is open comes in again at its close.
-      if (oldest.connections > 0) this.#recency.remove(oldest);
-      else if (expired && this.#hasExpired(oldest)) this.#drop(oldest, 'expirations');
-      else if (this.#bound.total > this.#size) this.#drop(oldest, 'evictions');
+      if (last && last.connections > 0) this.#recency.remove(last);
+      else if (expired && last && this.#hasExpired(last)) this.#drop(last, 'expirations');
+      else if (expired && kept && this.#hasExpired(kept)) this.#drop(kept, 'expirations');
+      else if (oldest && this.#bound.total > this.#size) this.#drop(oldest, 'evictions');
       else return false;
     }
     return true;
-  }
-
-  #add(client: string, server: S | undefined): Entry<S> {
-    const entry: Entry<S> = { client, serial: this.#serial++, server, connections: 0, leftMs: 0 };
-    this.#clients.set(client, entry);
-    return entry;
   }
 
   /** Takes out a client that is away, with all that is known of it. */

@@ -7,7 +7,7 @@ export class Tally<S extends object> {
     return this.#of.get(server) ?? 0;
   }
 
-  count(server: S, by: 1 | -1): void {
+  count(server: S, by: number): void {
     this.total += by;
     const now = this.of(server) + by;
     if (now > 0) this.#of.set(server, now);

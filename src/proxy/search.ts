@@ -1,6 +1,7 @@
-import type { Backend, Stay } from '../pool/backend.ts';
+import type { Backend } from '../pool/backend.ts';
 import type { Outcome } from '../pool/queue.ts';
 import type { Server } from '../pool/server.ts';
+import type { Stay } from '../pool/stay.ts';
 import type { Endpoint, Route } from '../config/values.ts';
 import type { Client } from './client.ts';
 import { dial } from './dial.ts';

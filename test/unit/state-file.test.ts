@@ -5,12 +5,14 @@ import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { test } from 'node:test';
 import * as fc from 'fast-check';
 import type { BackendConfig } from '../../src/config/schema.ts';
-import type { Log } from '../../src/log.ts';
+import type { Teller } from '../../src/log.ts';
 import { Backend } from '../../src/pool/backend.ts';
 import { StickTable } from '../../src/pool/stick-table.ts';
-import { readState, saveState, StateKeeper } from '../../src/state.ts';
+import { readState, saveState } from '../../src/state-file.ts';
+import { StateKeeper } from '../../src/state.ts';
 import { ConfigFile } from '../support/config-file.ts';
 import { folderOf } from '../support/files.ts';
+import { restore } from '../support/kept.ts';
 import { SILENT } from '../support/pool.ts';
 
 const configFile = new ConfigFile();
@@ -29,15 +31,15 @@ function backend(more = ''): Backend {
   return made;
 }
 
-type Said = { readonly msg: string; readonly [key: string]: unknown };
+type Said = { readonly event: string; readonly [key: string]: unknown };
 
 /** Gives the backends what the file says, as a start does. Resolves to what the log says of it. */
 async function restored(file: string, backends: readonly Backend[]): Promise<Said> {
   const said: Said[] = [];
-  const say = (fields: object, msg: string): void => void said.push({ ...fields, msg });
-  const log = { info: say, warn: say, error: say } as unknown as Log;
+  const log: Teller = { tell: (event, ...[fields]) => void said.push({ ...fields, event }), connection() {} };
   const keeper = new StateKeeper(() => backends, log);
-  (await keeper.plan({ file, interval: 1_000_000 }, backends)).commit();
+  const configs = Object.fromEntries(backends.map(({ name, config }) => [name, config]));
+  (await keeper.plan({ state: { file, interval: 1_000_000 }, backends: configs }, backends)).commit();
   keeper.close();
   assert.equal(said.length, 1);
   return said[0]!;
@@ -54,39 +56,50 @@ function bindMany(full: Backend): void {
   }
 }
 
-test('200 000 bindings are saved a few at a time, and come back whole', { timeout: 300_000 }, async (t) => {
-  const [before, after] = [backend(), backend()];
-  bindMany(before);
-  const file = join(folder, 'many');
-  let turns = 0;
-  let saving = true;
+/** Counts how often the event loop turns while something is done: time would tell how busy the machine is. */
+async function turnsDuring<R>(act: () => Promise<R>): Promise<{ turns: number; says: string; result: R }> {
+  let [turns, acting] = [0, true];
   const turn = (): void => {
     turns++;
-    if (saving) setImmediate(turn);
+    if (acting) setImmediate(turn);
   };
   setImmediate(turn);
   const delays = monitorEventLoopDelay({ resolution: 1 });
   delays.enable();
   const startedMs = performance.now();
-  await saveState(file, [before]);
-  const savedMs = performance.now() - startedMs;
+  const result = await act();
+  const says =
+    `${(performance.now() - startedMs).toFixed()} ms, ${turns} turns; held at most ` +
+    `${(delays.max / 1e6).toFixed(1)} ms, p99 ${(delays.percentile(99) / 1e6).toFixed(1)} ms`;
   delays.disable();
-  saving = false;
-  const said = await restored(file, [after]);
-  t.diagnostic(
-    `saved in ${savedMs.toFixed()} ms, ${turns} turns of the loop; held at most ${(delays.max / 1e6).toFixed(1)} ms, ` +
-      `p99 ${(delays.percentile(99) / 1e6).toFixed(1)} ms; restored in ${(performance.now() - startedMs - savedMs).toFixed()} ms`,
-  );
-  assert.ok(turns >= MANY / 1_000, `the loop turned ${turns} times`);
-  assert.deepEqual(said, { file, kind: 'restored', bindings: MANY, states: 0, msg: 'state' });
-  assert.equal(after.table!.entries, MANY);
-  for (let i = 0; i < MANY; i += 997) {
-    assert.equal(after.table!.peek(clientOf(i))?.server.name, before.servers[(i * 7) % 4]!.name);
-  }
-  for (const [i, server] of after.servers.entries()) {
-    assert.equal(after.table!.entriesOf(server), before.table!.entriesOf(before.servers[i]!));
-  }
-});
+  acting = false;
+  return { turns, says, result };
+}
+
+test(
+  '200 000 bindings are saved and restored a few at a time, and come back whole',
+  { timeout: 300_000 },
+  async (t) => {
+    const [before, after] = [backend(), backend()];
+    bindMany(before);
+    const file = join(folder, 'many');
+    const saving = await turnsDuring(() => saveState(file, [before]));
+    const restoring = await turnsDuring(() => restored(file, [after]));
+    for (const [what, { turns, says }] of Object.entries({ saving, restoring })) {
+      t.diagnostic(`${what}: ${says}`);
+      assert.ok(turns >= MANY / 1_000, `${what}: the loop turned ${turns} times`);
+    }
+    const said = restoring.result;
+    assert.deepEqual(said, { file, kind: 'restored', bindings: MANY, states: 0, event: 'state_restored' });
+    assert.equal(after.table!.entries, MANY);
+    for (let i = 0; i < MANY; i += 997) {
+      assert.equal(after.table!.peek(clientOf(i))?.server.name, before.servers[(i * 7) % 4]!.name);
+    }
+    for (const [i, server] of after.servers.entries()) {
+      assert.equal(after.table!.entriesOf(server), before.table!.entriesOf(before.servers[i]!));
+    }
+  },
+);
 
 test('what changes while it is saved may be in the file or not, and the file is whole', async () => {
   const [before, after] = [backend(), backend()];
@@ -135,12 +148,18 @@ test('states, homes and the order of use come back', async () => {
   before.servers[3]!.setAdmin('drain');
   const file = join(folder, 'homes');
   await saveState(file, [before]);
-  assert.deepEqual(await restored(file, [after]), { file, kind: 'restored', bindings: 3, states: 2, msg: 'state' });
+  assert.deepEqual(await restored(file, [after]), {
+    file,
+    kind: 'restored',
+    bindings: 3,
+    states: 2,
+    event: 'state_restored',
+  });
   assert.deepEqual(
     after.servers.map(({ admin }) => admin),
     ['ready', 'ready', 'maint', 'drain'],
   );
-  assert.equal(after.table!.home('b'), after.servers[0]);
+  assert.equal([...after.table!.bindings()].find(({ client }) => client === 'b')?.home, after.servers[0]);
   for (const client of ['d', 'e']) {
     after.table!.open(client);
     after.table!.bind(client, after.servers[0]!);
@@ -172,7 +191,7 @@ const FOREIGN: Record<string, string | Buffer> = {
 test('bindings that are equally old stay in the order of the file, however long the file takes to read', async (t) => {
   const [before, after] = [backend(), backend()];
   for (const client of ['10.0.0.1', '10.0.0.2', '10.0.0.3']) {
-    before.restore({ client, server: before.servers[0]!, home: undefined, remainingMs: 60_000 });
+    restore(before.table!, { client, server: before.servers[0]!, home: undefined, remainingMs: 60_000 });
   }
   const file = join(folder, 'equally-old');
   await saveState(file, [before]);
@@ -193,8 +212,8 @@ test('a file that is torn or not ours is set aside as it is', async (t) => {
       const file = join(folder, what.replaceAll(' ', '-'));
       writeFileSync(file, content);
       const after = backend();
-      const { msg, reason } = await restored(file, [after]);
-      assert.equal(msg, 'state set aside');
+      const { event, reason } = await restored(file, [after]);
+      assert.equal(event, 'state_set_aside');
       assert.match(String(reason), new RegExp(`; it is kept as ${file}.bad$`));
       assert.deepEqual(readFileSync(`${file}.bad`), Buffer.from(content));
       assert.ok(!readdirSync(folder).includes(what.replaceAll(' ', '-')));
@@ -205,7 +224,7 @@ test('a file that is torn or not ours is set aside as it is', async (t) => {
 
 test('no file is no state', async () => {
   const file = join(folder, 'none');
-  assert.deepEqual(await restored(file, [backend()]), { file, kind: 'none', msg: 'state' });
+  assert.deepEqual(await restored(file, [backend()]), { file, kind: 'none', event: 'state_none' });
 });
 
 type Step = { do: 'visit' | 'wait' | 'change' | 'carry'; client: string; ms: number; size: number; expireMs: number };
@@ -255,7 +274,7 @@ test('whatever is changed or carried over to another table, bindings are what a 
           for (const one of model) one.since += 1_000;
           now += 1_000;
           table = new StickTable<Server>({ size, expireMs, now: () => now });
-          for (const binding of kept) assert.equal(table.restore(binding), binding.remainingMs > 0);
+          assert.equal(restore(table, ...kept), kept.filter(({ remainingMs }) => remainingMs > 0).length);
         }
         trim();
         const byClient = (a: { client: string }, b: { client: string }): number => (a.client < b.client ? -1 : 1);
@@ -282,7 +301,7 @@ test('a file that the system does not let us read is left where it is', async ()
   // Opening it goes well, reading it does not.
   const directory = join(folder, 'directory');
   mkdirSync(directory);
-  const said = await readState(directory);
+  const said = await readState(directory, () => {});
   assert.equal(said.kind, 'unread');
   assert.match(said.kind === 'unread' ? said.reason : '', /EISDIR/);
   assert.deepEqual(
@@ -304,11 +323,11 @@ test('a save that cannot take the place of the file leaves nothing behind', asyn
 test('reloads that come sooner than the interval do not keep the state from being saved', async (t) => {
   t.mock.timers.enable({ apis: ['setInterval'] });
   let saved = 0;
-  const log = { info() {}, warn() {}, error() {} } as unknown as Log;
+  const log: Teller = { tell() {}, connection() {} };
   const keeper = new StateKeeper(() => (saved++, []), log);
   const state = { file: join(folder, 'often'), interval: 1_000 };
   for (let reload = 0; reload < 3; reload++) {
-    (await keeper.plan(state, [])).commit();
+    (await keeper.plan({ state, backends: {} }, [])).commit();
     t.mock.timers.tick(600);
   }
   keeper.close();
@@ -317,16 +336,16 @@ test('reloads that come sooner than the interval do not keep the state from bein
 });
 
 test('a file that could not be read is saved to again once a reload has read it', async () => {
-  const log = { info() {}, warn() {}, error() {} } as unknown as Log;
+  const log: Teller = { tell() {}, connection() {} };
   const keeper = new StateKeeper(() => [], log);
   const state = { file: join(folder, 'loop'), interval: 1_000_000 };
   symlinkSync(state.file, state.file);
-  (await keeper.plan(state, [])).commit();
+  (await keeper.plan({ state, backends: {} }, [])).commit();
   await keeper.save();
   assert.ok(lstatSync(state.file).isSymbolicLink());
   rmSync(state.file);
-  for (const each of [{ ...state, file: '' }, state]) (await keeper.plan(each, [])).commit();
+  for (const each of [{ ...state, file: '' }, state]) (await keeper.plan({ state: each, backends: {} }, [])).commit();
   await keeper.save();
   keeper.close();
-  assert.equal((await readState(state.file)).kind, 'read');
+  assert.equal((await readState(state.file, () => {})).kind, 'read');
 });

@@ -14,7 +14,9 @@ function pagesOf(t: TestContext, names: readonly string[]): ReadonlyMap<string, 
 
 test('each file of the folder has its path and its type; the index has / too', (t) => {
   const pages = pagesOf(t, ['index.html', 'main.js', 'base.css', 'icon.svg']);
-  const found = Object.fromEntries([...pages].map(([path, { type, content }]) => [path, `${type} ${content.toString()}`]));
+  const found = Object.fromEntries(
+    [...pages].map(([path, { type, content }]) => [path, `${type} ${content.toString()}`]),
+  );
   assert.deepEqual(found, {
     '/': 'text/html; charset=utf-8 index.html',
     '/dashboard/index.html': 'text/html; charset=utf-8 index.html',

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import * as fc from 'fast-check';
 import { StickTable } from '../../../src/pool/stick-table.ts';
+import { restore } from '../../support/kept.ts';
 
 type Node = { readonly name: string };
 const [s1, s2, s3]: [Node, Node, Node] = [{ name: 's1' }, { name: 's2' }, { name: 's3' }];
@@ -51,8 +52,9 @@ const WAYS_OUT: Record<string, (table: StickTable<Node>, clock: Clock) => void> 
       table.bind(client, s3);
     }
   },
-  'makes room for one that is restored'(table) {
-    for (const client of ['b', 'c', 'd']) table.restore({ client, server: s3, home: undefined, remainingMs: 1_000 });
+  'makes room for one that is restored'(table, clock) {
+    clock.ms += 1;
+    for (const client of ['b', 'c', 'd']) restore(table, { client, server: s3, home: undefined, remainingMs: 1_000 });
   },
   'does not fit into a table that shrinks'(table) {
     table.open('b');
@@ -65,7 +67,7 @@ const WAYS_OUT: Record<string, (table: StickTable<Node>, clock: Clock) => void> 
   },
   'has expired when another is restored in its place'(table, clock) {
     clock.ms += 1_001;
-    assert.equal(table.restore({ client: 'a', server: s3, home: undefined, remainingMs: 1_000 }), true);
+    assert.equal(restore(table, { client: 'a', server: s3, home: undefined, remainingMs: 1_000 }), 1);
   },
   'is taken away'(table) {
     assert.equal(table.unbind('a'), true);
@@ -86,8 +88,10 @@ for (const [way, goes] of Object.entries(WAYS_OUT)) {
 test('a binding that is restored over one that has expired is counted once, and for its own server', () => {
   const { table, clock } = moved();
   clock.ms += 1_001;
-  table.restore({ client: 'a', server: s3, home: s1, remainingMs: 500 });
-  assert.deepEqual([table.entriesOf(s2), table.entriesOf(s3), table.entries, table.home('a')], [0, 1, 1, s1]);
+  restore(table, { client: 'a', server: s3, home: s1, remainingMs: 500 });
+  assert.deepEqual([table.entriesOf(s2), table.entriesOf(s3), table.entries], [0, 1, 1]);
+  table.open('a');
+  assert.equal(table.home('a'), s1);
   assert.equal(table.expirations, 1);
 });
 
@@ -120,7 +124,7 @@ test('whatever happens, a client that is bound to nothing has no home, and nobod
         else if (what === 'expire') table.expire();
         else if (what === 'wait') clock.ms += ms;
         else if (what === 'change') table.change({ size, expireMs: 100, homes: true });
-        else table.restore({ client, server, home: home === server ? undefined : home, remainingMs: ms });
+        else restore(table, { client, server, home: home === server ? undefined : home, remainingMs: ms });
         // What has run out and was not looked at stands until the next sweep, which stops at the first that has not.
         const bound = new Map([...table.bindings()].map((binding) => [binding.client, binding]));
         let counted = 0;

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test, type TestContext } from 'node:test';
 import * as fc from 'fast-check';
 import type { BackendConfig } from '../../../src/config/schema.ts';
-import type { Stay } from '../../../src/pool/backend.ts';
+import type { Stay } from '../../../src/pool/stay.ts';
 import type { Outcome } from '../../../src/pool/queue.ts';
 import type { AdminState, Server } from '../../../src/pool/server.ts';
 import { backendConfig, Scene } from '../../support/backend.ts';

@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import * as fc from 'fast-check';
+import { Kept } from '../../../src/pool/kept.ts';
 import { StickTable } from '../../../src/pool/stick-table.ts';
+import { restore } from '../../support/kept.ts';
 
 type Node = { readonly name: string };
 const [s1, s2]: [Node, Node] = [{ name: 's1' }, { name: 's2' }];
@@ -272,8 +274,8 @@ test('a binding that is kept elsewhere takes its home, and the time that it has 
   const clock = new Clock();
   clock.ms = 5_000;
   const table = new StickTable<Node>({ size: 2, expireMs: 1_000, now: clock.now, homes: true });
-  assert.equal(table.restore({ client: 'a', server: s1, home: s2, remainingMs: 300 }), true);
-  assert.equal(table.restore({ client: 'b', server: s2, home: undefined, remainingMs: 9_000 }), true);
+  assert.equal(restore(table, { client: 'a', server: s1, home: s2, remainingMs: 300 }), 1);
+  assert.equal(restore(table, { client: 'b', server: s2, home: undefined, remainingMs: 9_000 }), 1);
   assert.deepEqual(
     [...table.bindings()],
     [
@@ -298,26 +300,114 @@ test('a binding that is kept elsewhere is not taken where it has run out or the 
     ['none', 0],
     ['none', -1],
   ] as const) {
-    assert.equal(table.restore(kept(client, remainingMs)), false, `${client} ${remainingMs}`);
+    assert.equal(restore(table, kept(client, remainingMs)), 0, `${client} ${remainingMs}`);
   }
   assert.deepEqual([table.entriesOf(s1), table.entriesOf(s2), table.match('open')], [1, 0, undefined]);
   clock.ms += 1_001;
-  assert.equal(table.restore(kept('away', 1)), true, 'what the client had has run out');
+  assert.equal(restore(table, kept('away', 1)), 1, 'what the client had has run out');
   assert.deepEqual([table.entriesOf(s1), table.entriesOf(s2), table.entries], [0, 1, 1]);
 });
 
 test('a table that remembers no homes takes a binding without its home', () => {
   const { table } = make();
-  table.restore({ client: 'a', server: s1, home: s2, remainingMs: 500 });
+  restore(table, { client: 'a', server: s1, home: s2, remainingMs: 500 });
   table.open('a');
   assert.deepEqual([table.match('a'), table.home('a')], [s1, undefined]);
 });
 
-test('a restored binding makes room for itself', () => {
-  const { table } = make(1);
-  visit(table, 'a', s1);
-  assert.equal(table.restore({ client: 'b', server: s2, home: undefined, remainingMs: 500 }), true);
-  assert.deepEqual([table.entries, table.entriesOf(s1), table.evictions], [1, 0, 1]);
+test('of a kept binding and one that stands, the one that was used last has the room', () => {
+  const kept = (remainingMs: number) => ({ client: 'b', server: s2, home: undefined, remainingMs });
+  for (const [remainingMs, stays] of [
+    [500, s1],
+    [700, s2],
+  ] as const) {
+    const { table, clock } = make(1, 1_000);
+    visit(table, 'a', s1);
+    clock.ms += 400;
+    assert.equal(restore(table, kept(remainingMs)), 1);
+    assert.deepEqual([table.entries, table.entriesOf(stays), table.evictions], [1, 1, 1]);
+  }
+});
+
+test('a client takes its kept binding with it when it comes back, and the binding is counted once', () => {
+  const { table, clock } = make(100, 1_000);
+  restore(
+    table,
+    { client: 'a', server: s1, home: undefined, remainingMs: 300 },
+    { client: 'b', server: s2, home: undefined, remainingMs: 200 },
+  );
+  assert.deepEqual(table.peek('a'), { server: s1, connections: 0, expiresMs: 300 });
+  assert.equal(visit(table, 'a', s2), s1);
+  assert.deepEqual([table.hits, table.misses, table.entries, table.entriesOf(s1)], [1, 0, 2, 1]);
+  clock.ms += 301;
+  table.expire();
+  assert.deepEqual([table.entries, table.peek('a')?.expiresMs, table.peek('b')], [1, 699, undefined]);
+});
+
+test('a kept binding that has run out is none', () => {
+  const { table, clock } = make(100, 1_000);
+  restore(table, { client: 'a', server: s1, home: undefined, remainingMs: 300 });
+  clock.ms += 301;
+  assert.equal(table.peek('a'), undefined);
+  assert.equal(visit(table, 'a', s2), undefined);
+  assert.deepEqual([table.entries, table.entriesOf(s2), table.expirations], [1, 1, 1]);
+});
+
+test('who comes while kept bindings are collected keeps what it is bound to then', () => {
+  const { table } = make(100, 1_000);
+  const kept = new Kept<Node>((client) => table.knows(client));
+  table.expect(kept);
+  for (const client of ['a', 'b']) kept.add(client, 's1', undefined, 500);
+  visit(table, 'a', s2);
+  for (const _ of kept.sorting());
+  table.adopt(kept, new Map([['s1', s1]]));
+  assert.deepEqual([visit(table, 'a', s1), visit(table, 'b', s2)], [s2, s1]);
+  assert.deepEqual([table.entries, table.entriesOf(s1), table.entriesOf(s2)], [2, 1, 1]);
+});
+
+test('a kept binding to a server that is not in force is none', () => {
+  const { table } = make();
+  const kept = new Kept<Node>();
+  kept.add('a', 'gone', undefined, 500);
+  kept.add('b', 's1', 'gone', 500);
+  for (const _ of kept.sorting());
+  table.adopt(kept, new Map([['s1', s1]]));
+  assert.deepEqual(
+    [...table.bindings()].map(({ client, home }) => [client, home]),
+    [['b', undefined]],
+  );
+  assert.deepEqual([table.entries, visit(table, 'a', s2)], [1, undefined]);
+});
+
+test('kept bindings are listed once each, though their clients come back meanwhile', () => {
+  const { table } = make(1_000, 1_000);
+  const clients = Array.from({ length: 300 }, (_, i) => `c${i}`);
+  restore(table, ...clients.map((client) => ({ client, server: s1, home: undefined, remainingMs: 500 })));
+  for (let i = 0; i < 100; i++) visit(table, `c${i * 2}`, s1);
+  const told: string[] = [];
+  for (const { client } of table.bindings()) {
+    told.push(client);
+    visit(table, `c${(told.length * 7) % 300}`, s1);
+    visit(table, `c${(told.length * 11) % 300}`, s1);
+  }
+  assert.deepEqual(told.toSorted(), clients.toSorted());
+});
+
+test('many kept bindings are sorted in slices, the shortest life first, and put in force at once', (t) => {
+  const kept = new Kept<Node>();
+  const lives = Array.from({ length: 50_000 }, (_, i) => 1 + ((i * 7_919) % 10_007));
+  for (const [i, lifeMs] of lives.entries()) kept.add(`c${i}`, 's1', undefined, lifeMs);
+  let slices = 0;
+  for (const _ of kept.sorting()) slices++;
+  assert.ok(slices >= 13, `${slices} slices`);
+  const { table } = make(100_000, 1_000_000);
+  const sets = t.mock.method(Map.prototype, 'set');
+  table.adopt(kept, new Map([['s1', s1]]));
+  assert.ok(sets.mock.callCount() < 10, `${sets.mock.callCount()} changes to put them in force`);
+  assert.equal(table.entries, 50_000);
+  const inOrder = Array.from(kept.all(), ([client]) => Number(client.slice(1)));
+  const expected = [...lives.keys()].toSorted((a, b) => lives[a]! - lives[b]! || a - b);
+  assert.deepEqual(inOrder, expected);
 });
 
 test('homes are remembered only where the table is told to, and are forgotten where it is told not to any more', () => {
@@ -432,7 +522,7 @@ test('what is left of a binding that was taken away goes with the next sweep, an
   );
   assert.deepEqual([...table.bindings()], []);
   assert.equal([...table.walk()].length, 3, 'a walk stops at each');
-  assert.equal(table.restore({ client: 'b', server: s2, home: undefined, remainingMs: 500 }), true);
+  assert.equal(restore(table, { client: 'b', server: s2, home: undefined, remainingMs: 500 }), 1);
   assert.equal(table.expire(), false);
   assert.deepEqual(
     [...table.walk()].map((binding) => binding?.client),

@@ -1,0 +1,139 @@
+import { createReadStream } from 'node:fs';
+import { open, rename, rm, stat, type FileHandle } from 'node:fs/promises';
+import { createInterface } from 'node:readline';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { z } from 'zod';
+import { StartError } from './errors.ts';
+import type { Backend } from './pool/backend.ts';
+import { ADMIN_STATES, type Server } from './pool/server.ts';
+import type { Binding } from './pool/binding.ts';
+
+/** Lines between two turns of the event loop: a millisecond of work or less. */
+const LINES_A_TURN = 250;
+export const FORMAT = 'berth state 1';
+/** The file is lines of JSON: a head, then admin states and bindings, then their count, which a torn file lacks. */
+const head = z.object({ format: z.literal(FORMAT), savedAt: z.number() });
+// Nearly all lines are bindings, and the first that fits is taken.
+const line = z.union([
+  z.object({
+    backend: z.string(),
+    server: z.string(),
+    client: z.string(),
+    ms: z.number(),
+    home: z.string().optional(),
+  }),
+  z.object({ backend: z.string(), server: z.string(), state: z.enum(ADMIN_STATES) }),
+  z.object({ lines: z.number() }),
+]);
+
+/** An admin state, or a binding, whose `ms` is the life that it has left. */
+export type StateLine = Exclude<z.output<typeof line>, { lines: number }>;
+
+/** What a state file is. `unreadable` content is to be set aside; what the system did not let Berth read stays. */
+export type Read =
+  { readonly kind: 'none' | 'read' } | { readonly kind: 'unreadable' | 'unread'; readonly reason: string };
+
+/**
+ * Writes admin states and bindings to a draft, then renames the draft to `file`, so that `file` is whole at any moment.
+ */
+export async function saveState(file: string, backends: readonly Backend[]): Promise<void> {
+  const draft = `${file}.new`;
+  const handle = await open(draft, 'w', 0o600);
+  try {
+    try {
+      await write(handle, backends);
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+    await rename(draft, file);
+  } catch (error) {
+    await rm(draft, { force: true });
+    throw error;
+  }
+}
+
+/** Whether the file can be written at all. Rejects with a StartError. */
+export async function checkStateFile(file: string): Promise<void> {
+  // Not the draft: a save may be writing the draft during a reload.
+  const attempt = `${file}.try`;
+  try {
+    const there = await stat(file).catch(() => undefined);
+    if (there?.isDirectory() === true) throw Object.assign(new Error(), { code: 'EISDIR' });
+    await (await open(attempt, 'a', 0o600)).close();
+    await rm(attempt);
+  } catch (error) {
+    const { code = '', message } = error as NodeJS.ErrnoException;
+    const known: Record<string, string> = {
+      EACCES: 'permission denied',
+      EISDIR: 'it is a folder',
+      ENOENT: 'its folder does not exist',
+      ENOTDIR: 'its folder is a file',
+      EROFS: 'its file system is read-only',
+    };
+    throw new StartError(code, `cannot write the state file ${file}: ${known[code] ?? message}`, error);
+  }
+}
+
+/**
+ * Hands over what a state file says, line by line and a few lines a turn of the event loop. Bindings have aged by the
+ * time since the file was written. Unless the file turns out to be whole, nothing of it counts. Never rejects.
+ */
+export async function readState(file: string, take: (line: StateLine) => void): Promise<Read> {
+  let agedMs: number | undefined;
+  let taken = 0;
+  let isWhole = false;
+  try {
+    for await (const text of createInterface({ input: createReadStream(file, 'utf8'), crlfDelay: Infinity })) {
+      const json: unknown = JSON.parse(text);
+      if (agedMs === undefined) {
+        // Once for all: by the time of reading, the last bindings would be older than the first. A clock that was set
+        // back must not lengthen the life of a binding.
+        agedMs = Math.max(0, Date.now() - head.parse(json).savedAt);
+        continue;
+      }
+      const record = line.parse(json);
+      isWhole = 'lines' in record && record.lines === taken;
+      taken++;
+      if (!('lines' in record)) take('ms' in record ? { ...record, ms: record.ms - agedMs } : record);
+    }
+    if (isWhole) return { kind: 'read' };
+    throw new SyntaxError('it ends too early');
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    if (code === 'ENOENT') return { kind: 'none' };
+    if (error instanceof z.ZodError) return { kind: 'unreadable', reason: 'it is not a state file of this version' };
+    return { kind: error instanceof SyntaxError ? 'unreadable' : 'unread', reason: message };
+  }
+}
+
+async function write(handle: FileHandle, backends: readonly Backend[]): Promise<void> {
+  let chunk = `${JSON.stringify({ format: FORMAT, savedAt: Date.now() })}\n`;
+  let [lines, steps] = [0, 0];
+  for (const record of records(backends)) {
+    if (record) {
+      chunk += `${JSON.stringify(record)}\n`;
+      lines++;
+    }
+    if (++steps % LINES_A_TURN !== 0) continue;
+    await handle.write(chunk);
+    chunk = '';
+    await nextTurn();
+  }
+  await handle.write(`${chunk}${JSON.stringify({ lines })}\n`);
+}
+
+/** Undefined for a step without a line. */
+function* records(backends: readonly Backend[]): Generator<object | undefined> {
+  for (const { name: backend, servers, table } of backends) {
+    for (const { name: server, admin: state } of servers) {
+      if (state !== 'ready') yield { backend, server, state };
+    }
+    for (const binding of table?.walk() ?? []) yield binding && lineOf(backend, binding);
+  }
+}
+
+function lineOf(backend: string, { client, server, home, remainingMs }: Binding<Server>): StateLine {
+  const ms = Math.ceil(remainingMs * 1_000) / 1_000;
+  return { backend, server: server.name, client, ms, home: home?.name };
+}
