@@ -1,6 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { adminApi } from './admin/admin-api.ts';
 import { metricsAnswers } from './admin/metrics-answers.ts';
+import { Recent } from './clients/recent.ts';
+import { Sessions } from './clients/sessions.ts';
 import type { Loaded } from './config/load.ts';
 import { formatProblem } from './config/locate.ts';
 import { STANDARD_ADMIN, type Config } from './config/schema.ts';
@@ -28,6 +30,8 @@ const SWEEP_MS = 1_000;
  * The stages of a balancer's life: start, reload after reload, drain, stop. One generation after another is in force.
  */
 export class Balancer implements View, Control {
+  readonly recent = new Recent();
+  readonly sessions: Sessions;
   readonly #log: Log;
   readonly #load: () => Loaded;
   readonly #house: House;
@@ -52,9 +56,12 @@ export class Balancer implements View, Control {
     this.#log = log;
     this.#load = load;
     const counts = new Counts();
+    this.sessions = new Sessions((session) => observer.sessionEnded(session));
     const observer = reports({
       log,
       counts,
+      sessions: this.sessions,
+      recent: this.recent,
       logConnections: () => this.config.log.connections,
       serverDown: (server) => {
         if (this.config.backends[server.backend]?.onServerDown !== 'close') return;
@@ -135,6 +142,7 @@ export class Balancer implements View, Control {
   sweep(): void {
     const nowMs = performance.now();
     for (const frontend of this.frontends) frontend.sweep(nowMs);
+    this.sessions.sweep(nowMs);
     this.#house.buffers.trim(nowMs);
     if (this.#generation) this.#house.forget(this.#generation);
   }
@@ -233,6 +241,7 @@ export class Balancer implements View, Control {
 
   #close(): void {
     clearInterval(this.#sweep);
+    this.sessions.close();
     this.#house.close();
   }
 }

@@ -1,3 +1,4 @@
+import { DIRECTIONS, type Direction } from './clients/session.ts';
 import type { Backend } from './pool/backend.ts';
 import { CONNECT_FAILURES, type ConnectFailure } from './pool/failures.ts';
 import type { Server } from './pool/server.ts';
@@ -8,6 +9,7 @@ import type { End } from './proxy/record.ts';
 const COUNTED_FROM_0: readonly End[] = ['--', 'SC', 'sC', 'RC', 'sQ'];
 
 const CONNECT_SECONDS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5];
+const SESSION_SECONDS = [1, 5, 15, 60, 300, 1_800, 7_200];
 const CONNECTION_SECONDS = [0.005, 0.025, 0.1, 0.5, 1, 5, 15, 60, 300, 1_800, 7_200];
 
 /** How many values lie between each two of `bounds`: what a Prometheus histogram is made of. */
@@ -30,13 +32,23 @@ export class Distribution {
   }
 }
 
-const zeros = <K extends string>(keys: readonly K[]): Record<K, number> =>
-  Object.fromEntries(keys.map((key) => [key, 0])) as Record<K, number>;
+const each = <K extends string, V>(keys: readonly K[], value: () => V): Record<K, V> =>
+  Object.fromEntries(keys.map((key) => [key, value()])) as Record<K, V>;
+const zeros = <K extends string>(keys: readonly K[]): Record<K, number> => each(keys, () => 0);
 
 export class ServerCounts {
   readonly checks = { passed: 0, failed: 0 };
   readonly connectErrors = zeros<ConnectFailure['reason']>(CONNECT_FAILURES);
   readonly connectSeconds = new Distribution(CONNECT_SECONDS);
+  /** Sessions of clients that have ended, and their bytes. */
+  readonly sessions = each(DIRECTIONS, () => ({ count: 0, in: 0, out: 0 }));
+
+  addSession(direction: Direction, bytesIn: number, bytesOut: number): void {
+    const of = this.sessions[direction];
+    of.count++;
+    of.in += bytesIn;
+    of.out += bytesOut;
+  }
 }
 
 export class BackendCounts {
@@ -44,6 +56,7 @@ export class BackendCounts {
   redispatches = 0;
   readonly ended = new Map<End, number>(COUNTED_FROM_0.map((end) => [end, 0]));
   readonly seconds = new Distribution(CONNECTION_SECONDS);
+  readonly sessionSeconds = each(DIRECTIONS, () => new Distribution(SESSION_SECONDS));
 }
 
 /**

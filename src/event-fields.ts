@@ -43,6 +43,7 @@ export const FIELDS = {
   level: text('the least level of lines that are written'),
   maxConnections: number('connections that fit below the open-file limit'),
   method: text('of the HTTP request'),
+  moves: number('how often the client was given another server meanwhile'),
   name: text('the name of the inherited socket'),
   node: text('the version of Node'),
   of: number('how many there are in all'),

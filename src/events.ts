@@ -176,8 +176,9 @@ export const EVENTS = {
   ),
   session: info(
     'session',
-    ['client', 'backend', 'server', 'direction', 'in', 'out', 'connections', 'durationMs', 'since'],
-    'The connections of a client that belong together, such as those of a `docker push`, have ended.',
+    ['client', 'backend', 'server?', 'moves', 'direction', 'in', 'out', 'connections', 'durationMs', 'since'],
+    'A client is quiet for ten seconds after connections that belong together, as those of a `docker push` do. ' +
+      'The server is that of its latest connection. `log.connections` says whether these lines are written.',
   ),
   connection_refused: warn(
     'connection refused',

@@ -14,7 +14,7 @@ export type Told = { readonly id: number; readonly event: EventName; readonly li
 export type Reader = (told: Told) => void;
 
 /** Whoever has something to tell. */
-export type Teller = Pick<Log, 'tell' | 'connection'>;
+export type Teller = Pick<Log, 'tell' | 'connection' | 'session'>;
 
 /**
  * What happens, as lines of JSON in the log, and as events for those who read along. Readers hear everything, whatever
@@ -68,6 +68,12 @@ export class Log {
     if (this.#connectionReaders.size === 0) return;
     const told = { id: this.#lastId, event: 'connection', line: this.#line.trimEnd() } as const;
     for (const read of this.#connectionReaders) read(told);
+  }
+
+  /** A session has ended: told to every reader, and `written` unless the level forbids. */
+  session(fields: FieldsOf<'session'>, written: boolean): void {
+    const line = this.#told('session', fields);
+    if (written && this.#writes('session')) this.outlet.write(line);
   }
 
   /** `read` hears every event from now on, but connections only where it asks for them. Call the result to end it. */

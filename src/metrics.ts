@@ -6,6 +6,7 @@ import { takers } from './pool/choose.ts';
 import type { Named } from './pool/named.ts';
 import { ADMIN_STATES, type Server } from './pool/server.ts';
 import { histogram, labelled, type Labels, type Read, type Sample } from './samples.ts';
+import { sessionMetrics } from './session-metrics.ts';
 import { version } from './version.ts';
 import type { View } from './view.ts';
 
@@ -39,6 +40,7 @@ export class Metrics {
     this.#describeServers();
     this.#describeBackends();
     this.#describeTables();
+    for (const { type, name, help, read } of sessionMetrics(view, counts)) this.#add(type, name, help, read);
   }
 
   /** The exposition, and its content type. */

@@ -1,3 +1,6 @@
+import type { Recent } from './clients/recent.ts';
+import type { SessionObserver, Sessions } from './clients/sessions.ts';
+import type { Config } from './config/schema.ts';
 import { formatEndpoint } from './config/values.ts';
 import type { Counts } from './counts.ts';
 import type { ListenObserver } from './listeners/listeners.ts';
@@ -5,6 +8,7 @@ import type { Teller } from './log.ts';
 import type { PoolObserver } from './pool/observer.ts';
 import type { Server } from './pool/server.ts';
 import type { ProxyObserver } from './proxy/observer.ts';
+import { round } from './proxy/record.ts';
 
 /** Refusals are logged at most this often for each frontend and reason; the metrics count them all. */
 const REFUSAL_LOG_MS = 1_000;
@@ -17,13 +21,23 @@ export type Reports = PoolObserver & ProxyObserver & ListenObserver;
 export type ReportParts = {
   readonly log: Teller;
   readonly counts: Counts;
-  /** Whether a connection has a line in the log: asked when the connection ends. */
-  readonly logConnections: () => boolean;
+  /** Who hears of connections and clients beside the log. */
+  readonly sessions: Sessions;
+  readonly recent: Recent;
+  /** What has a line in the log: asked when a connection or a session ends. */
+  readonly logConnections: () => Config['log']['connections'];
   readonly serverDown: (server: Server) => void;
 };
 
 /** Turns what happens into log lines and counts. */
-export function reports({ log, counts, logConnections, serverDown }: ReportParts): Reports {
+export function reports({
+  log,
+  counts,
+  sessions,
+  recent,
+  logConnections,
+  serverDown,
+}: ReportParts): Reports & SessionObserver {
   const refusals = new Map<string, { loggedMs: number; since: number }>();
   /** When each was logged. */
   const crowds = new Map<string, number>();
@@ -100,7 +114,21 @@ export function reports({ log, counts, logConnections, serverDown }: ReportParts
         ended.set(record.end, (ended.get(record.end) ?? 0) + 1);
         seconds.observe(record.durationMs / 1_000);
       }
-      log.connection(record, logConnections());
+      recent.add(record);
+      log.connection(record, logConnections() === true);
+    },
+    arrived(backend, client, nowMs) {
+      return sessions.arrived(backend, client, nowMs);
+    },
+    sessionEnded(session) {
+      const { client, backend, server, direction, moves } = session;
+      const durationMs = round(session.activeMs - session.startedMs);
+      counts.ofBackend(backend).sessionSeconds[direction].observe(durationMs / 1_000);
+      if (server) counts.ofServer(server).addSession(direction, session.in, session.out);
+      const what = { client, backend: backend.name, server: server?.name, moves, direction };
+      const howMuch = { in: session.in, out: session.out, connections: session.total, durationMs };
+      const since = new Date(session.sinceMs).toISOString();
+      log.session({ ...what, ...howMuch, since }, logConnections() !== false);
     },
   };
 }

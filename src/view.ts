@@ -1,3 +1,5 @@
+import type { Recent } from './clients/recent.ts';
+import type { Sessions } from './clients/sessions.ts';
 import type { Config } from './config/schema.ts';
 import type { Backend } from './pool/backend.ts';
 import { takesNew } from './pool/choose.ts';
@@ -16,6 +18,9 @@ export type View = {
   readonly frontends: readonly Frontend[];
   /** In force. */
   readonly backends: readonly Backend[];
+  /** What clients do, and what they did lately. */
+  readonly sessions: Sessions;
+  readonly recent: Recent;
   /** Where a frontend listens. */
   addressesOf(frontend: string): readonly string[];
   /** Brings the servers' byte counters up to date, and ends what is idle. */

@@ -298,7 +298,13 @@ export const schema = z.strictObject({
       level: oneOf('trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent')
         .prefault('info')
         .describe('Least level'),
-      connections: yesNo().prefault(true).describe('One line a connection, at its end'),
+      connections: z
+        .union([z.boolean(), z.literal('sessions')], { error: 'expected true, false or sessions' })
+        .prefault(true)
+        .describe(
+          'One line a connection, at its end, and one a session, when its client is quiet; sessions = these alone; ' +
+            'false = neither',
+        ),
     })
     .prefault({})
     .describe('JSON lines on standard output'),

@@ -30,7 +30,7 @@ export class House {
   readonly metrics: Http;
   readonly admin: Http;
   readonly listeners: Listeners;
-  readonly occupancy: Occupancy = { connections: 0 };
+  readonly occupancy: Occupancy = { connections: 0, latest: 0 };
   readonly buffers = new RelayBuffers();
   /** Descriptors that were open before the first plan, and those of the own listeners. */
   readonly otherFiles = openFiles() + OWN_LISTENERS;

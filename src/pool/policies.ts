@@ -19,8 +19,8 @@ export function grown(weight: number, slowStartMs: number, sinceMs: number): num
 
 /**
  * Picks one of `candidates`, whose weights are above 0; undefined where `candidates` is empty. `client` is the
- * client's key in a stick table, undefined where nothing identifies the client. `dry` asks who would be picked next, and
- * is no pick; undefined where nobody can know.
+ * client's key in a stick table, undefined where nothing identifies the client. `dry` asks who would be picked next,
+ * and is no pick; undefined where nobody can know.
  */
 export type Policy = <C extends Candidate>(
   candidates: readonly C[],

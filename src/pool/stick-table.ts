@@ -106,8 +106,8 @@ export class StickTable<S extends object> {
   }
 
   /**
-   * Takes a client's binding away; returns whether it had one. Its open connections stay. An entry that nothing is bound
-   * by any more goes with the next `expire`: to take a million out of a map takes seconds.
+   * Takes a client's binding away; returns whether it had one. Its open connections stay. What is left of an entry goes
+   * with the next `expire`: to take a million entries out of a map takes seconds.
    */
   unbind(client: string): boolean {
     const entry = this.#clients.look(client);

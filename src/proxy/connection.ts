@@ -1,17 +1,19 @@
 import type { Socket } from 'node:net';
 import type { Backend } from '../pool/backend.ts';
-import { buildProxyHeader } from '../pool/proxy-protocol.ts';
 import type { Server } from '../pool/server.ts';
+import type { Stay } from '../pool/stay.ts';
 import type { Access } from './admission/access.ts';
 import * as preface from './admission/preface.ts';
 import { Client, type Undecided } from './client.ts';
-import { isRefusal, type NoBackend, type ProxyObserver, type Refusal } from './observer.ts';
-import { endOf, formatAddress, round, type Address, type End, type Phase } from './record.ts';
+import { Meter } from './meter.ts';
+import { isRefusal, PREFACE_ENDS, type Account, type NoBackend, type ProxyObserver, type Refusal } from './observer.ts';
+import { endOf, formatAddress, round, type Address, type End, type Phase, type Standing } from './record.ts';
 import type { RelayBuffers } from './relay/buffers.ts';
 import { Relay } from './relay/relay.ts';
 import type { Sockets, Wire } from './relay/sockets.ts';
 import { Search } from './search.ts';
 import { mustAdvertise, routeFor, type Terms } from './terms.ts';
+import { headerFor, type Who } from './who.ts';
 
 /** What a connection needs of its frontend beside its terms. */
 export type Surroundings = {
@@ -22,29 +24,10 @@ export type Surroundings = {
   readonly observer: ProxyObserver;
 };
 
-/** Who a connection is for. */
-type Who = {
-  /** The advertised address where a PROXY header gave one; undefined on a unix socket. */
-  readonly client: Address | undefined;
-  /** What the client connected to, where a PROXY header says so. */
-  readonly destination: Address | undefined;
-  /** Whether the first bytes were a PROXY header. */
-  readonly proxied: boolean;
-};
-
-/**
- * How a connection ends whose first bytes did not lead to a server. A connection that `allow`, `deny` or `perSource`
- * turns away has no record: floods are what such rules are for.
- */
-const PREFACE_ENDS: Partial<Record<Refusal, End>> = {
-  proxy_header_missing: 'cR',
-  proxy_header_invalid: 'PR',
-  server_name_unknown: 'PR',
-  client_left: 'CR',
-};
-
 /** One client's connection, from the accept to its record. */
 export class Connection {
+  /** No other connection of this process has, or had, the same. */
+  readonly id: number;
   readonly #peer: Address | undefined;
   readonly #terms: Terms;
   readonly #around: Surroundings;
@@ -55,18 +38,20 @@ export class Connection {
   #isSilent = false;
   #serverName: string | undefined;
   #backend: Backend | undefined;
+  #stay: Stay | undefined;
   /** The search for a server; undefined before the first bytes have led to a backend. */
   #search: Search | undefined;
   #relay: Relay | undefined;
+  #meter: Meter | undefined;
   /** This machine's address towards the server. */
   #from: string | undefined;
   /** The end, if Berth itself ends the connection: for the operator, for its server, or by a rule. */
   #cut: End | undefined;
-  /** How much of the relay's bytes the server's counters have. */
-  #counted = { in: 0, out: 0 };
+  #endedMs: number | undefined;
 
   /** `peer` is undefined on a unix socket. */
-  constructor(accepted: Socket, peer: Address | undefined, terms: Terms, around: Surroundings) {
+  constructor(id: number, accepted: Socket, peer: Address | undefined, terms: Terms, around: Surroundings) {
+    this.id = id;
     this.#peer = peer;
     this.#who = { client: peer, destination: undefined, proxied: false };
     this.#terms = terms;
@@ -110,7 +95,28 @@ export class Connection {
   sweep(nowMs: number): void {
     if (this.#isSilent && nowMs - this.#startedMs >= this.#terms.timeouts.idle) this.#client.close();
     this.#relay?.sweep(nowMs, this.#terms.timeouts);
-    this.#count();
+    this.#meter?.sweep(nowMs);
+  }
+
+  /** How the connection stands now. */
+  get standing(): Standing {
+    const phase = this.#phase;
+    const search = this.#search;
+    return {
+      id: this.id,
+      frontend: this.#around.frontend,
+      backend: this.#backend?.name,
+      server: phase === 'R' || phase === 'Q' ? undefined : search?.server?.name,
+      client: formatAddress(this.#who.client),
+      key: this.#stay?.client,
+      from: this.#from,
+      sni: this.#serverName,
+      phase,
+      startedMs: this.#startedMs,
+      movedMs: this.#relay?.movedMs ?? this.#startedMs,
+      ...this.#bytes,
+      perSecond: this.#meter?.perSecond ?? { in: 0, out: 0 },
+    };
   }
 
   get #phase(): Phase {
@@ -141,20 +147,25 @@ export class Connection {
     if (!backend) return 'server_name_unknown';
     this.#backend = backend;
     const stay = backend.open(this.#who.client?.address);
+    this.#stay = stay;
+    const account = this.#around.observer.arrived(backend, stay.client ?? 'unix', this.#startedMs);
     try {
       const search = new Search(this.#client, backend, stay, this.#terms, this.#around);
       this.#search = search;
       const reached = await search.run();
-      if (reached.kind === 'server') return await this.#join(reached.server, reached.wire);
+      if (reached.kind === 'server') return await this.#join(reached.server, reached.wire, account);
       this.#client.refuse();
       return this.#cut ?? reached.end;
     } finally {
       stay.close();
+      this.#endedMs = performance.now();
+      if (this.#meter) this.#meter.close(this.#endedMs);
+      else account.left(0, 0, this.#endedMs);
     }
   }
 
   /** Joins the client to its server, in the tick in which that has connected. */
-  async #join(server: Server, wire: Wire): Promise<End> {
+  async #join(server: Server, wire: Wire, account: Account): Promise<End> {
     const { sockets, buffers } = this.#around;
     // Ended between the connect and here: no relay would hear of it.
     if (this.#client.isGone) {
@@ -167,9 +178,10 @@ export class Connection {
     if (address !== undefined && port !== undefined) this.#from = formatAddress({ address, port });
     const relay = new Relay(this.#client.wire, wire, sockets, buffers);
     this.#relay = relay;
-    this.#begin(relay, wire, this.#header(server));
+    account.joined(server);
+    this.#meter = new Meter(relay, server, account);
+    this.#begin(relay, wire, headerFor(server, this.#who, this.#client));
     const end = await relay.ended;
-    this.#count();
     server.releaseSlot();
     return end.kind === 'closed' ? (this.#cut ?? '--') : endOf(end);
   }
@@ -195,22 +207,9 @@ export class Connection {
     } else relay.forward({ header, first: this.#client.take(), finished: this.#client.hasFinished });
   }
 
-  #header(server: Server): Buffer | undefined {
-    const { sendProxy: version } = server.config;
-    if (version === 'none') return undefined;
-    const { client, destination } = this.#who;
-    return buildProxyHeader(version, client, client && (destination ?? this.#client.local));
-  }
-
-  /** Brings the server's byte counters up to date. */
-  #count(): void {
-    // Before the server is there what the client sends waits here, and may go to another server.
-    const { server } = this;
-    if (!server || !this.#relay) return;
-    const { bytesIn, bytesOut } = this.#relay;
-    server.traffic.in += bytesIn - this.#counted.in;
-    server.traffic.out += bytesOut - this.#counted.out;
-    this.#counted = { in: bytesIn, out: bytesOut };
+  /** What has come and was never forwarded counts too. */
+  get #bytes(): { readonly in: number; readonly out: number } {
+    return { in: Math.max(this.#relay?.bytesIn ?? 0, this.#client.first.length), out: this.#relay?.bytesOut ?? 0 };
   }
 
   #turnAway(reason: Refusal): void {
@@ -226,6 +225,7 @@ export class Connection {
 
   #record(end: End): void {
     const { server, via, retries = 0, connectMs, queueMs = 0 } = this.#search ?? {};
+    const { in: bytesIn, out: bytesOut } = this.#bytes;
     this.#around.observer.ended(
       {
         frontend: this.#around.frontend,
@@ -236,12 +236,11 @@ export class Connection {
         from: this.#from,
         via,
         retries,
-        // What has come and was never forwarded counts too.
-        in: Math.max(this.#relay?.bytesIn ?? 0, this.#client.first.length),
-        out: this.#relay?.bytesOut ?? 0,
+        in: bytesIn,
+        out: bytesOut,
         connectMs: connectMs === undefined ? undefined : round(connectMs),
         queueMs: round(queueMs),
-        durationMs: round(performance.now() - this.#startedMs),
+        durationMs: round((this.#endedMs ?? performance.now()) - this.#startedMs),
         end,
       },
       this.#backend,

@@ -6,10 +6,13 @@ import { Connection, type Surroundings } from './connection.ts';
 import type { Refusal } from './observer.ts';
 import { formatAddress } from './record.ts';
 import { reset } from './relay/sockets.ts';
-import type { Terms } from './terms.ts';
+import { mustAdvertise, type Terms } from './terms.ts';
 
-/** Connections that stand now, in all frontends together, and those that wait for a commit. */
-export type Occupancy = { connections: number };
+/**
+ * In all frontends together: the connections that stand now, with those that wait for a commit, and the number of the
+ * latest one that a frontend has taken.
+ */
+export type Occupancy = { connections: number; latest: number };
 
 export type FrontendParts = Omit<Surroundings, 'frontend' | 'access'> & { readonly occupancy: Occupancy };
 
@@ -21,7 +24,8 @@ export class Frontend {
   readonly name: string;
   readonly #occupancy: Occupancy;
   readonly #around: Surroundings;
-  readonly #connections = new Set<Connection>();
+  /** By their numbers, the oldest first. */
+  readonly #connections = new Map<number, Connection>();
   #terms: Terms | undefined;
   #accepted = 0;
   #onEmpty: (() => void) | undefined;
@@ -35,6 +39,16 @@ export class Frontend {
   /** Connections that stand. */
   get connections(): number {
     return this.#connections.size;
+  }
+
+  /** Those that stand, the oldest first. */
+  get standing(): Iterable<Connection> {
+    return this.#connections.values();
+  }
+
+  /** The connection of this number that stands. */
+  connection(id: number): Connection | undefined {
+    return this.#connections.get(id);
   }
 
   /** Connections that have come since the start, refused connections included. */
@@ -64,7 +78,15 @@ export class Frontend {
       reset(socket.on('error', () => {}));
       return;
     }
-    void this.#run(new Connection(socket, peer, terms, this.#around));
+    void this.#run(new Connection(++this.#occupancy.latest, socket, peer, terms, this.#around));
+  }
+
+  /** Whether a connection from `address` would be let in now, for those who ask: nothing is counted. */
+  judge(address: string): { readonly refusal: Refusal | undefined; readonly mustAdvertise: boolean } | undefined {
+    const terms = this.#terms;
+    if (!terms) return undefined;
+    const refusal = this.#refusal(terms) ?? this.#around.access.judge(terms.access, address);
+    return { refusal, mustAdvertise: mustAdvertise(terms, address) };
   }
 
   /** Resolves when no connection stands any more. */
@@ -73,17 +95,17 @@ export class Frontend {
   }
 
   killAll(): void {
-    for (const connection of this.#connections) connection.kill('K');
+    for (const connection of this.#connections.values()) connection.kill('K');
   }
 
   /** Ends the connections of a server that was marked down. */
   killOf(server: Server): void {
-    for (const connection of this.#connections) if (connection.server === server) connection.kill('D');
+    for (const connection of this.#connections.values()) if (connection.server === server) connection.kill('D');
   }
 
   /** To be called about once a second; `nowMs` is `performance.now()`. */
   sweep(nowMs: number): void {
-    for (const connection of this.#connections) connection.sweep(nowMs);
+    for (const connection of this.#connections.values()) connection.sweep(nowMs);
   }
 
   #refusal({ capacity, config: { maxConnections: most } }: Terms): Refusal | undefined {
@@ -92,13 +114,13 @@ export class Frontend {
   }
 
   async #run(connection: Connection): Promise<void> {
-    this.#connections.add(connection);
+    this.#connections.set(connection.id, connection);
     this.#occupancy.connections++;
     try {
       await connection.run();
     } finally {
       this.#occupancy.connections--;
-      this.#connections.delete(connection);
+      this.#connections.delete(connection.id);
       if (this.#connections.size === 0) this.#onEmpty?.();
     }
   }

@@ -24,10 +24,36 @@ export function isRefusal(end: End | NoBackend): end is NoBackend {
   return (NO_BACKEND as readonly string[]).includes(end);
 }
 
+/**
+ * How a connection ends whose first bytes did not lead to a server. A connection that `allow`, `deny` or `perSource`
+ * turns away has no record: floods are what such rules are for.
+ */
+export const PREFACE_ENDS: Partial<Record<Refusal, End>> = {
+  proxy_header_missing: 'cR',
+  proxy_header_invalid: 'PR',
+  server_name_unknown: 'PR',
+  client_left: 'CR',
+};
+
+/**
+ * What the connections of one client in one backend do together. Numbers only, and no clock: each connection is in the
+ * way of all bytes. Times are those of `performance.now`.
+ */
+export type Account = {
+  /** A connection is joined to its server. */
+  joined(server: Server): void;
+  /** A connection has moved these bytes since it was looked at last. */
+  moved(bytesIn: number, bytesOut: number, nowMs: number): void;
+  /** A connection has ended, and had moved these bytes since it was looked at last. */
+  left(bytesIn: number, bytesOut: number, nowMs: number): void;
+};
+
 /** What the proxy tells the rest of the house. */
 export type ProxyObserver = {
   /** `client` as in a record. */
   refused(frontend: string, reason: Refusal, client: string): void;
+  /** A connection has its backend. `client` is its key in the stick table, or `unix`; the account hears what it does. */
+  arrived(backend: Backend, client: string, nowMs: number): Account;
   connected(server: Server, seconds: number): void;
   connectFailed(server: Server, reason: ConnectFailure['reason']): void;
   /** `redispatched`: to another server than before. */

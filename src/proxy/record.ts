@@ -37,6 +37,39 @@ export type ConnectionRecord = {
   readonly end: End;
 };
 
+/** The phases of a connection that stands, in words. */
+export const PHASES = {
+  R: 'preface',
+  Q: 'queue',
+  C: 'connect',
+  D: 'data',
+  L: 'last-bytes',
+} as const satisfies Record<Phase, string>;
+
+/** A connection that stands, for those who look. Times are those of `performance.now`. */
+export type Standing = {
+  readonly id: number;
+  readonly frontend: string;
+  /** Undefined while the first bytes have led to none. */
+  readonly backend: string | undefined;
+  /** The server that it is joined to, or that is dialled. */
+  readonly server: string | undefined;
+  /** As in a record. */
+  readonly client: string;
+  /** The client in the stick table; undefined while it has no backend, and where nothing identifies it. */
+  readonly key: string | undefined;
+  readonly from: string | undefined;
+  readonly sni: string | undefined;
+  readonly phase: Phase;
+  readonly startedMs: number;
+  /** When a byte moved last, or the connection began. */
+  readonly movedMs: number;
+  /** Bytes so far, and a second. */
+  readonly in: number;
+  readonly out: number;
+  readonly perSecond: { readonly in: number; readonly out: number };
+};
+
 /** How a relay's end is written. */
 export function endOf(end: Exclude<RelayEnd, { kind: 'closed' }>): End {
   if (end.kind === 'finished') return '--';

@@ -103,8 +103,8 @@ test('a second signal ends a lame duck at once, and the connections with it', as
   await client.ended;
   assert.equal(await berth.exitCode(), 0);
   assert.deepEqual(
-    berth.lines.slice(-2).map(({ msg }) => msg),
-    ['connection', 'stopped'],
+    berth.lines.slice(-3).map(({ msg }) => msg),
+    ['connection', 'session', 'stopped'],
   );
 });
 

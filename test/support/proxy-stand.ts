@@ -45,9 +45,11 @@ class Node extends TestServer {
 
 export class ProxyStand {
   readonly buffers = new CountedBuffers();
-  readonly occupancy: Occupancy = { connections: 0 };
+  readonly occupancy: Occupancy = { connections: 0, latest: 0 };
   readonly records: ConnectionRecord[] = [];
   readonly refusals: Refusal[] = [];
+  /** What connections told to the accounts of their clients, by client. */
+  readonly accounts = new Map<string, { joined: string[]; in: number; out: number; open: number }>();
   /** What happened on the way to servers, in order. */
   readonly told: string[] = [];
   readonly nodes: ReadonlyMap<string, Node>;
@@ -164,6 +166,7 @@ export class ProxyStand {
     for (const { client } of this.backend.table?.bindings() ?? []) {
       assert.equal(this.backend.binding(client)?.connections ?? 0, 0, `connections of ${client} in the table`);
     }
+    for (const [client, { open }] of this.accounts) assert.equal(open, 0, `connections in the account of ${client}`);
     assert.equal(this.buffers.lent, 0, 'large buffers');
   }
 
@@ -192,6 +195,23 @@ export class ProxyStand {
       refused: (_, reason) => {
         this.refusals.push(reason);
         this.#changes.tell();
+      },
+      arrived: (_, client) => {
+        const account = this.accounts.get(client) ?? { joined: [], in: 0, out: 0, open: 0 };
+        this.accounts.set(client, account);
+        account.open++;
+        const moved = (bytesIn: number, bytesOut: number): void => {
+          account.in += bytesIn;
+          account.out += bytesOut;
+        };
+        return {
+          joined: ({ name }) => void account.joined.push(name),
+          moved,
+          left: (bytesIn, bytesOut) => {
+            moved(bytesIn, bytesOut);
+            account.open--;
+          },
+        };
       },
       connected: ({ name }) => tell(`connected ${name}`),
       connectFailed: ({ name }, reason) => {

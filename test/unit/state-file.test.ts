@@ -36,7 +36,11 @@ type Said = { readonly event: string; readonly [key: string]: unknown };
 /** Gives the backends what the file says, as a start does. Resolves to what the log says of it. */
 async function restored(file: string, backends: readonly Backend[]): Promise<Said> {
   const said: Said[] = [];
-  const log: Teller = { tell: (event, ...[fields]) => void said.push({ ...fields, event }), connection() {} };
+  const log: Teller = {
+    tell: (event, ...[fields]) => void said.push({ ...fields, event }),
+    connection() {},
+    session() {},
+  };
   const keeper = new StateKeeper(() => backends, log);
   const configs = Object.fromEntries(backends.map(({ name, config }) => [name, config]));
   (await keeper.plan({ state: { file, interval: 1_000_000 }, backends: configs }, backends)).commit();
@@ -323,7 +327,7 @@ test('a save that cannot take the place of the file leaves nothing behind', asyn
 test('reloads that come sooner than the interval do not keep the state from being saved', async (t) => {
   t.mock.timers.enable({ apis: ['setInterval'] });
   let saved = 0;
-  const log: Teller = { tell() {}, connection() {} };
+  const log: Teller = { tell() {}, connection() {}, session() {} };
   const keeper = new StateKeeper(() => (saved++, []), log);
   const state = { file: join(folder, 'often'), interval: 1_000 };
   for (let reload = 0; reload < 3; reload++) {
@@ -336,7 +340,7 @@ test('reloads that come sooner than the interval do not keep the state from bein
 });
 
 test('a file that could not be read is saved to again once a reload has read it', async () => {
-  const log: Teller = { tell() {}, connection() {} };
+  const log: Teller = { tell() {}, connection() {}, session() {} };
   const keeper = new StateKeeper(() => [], log);
   const state = { file: join(folder, 'loop'), interval: 1_000_000 };
   symlinkSync(state.file, state.file);

@@ -42,17 +42,26 @@ export class Access {
   }
 
   /** Admits a connection from `address`, an IP literal, and counts it until `leave`; or says why not. */
-  admit({ allow, deny, perSource }: AccessRules, address: string): AccessRefusal | undefined {
-    // Deny wins.
-    if (deny && contains(deny, address)) return 'denied';
-    if (allow && !contains(allow, address)) return 'not_allowed';
-    const { connections, rate, prefix } = perSource;
+  admit(rules: AccessRules, address: string): AccessRefusal | undefined {
+    const listed = listedRefusal(rules, address);
+    if (listed) return listed;
+    const { connections, rate, prefix } = rules.perSource;
     const source = clientKey(address, prefix);
     const open = this.#open.get(source) ?? 0;
     if (connections > 0 && open >= connections) return 'source_connections';
     if (rate.count > 0 && !this.#takeToken(source, rate)) return 'source_rate';
     this.#open.set(source, open + 1);
     return undefined;
+  }
+
+  /** What `admit` would say now; nothing is counted. */
+  judge(rules: AccessRules, address: string): AccessRefusal | undefined {
+    const listed = listedRefusal(rules, address);
+    if (listed) return listed;
+    const { connections, rate, prefix } = rules.perSource;
+    const source = clientKey(address, prefix);
+    if (connections > 0 && (this.#open.get(source) ?? 0) >= connections) return 'source_connections';
+    return rate.count > 0 && this.#tokens(this.#buckets?.peek(source), rate) < 1 ? 'source_rate' : undefined;
   }
 
   /** A connection has ended that was admitted under these rules: another prefix makes another source. */
@@ -64,13 +73,21 @@ export class Access {
     else this.#open.delete(source);
   }
 
-  /** A bucket of `count` tokens that fills up within the window. */
-  #takeToken(source: string, { count, windowMs }: AccessRules['perSource']['rate']): boolean {
-    const nowMs = this.#now();
+  #takeToken(source: string, rate: AccessRules['perSource']['rate']): boolean {
     this.#buckets ??= new LRUCache({ max: MOST_SOURCES });
-    const bucket = this.#buckets.get(source) ?? { tokens: count, atMs: nowMs };
-    const tokens = Math.min(count, bucket.tokens + ((nowMs - bucket.atMs) * count) / windowMs);
-    this.#buckets.set(source, { tokens: tokens >= 1 ? tokens - 1 : tokens, atMs: nowMs });
+    const tokens = this.#tokens(this.#buckets.get(source), rate);
+    this.#buckets.set(source, { tokens: tokens >= 1 ? tokens - 1 : tokens, atMs: this.#now() });
     return tokens >= 1;
   }
+
+  /** What is in a bucket of `count` tokens, which fills up within the window. A new one is full. */
+  #tokens(bucket: Bucket | undefined, { count, windowMs }: AccessRules['perSource']['rate']): number {
+    return bucket ? Math.min(count, bucket.tokens + ((this.#now() - bucket.atMs) * count) / windowMs) : count;
+  }
+}
+
+/** Deny wins. */
+function listedRefusal({ allow, deny }: AccessRules, address: string): AccessRefusal | undefined {
+  if (deny && contains(deny, address)) return 'denied';
+  return allow && !contains(allow, address) ? 'not_allowed' : undefined;
 }

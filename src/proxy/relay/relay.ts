@@ -38,7 +38,6 @@ export class Relay {
   readonly #up: Direction;
   readonly #down: Direction;
   readonly #spoken: Spoken = { last: undefined };
-  /** When a sweep last saw that bytes had moved; before the first sweep, when the relay began. */
   #movedMs = performance.now();
   #isKeptAlive = false;
   #end: RelayEnd | undefined;
@@ -64,6 +63,11 @@ export class Relay {
   /** Bytes from the server to the client. */
   get bytesOut(): number {
     return this.#down.bytes;
+  }
+
+  /** When a sweep last saw that bytes had moved; before the first sweep, when the relay began. */
+  get movedMs(): number {
+    return this.#movedMs;
   }
 
   /** How the relay ends, known before its sockets are closed; undefined while it goes on. */

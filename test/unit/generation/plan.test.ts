@@ -58,6 +58,7 @@ class Site {
       clientCrowds() {},
       nameChanged() {},
       refused() {},
+      arrived: () => ({ joined() {}, moved() {}, left() {} }),
       connected() {},
       connectFailed() {},
       retried() {},

@@ -1,6 +1,8 @@
 /** One client that has most connections may be many, behind a NAT. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { Recent } from '../../../src/clients/recent.ts';
+import { Sessions } from '../../../src/clients/sessions.ts';
 import { Counts } from '../../../src/counts.ts';
 import { Log } from '../../../src/log.ts';
 import { StickTable } from '../../../src/pool/stick-table.ts';
@@ -82,7 +84,14 @@ test('the log says so once an hour for each client', (t) => {
   const said: unknown[] = [];
   const log = new Log('info', () => {});
   log.subscribe(({ line }) => said.push((JSON.parse(line) as { client: string }).client));
-  const observer = reports({ log, counts: new Counts(), logConnections: () => true, serverDown() {} });
+  const observer = reports({
+    log,
+    counts: new Counts(),
+    sessions: new Sessions(() => {}),
+    recent: new Recent(),
+    logConnections: () => true,
+    serverDown() {},
+  });
   const tell = (client: string): void => observer.clientCrowds('b', { client, connections: 60, of: 100 });
   for (const client of ['a', 'a', 'b', 'a']) tell(client);
   assert.deepEqual(said, ['a', 'b']);
