@@ -153,6 +153,7 @@ export class Balancer implements View, Control {
       this.#log.tell('reload_refused', { stage: this.#stage });
       return [`it is ${this.#stage}`];
     }
+    this.#log.tell('reloading');
     let problems: readonly string[] = [];
     try {
       const loaded = this.#load();

@@ -81,6 +81,7 @@ export const EVENTS = {
   log_level: warn('log level', ['level', 'before'], 'Lines below this level are not written from now on.'),
 
   // The configuration.
+  reloading: debug('reloading', [], 'The file is read again.'),
   reloaded: info('reloaded', [], 'The file was read again and is in force.'),
   reload_failed: error(
     'reload failed; the old configuration stays in force',

@@ -8,7 +8,7 @@ trap 'exit 130' INT # the test runner answers Ctrl-C itself, so that bash would 
 
 packages() { # the Debian packages that a group of tests needs
   case $1 in
-    program) echo openssl haproxy nginx-light curl skopeo prometheus iproute2 tmux zsh ;;
+    program) echo openssl systemd haproxy nginx-light curl skopeo prometheus iproute2 tmux zsh ;;
     cluster)
       echo openssl docker-registry skopeo redis-server apache2-utils prometheus iproute2 docker.io docker-compose \
         moosefs-master moosefs-chunkserver moosefs-client

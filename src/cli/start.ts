@@ -4,6 +4,8 @@ import type { Config } from '../config/schema.ts';
 import { StartError } from '../errors.ts';
 import { openLog, type Log } from '../log.ts';
 import { eventSockets, onreadSockets, probeOnread } from '../proxy/relay/sockets.ts';
+import type { View } from '../view.ts';
+import { tellServiceManager } from './service-manager.ts';
 import { MEANINGS, type Signals } from './signals.ts';
 
 /**
@@ -16,6 +18,7 @@ export async function run(config: Config, file: string, signals: Signals): Promi
   if (!fast) log.tell('relay_slow');
   await closeDebugger(log);
   const balancer = new Balancer(config, log, fast ? onreadSockets : eventSockets, () => loadConfig(file));
+  tellServiceManager(process.env, log, () => usableServers(balancer));
   // Signals that came before there was a balancer are obeyed now: a reload follows the start, a stop ends it.
   const starting = balancer.start();
   const stopped = new Promise<void>((resolve) => {
@@ -43,6 +46,11 @@ export async function run(config: Config, file: string, signals: Signals): Promi
   await stopped;
   await log.close();
   return 0;
+}
+
+function usableServers({ backends }: View): string {
+  const servers = backends.flatMap((backend) => backend.servers);
+  return `${servers.filter(({ usable }) => usable).length} of ${servers.length} servers are usable`;
 }
 
 /** A SIGUSR1 that came before Berth's first line ran has opened Node's debugger to everybody on this machine. */
