@@ -216,6 +216,8 @@ export class Balancer implements View, Control {
     await this.#house.state.save();
     this.#close();
     this.#log.tell('stopped');
+    // Last, so that whoever reads the events along has read that too.
+    this.#house.admin.close();
   }
 
   async #drain(reason: string): Promise<void> {

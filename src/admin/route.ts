@@ -69,6 +69,8 @@ type Definition<P extends string, Q extends z.ZodObject, B extends Body | undefi
   readonly summary: string;
   /** Query parameters, each described. */
   readonly query?: Q;
+  /** Headers that it looks at, each described. */
+  readonly headers?: z.ZodObject;
   readonly body?: B;
   /** What a 200 carries. */
   readonly answer: A;
@@ -84,6 +86,7 @@ export type Route = {
   readonly path: string;
   readonly summary: string;
   readonly query: z.ZodObject;
+  readonly headers: z.ZodObject;
   readonly body: Body | undefined;
   readonly answer: z.ZodType;
   readonly refusals: readonly number[];
@@ -103,13 +106,14 @@ export function route<
   Q extends z.ZodObject = typeof NOTHING,
   B extends Body | undefined = undefined,
 >(definition: Definition<P, Q, B, A>): (handle: (call: Call<P, Q, B>) => Outcome<A> | Promise<Outcome<A>>) => Route {
-  const { method, path, summary, query = NOTHING, body, answer, refusals = [] } = definition;
+  const { method, path, summary, query = NOTHING, headers = NOTHING, body, answer, refusals = [] } = definition;
   const changes = (definition.changes as Route['changes'] | undefined) ?? (() => method !== 'GET');
   return (handle) => ({
     method,
     path,
     summary,
     query,
+    headers,
     body,
     answer,
     refusals,

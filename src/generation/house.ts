@@ -104,12 +104,11 @@ export class House {
     }
   }
 
-  /** Ends every listener, question, check and timer. */
+  /** Ends every listener, question, check and timer. The admin's answers end last, by `admin.close()`. */
   close(): void {
     this.state.close();
     for (const backend of this.#backends.values()) backend.close();
     this.listeners.close();
     this.metrics.close();
-    this.admin.close();
   }
 }
