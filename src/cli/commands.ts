@@ -1,6 +1,7 @@
 import { isIP } from 'node:net';
 import { jsonSchema } from '../config/schema.ts';
 import { didYouMean } from '../config/suggest.ts';
+import { parseDuration } from '../config/values.ts';
 import { check as checkFile, configOrComplain } from './check.ts';
 import { help, VERSION } from './help.ts';
 import type { Completes, OptionName } from './options.ts';
@@ -63,7 +64,17 @@ export const COMMANDS: Record<string, Command> = {
     fault: ([ip]) => needs(isIP(ip ?? '') !== 0, 'explain', 'an IP address', '10.0.0.7'),
     run: async (call) => (await import('./look.ts')).explain(call),
   },
-  drain: changesServer('drain', 'let a server keep its clients, and give it no new ones'),
+  drain: {
+    summary: 'let a server keep its clients, and give it no new ones',
+    arguments: [SERVER],
+    options: ['config', 'wait', 'max', 'json'],
+    exit: '0 done, with --wait when no connection is left; 1 connections are left after --max; 130 Ctrl-C',
+    fault: ([server], { max, wait }) => serverFault('drain', server) ?? maxFault(max, wait),
+    run: async (call) =>
+      call.values['wait'] === true
+        ? (await import('./drain.ts')).drainAndWait(call)
+        : (await import('./change.ts')).setState('drain')(call),
+  },
   maint: changesServer('maint', 'give a server nothing; its clients are moved'),
   ready: changesServer('ready', 'end drain or maint'),
   reload: {
@@ -96,7 +107,7 @@ export function unknownCommand(name: string): string {
   return `unknown command ${name}.${didYouMean(name, known) || ` Known: ${known.join(', ')}`}`;
 }
 
-function changesServer(state: 'drain' | 'maint' | 'ready', summary: string): Command {
+function changesServer(state: 'maint' | 'ready', summary: string): Command {
   return {
     summary,
     arguments: [SERVER],
@@ -112,6 +123,12 @@ function serverFault(command: string, server = ''): string | undefined {
 
 function needs(good: boolean, command: string, what: string, example: string): string | undefined {
   return good ? undefined : `${command} needs ${what}: berth ${command} ${example}`;
+}
+
+function maxFault(max: Values[string], wait: Values[string]): string | undefined {
+  if (typeof max !== 'string') return undefined;
+  if (wait !== true) return '--max says how long to wait, so it needs --wait';
+  return (parseDuration(max) ?? 0) > 0 ? undefined : `--max takes a duration such as 90s or 10m, not ${max}`;
 }
 
 async function start({ file, signals }: Call): Promise<number> {

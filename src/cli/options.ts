@@ -25,6 +25,7 @@ export const OPTIONS = {
     help: 'whose servers to audit; needed where there are several backends',
     completes: 'backend',
   },
+  wait: { type: 'boolean', help: 'show what is left, and end when no connection is' },
   max: {
     type: 'string',
     value: 'DURATION',
