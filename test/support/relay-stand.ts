@@ -10,14 +10,20 @@ import { openFilesOf } from './files.ts';
 import { Peer, type Pattern } from './peer.ts';
 import { eventually, PATIENCE_MS } from './waiting.ts';
 
-/** Knows how many large buffers are lent. */
+/** Knows how many large buffers are lent, and how many of those are stuck. */
 export class CountedBuffers extends RelayBuffers {
   lent = 0;
+  stuckOnes = 0;
 
   override lend(): Buffer | undefined {
     const buffer = super.lend();
     if (buffer) this.lent++;
     return buffer;
+  }
+
+  override stuck(by: 1 | -1): void {
+    this.stuckOnes += by;
+    super.stuck(by);
   }
 
   override giveBack(buffer: Buffer): void {

@@ -4,6 +4,8 @@ const LANDING_BYTES = 64 << 10;
 const BULK_BYTES = 1 << 20;
 /** A message of a conversation; a copy of more costs more than the memory for it. */
 const SMALL_BYTES = 2 << 10;
+/** For each large buffer that may be in bulk transfer so many may be stuck beside it: memory has an end. */
+const STUCK_BESIDE = 3;
 /** Large buffers that nobody has needed for this long go back to the system. */
 const SPARE_MS = 5_000;
 
@@ -21,6 +23,8 @@ export class RelayBuffers {
   readonly #bulkBytes: number;
   readonly #most: number;
   #lent = 0;
+  /** Of those that are lent, how many hold bytes for a peer that does not read. */
+  #stuck = 0;
   /** Last in, first out: the one used last is still in the processor's cache. */
   readonly #idle: Buffer[] = [];
   /** The fewest that were idle at any moment since `#trimmedMs`. */
@@ -48,7 +52,7 @@ export class RelayBuffers {
 
   /** A large buffer of the caller's own, or undefined where as many as may be are lent. */
   lend(): Buffer | undefined {
-    if (this.#lent >= this.#most) return undefined;
+    if (this.#lent >= this.#most + Math.min(this.#stuck, STUCK_BESIDE * this.#most)) return undefined;
     this.#lent++;
     const buffer = this.#idle.pop() ?? releasable(this.#bulkBytes);
     this.#leastIdle = Math.min(this.#leastIdle, this.#idle.length);
@@ -59,6 +63,14 @@ export class RelayBuffers {
   giveBack(buffer: Buffer): void {
     this.#lent--;
     this.#idle.push(buffer);
+  }
+
+  /**
+   * A lent buffer is stuck, or is so no more: the kernel has not taken all of it for a while. It cannot be had back,
+   * since a write under way points into it, and must not be missing to those whose peers read.
+   */
+  stuck(by: 1 | -1): void {
+    this.#stuck += by;
   }
 
   /** The memory of large buffers, whether they are lent or idle. */

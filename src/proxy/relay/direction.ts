@@ -40,6 +40,8 @@ export class Direction implements Reader {
   /** The large buffer, where the direction has one; it reads into the landing buffer otherwise. */
   #own: Buffer | undefined;
   #returns = 0;
+  /** The large buffer's bytes have waited for a second. */
+  #stuck = false;
   /** When the second began whose bytes are counted, and how many bytes there had been by then. */
   #second = { startMs: -Infinity, bytes: 0 };
   #blocked = false;
@@ -120,18 +122,26 @@ export class Direction implements Reader {
   #economise(nowMs: number): void {
     const { startMs, bytes } = this.#second;
     if (nowMs - startMs < SLOW_MS) return;
-    // A blocked direction has a write under way in its buffer.
-    const slow = this.#own && !this.#blocked && this.bytes - bytes < SLOW_BYTES;
+    const slow = this.#own !== undefined && this.bytes - bytes < SLOW_BYTES;
+    if (slow && this.#blocked) this.#stick(true);
     this.#second = { startMs: nowMs, bytes: this.bytes };
-    if (!slow || !this.#source.aim(this.#buffers.landing)) return;
+    // A blocked direction has a write under way in its buffer.
+    if (!slow || this.#blocked || !this.#source.aim(this.#buffers.landing)) return;
     this.release();
     this.#returns++;
   }
 
   /** Gives the large buffer back; no read and no write may be under way in it. */
   release(): void {
+    this.#stick(false);
     if (this.#own) this.#buffers.giveBack(this.#own);
     this.#own = undefined;
+  }
+
+  #stick(stuck: boolean): void {
+    if (stuck === this.#stuck) return;
+    this.#stuck = stuck;
+    this.#buffers.stuck(stuck ? 1 : -1);
   }
 
   /** Tells the target that nothing more will come. */
@@ -153,6 +163,7 @@ export class Direction implements Reader {
   #unblock(): void {
     if (!this.#blocked) return;
     this.#blocked = false;
+    this.#stick(false);
     this.#source.socket.resume();
   }
 }

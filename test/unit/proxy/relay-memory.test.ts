@@ -232,6 +232,38 @@ describe('a large buffer', () => {
     assert.deepEqual([flow.server.received, flow.server.corruptAt], [flow.client.sent, undefined]);
   });
 
+  test('is not missing to others where a peer that does not read keeps it, up to a bound', async () => {
+    await using stand = await RelayStand.open(onreadSockets, { bulkBytes: MIB, mostBulkBuffers: 1 });
+    const stuck: { flow: Flow; sent: Promise<void> }[] = [];
+    for (let i = 0; i < 3; i++) {
+      const flow = await stand.flow();
+      flow.server.expects = BYTES;
+      await Promise.all([flow.client.send(BYTES, 8 * MIB), flow.server.gets(8 * MIB)]);
+      assert.equal(stand.buffers.lent, i + 1, 'all others have theirs for good');
+      flow.server.pause();
+      stuck.push({ flow, sent: flow.client.send(BYTES, 2 * KERNEL_BYTES + 16 * MIB) });
+      await stops(flow.client);
+      for (const nowMs of [1_000, 2_000]) flow.relay.sweep(nowMs, TIMEOUTS);
+      assert.equal(stand.buffers.stuckOnes, i + 1);
+    }
+    const flows = [await stand.flow(), await stand.flow()];
+    for (const bytes of [8 * MIB, 16 * MIB]) {
+      await Promise.all(
+        flows.map(async ({ client, server }) => {
+          server.expects = BYTES;
+          await Promise.all([client.send(BYTES, 8 * MIB), server.gets(bytes)]);
+          assert.equal(server.corruptAt, undefined);
+        }),
+      );
+      assert.equal(stand.buffers.lent, 4, 'three are stuck beside one in use, and no more');
+    }
+    for (const { flow, sent } of stuck) {
+      await Promise.all([sent.then(() => flow.client.end()), flow.server.getsEnd()]);
+      assert.deepEqual([flow.server.received, flow.server.corruptAt], [flow.client.sent, undefined]);
+    }
+    assert.equal(stand.buffers.stuckOnes, 0);
+  });
+
   test('goes back to the system when nobody has needed it for five seconds', () => {
     const buffers = new RelayBuffers({ bulkBytes: MIB, mostBulkBuffers: 3 });
     buffers.trim(0);
