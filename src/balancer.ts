@@ -178,7 +178,7 @@ export class Balancer implements View, Control {
     const { config } = next.generation;
     this.#generation = next.generation;
     this.#stage = 'running';
-    this.#log.level = config.log.level;
+    this.#log.follow(config.log);
     next.commit();
     this.#sweepEvery(config);
     for (const { owner, address } of next.opened) {

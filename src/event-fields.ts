@@ -40,7 +40,7 @@ export const FIELDS = {
   in: number('bytes from the client to the server'),
   kind: text('`restored`, or `none` where there was no file'),
   lameDuckMs: number('how long Berth goes on accepting'),
-  level: text('the least level of lines that are written'),
+  least: text('the least level of lines that are written'),
   maxConnections: number('connections that fit below the open-file limit'),
   method: text('of the HTTP request'),
   moves: number('how often the client was given another server meanwhile'),

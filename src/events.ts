@@ -78,7 +78,7 @@ export const EVENTS = {
     ['count'],
     'Whoever reads the log was too slow or stuck. Berth never waits for a reader.',
   ),
-  log_level: warn('log level', ['level', 'before'], 'Lines below this level are not written from now on.'),
+  log_level: warn('log level', ['least', 'before'], 'Lines below this level are not written from now on.'),
 
   // The configuration.
   reloading: debug('reloading', [], 'The file is read again.'),

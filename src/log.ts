@@ -1,10 +1,12 @@
 import { pino, stdTimeFunctions, type Logger } from 'pino';
-import type { Config } from './config/schema.ts';
+import { LOG_LEVELS, type Config } from './config/schema.ts';
 import { EVENTS, LEVELS, type EventName, type FieldsOf } from './events.ts';
+import { formOf, readershipOf, type Form, type Readership } from './line-form.ts';
 import { Outlet, type Sink } from './outlet.ts';
-import { standardOutput } from './standard-output.ts';
+import { STDOUT, standardOutput } from './standard-output.ts';
 
-type LogLevel = Config['log']['level'];
+type LogConfig = Config['log'];
+type LogLevel = LogConfig['level'];
 
 /** How many events are kept for readers who come later; connections are not. */
 const KEPT = 500;
@@ -22,7 +24,11 @@ export type Teller = Pick<Log, 'tell' | 'connection' | 'session'>;
  */
 export class Log {
   readonly outlet: Outlet;
-  #level: LogLevel = 'info';
+  readonly #readership: Readership;
+  /** What balancer.yml says. An operator may have set another level. */
+  #config: LogConfig;
+  #level: LogLevel;
+  #form: Form | undefined;
   readonly #pino: Logger;
   /** pino writes the name of an event from its child's prefix, which costs nothing for each line. */
   readonly #children = new Map<EventName, Logger>();
@@ -34,9 +40,12 @@ export class Log {
   readonly #readers = new Set<Reader>();
   readonly #connectionReaders = new Set<Reader>();
 
-  constructor(level: LogLevel, sink: Sink) {
-    this.#level = level;
-    this.outlet = new Outlet(sink, (count) => this.#told('lines_dropped', { count }));
+  constructor(config: LogConfig, sink: Sink, readership: Readership) {
+    this.#config = config;
+    this.#level = config.level;
+    this.#readership = readership;
+    this.#form = formOf(config.format, readership);
+    this.outlet = new Outlet(sink, (count) => this.#formed(this.#told('lines_dropped', { count }), 'lines_dropped'));
     const timestamp = isoTime();
     const formatters = { level: (label: string) => ({ level: label }) };
     const destination = { write: (line: string) => void (this.#line = line) };
@@ -49,14 +58,26 @@ export class Log {
     return this.#level;
   }
 
-  /** Lines below `level` are not written from now on. */
+  /** Lines below `level` are not written from now on. The line that says so is written if either level lets it. */
   set level(level: LogLevel) {
+    const before = this.#level;
+    if (level === before) return;
+    const quieter = LOG_LEVELS.indexOf(level) > LOG_LEVELS.indexOf(before);
+    if (!quieter) this.#level = level;
+    this.tell('log_level', { least: level, before });
     this.#level = level;
+  }
+
+  /** Another configuration is in force. A level that an operator has set stays unless the configured one changes. */
+  follow(config: LogConfig): void {
+    if (config.format !== this.#config.format) this.#form = formOf(config.format, this.#readership);
+    if (config.level !== this.#config.level) this.level = config.level;
+    this.#config = config;
   }
 
   tell<N extends EventName>(name: N, ...[fields]: object extends FieldsOf<N> ? [] : [FieldsOf<N>]): void {
     const line = this.#told(name, fields ?? {});
-    if (this.#writes(name)) this.outlet.write(line);
+    if (this.#writes(name)) this.outlet.write(this.#formed(line, name));
   }
 
   /** A connection has ended: told to those who want to hear of connections, and `written` unless the level forbids. */
@@ -64,7 +85,7 @@ export class Log {
     const writes = written && this.#writes('connection');
     if (!writes && this.#connectionReaders.size === 0) return;
     this.#connections.info(record, EVENTS.connection.msg);
-    if (writes) this.outlet.write(this.#line);
+    if (writes) this.outlet.write(this.#formed(this.#line, 'connection'));
     if (this.#connectionReaders.size === 0) return;
     const told = { id: this.#lastId, event: 'connection', line: this.#line.trimEnd() } as const;
     for (const read of this.#connectionReaders) read(told);
@@ -100,6 +121,10 @@ export class Log {
     return this.#level !== 'silent' && LEVELS[EVENTS[name].level] >= LEVELS[this.#level];
   }
 
+  #formed(line: string, name: EventName): string {
+    return this.#form ? this.#form(line, EVENTS[name].level) : line;
+  }
+
   /** Makes the line, and lets the readers have it. */
   #told(event: EventName, fields: object): string {
     const { level, msg } = EVENTS[event];
@@ -120,8 +145,8 @@ export class Log {
 }
 
 /** Lines on standard output. */
-export function openLog({ level }: Config['log']): Log {
-  return new Log(level, standardOutput());
+export function openLog(config: LogConfig): Log {
+  return new Log(config, standardOutput(), readershipOf(STDOUT, process.env));
 }
 
 /** `msg` with the values of the fields that it names. */

@@ -3,7 +3,7 @@ import { Socket } from 'node:net';
 import { isatty, WriteStream } from 'node:tty';
 import type { Sink } from './outlet.ts';
 
-const STDOUT = 1;
+export const STDOUT = 1;
 
 /**
  * Standard output, written without ever waiting in the event loop, and, if its reader can get stuck, in no thread of

@@ -19,9 +19,12 @@ export function formatProblem({ file, line, column, path, message }: Problem): s
 /** A longer text of a problem is cut: it may repeat a value of any length. */
 const LONGEST_TEXT = 400;
 
-/** `text` as one line of bounded length, with control characters as JSON escapes, so that no terminal obeys them. */
+/**
+ * `text` as one line of bounded length, with control characters as JSON escapes, so that no terminal obeys them, those
+ * included that turn the direction of what follows.
+ */
 export function printable(text: string): string {
-  const line = text.replace(/[\p{Cc}\p{Zl}\p{Zp}]/gu, (c) => {
+  const line = text.replace(/[\p{Cc}\p{Zl}\p{Zp}\p{Bidi_Control}]/gu, (c) => {
     const escape = JSON.stringify(c).slice(1, -1);
     return escape === c ? `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}` : escape;
   });

@@ -268,6 +268,9 @@ export const STANDARD_ADMIN = admin.parse({});
 /** The `admin` key alone, which commands read even from a file that is wrong elsewhere. */
 export const adminSchema = z.object({ admin: admin.optional() });
 
+/** Of `log.level`, from the most lines to none. */
+export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
+
 /** balancer.yml: every key, default and description. Types, checks, JSON Schema and the reference come from here. */
 export const schema = z.strictObject({
   frontends: z
@@ -295,7 +298,7 @@ export const schema = z.strictObject({
     .describe('What survives a restart'),
   log: z
     .strictObject({
-      level: oneOf('trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent')
+      level: oneOf(...LOG_LEVELS)
         .prefault('info')
         .describe('Least level'),
       connections: z
@@ -305,9 +308,12 @@ export const schema = z.strictObject({
           'One line a connection, at its end, and one a session, when its client is quiet; sessions = these alone; ' +
             'false = neither',
         ),
+      format: oneOf('auto', 'json', 'pretty')
+        .prefault('auto')
+        .describe('json, or pretty for people to read; auto: pretty at a terminal, else json'),
     })
     .prefault({})
-    .describe('JSON lines on standard output'),
+    .describe('Lines on standard output'),
 });
 
 export type Config = z.output<typeof schema>;

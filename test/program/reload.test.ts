@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict';
+import { writeFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { start } from '../support/berth.ts';
 import { Client, visit } from '../support/clients.ts';
 import { explain, explainAway, reload, serverStatus, setState, status } from '../support/operator.ts';
 import { clients, places, whoServes } from '../support/people.ts';
 import { hangs, refusing, serve } from '../support/servers.ts';
-import { QUICK_CHECKS, settings } from '../support/settings.ts';
+import { QUICK_CHECKS, settings, yaml } from '../support/settings.ts';
 import { eventually } from '../support/waiting.ts';
 
 test('a reload of the same file changes nothing: sockets, bindings, health, counters and operator’s states stay', async (t) => {
@@ -216,7 +217,45 @@ async function visitUntilIdle(port: number): Promise<string> {
   return name;
 }
 
-test('log.connections and log.level are applied', async (t) => {
+test('log.level is applied, and what is below is written or not from then on', async (t) => {
+  const servers = await serve(t, ['s1', 's2']);
+  const [one, both] = [servers.slice(0, 1), servers];
+  const level = (name: string): object => ({ log: { level: name } });
+  const berth = await start(t, settings(both));
+  await reload(berth, settings(one, {}, level('debug')));
+  await berth.line(({ event }) => event === 'server_left');
+  writeFileSync(berth.file, yaml(settings(both, {}, level('error'))));
+  berth.signal('SIGHUP');
+  await berth.line(({ event, least }) => event === 'log_level' && least === 'error');
+  const seen = berth.lines.length;
+  assert.equal((await reload(berth, 'frontends: {}')).msg.startsWith('reload failed'), true);
+  await reload(berth, settings(one, {}, level('info')));
+  const later = berth.lines.slice(seen).map(({ event, least }) => [event, least]);
+  assert.deepEqual(later, [
+    ['reload_failed', undefined],
+    ['log_level', 'info'],
+    ['reloaded', undefined],
+  ]);
+});
+
+test('log.format is applied to the lines that follow', async (t) => {
+  const servers = await serve(t, ['s1']);
+  const read = (line: string): string | undefined => (line.startsWith('{') ? line : undefined);
+  const written: string[] = [];
+  const berth = await start(t, settings(servers), { read: (line) => (written.push(line), read(line)) });
+  const format = async (name: string): Promise<void> => {
+    writeFileSync(berth.file, yaml(settings(servers, {}, { log: { format: name } })));
+    const seen = written.length;
+    berth.signal('SIGHUP');
+    await eventually('a line', () => written.slice(seen).some((line) => line.includes('reloaded')));
+  };
+  await format('pretty');
+  assert.match(written.at(-1) ?? '', /^\d\d:\d\d:\d\d\.\d{3} INFO  reloaded$/);
+  await format('auto');
+  assert.equal(berth.lines.at(-1)?.msg, 'reloaded');
+});
+
+test('log.connections is applied', async (t) => {
   const servers = await serve(t, ['s1']);
   const berth = await start(t, settings(servers));
   const port = await berth.port();

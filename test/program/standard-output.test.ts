@@ -90,7 +90,8 @@ test('a stuck reader of a unix socket, as journald is', async (t) => {
 });
 
 test('a terminal that shows nothing any more', async (t) => {
-  const one = await stand(t, { through: ['sh', '-c', 'exec script -qec "exec $*" /dev/null', 'sh'] });
+  const through = ['sh', '-c', 'exec script -qec "exec $*" /dev/null', 'sh'];
+  const one = await stand(t, { through, read: () => undefined });
   const { berth } = one;
   const inside = Number(readFileSync(`/proc/${berth.pid}/task/${berth.pid}/children`, 'utf8'));
   berth.signal('SIGSTOP');

@@ -30,6 +30,8 @@ export type BerthOptions = {
   readonly program?: string;
   /** Descriptors of this process that it has too, as 3, 4, … */
   readonly descriptors?: readonly number[];
+  /** Makes JSON of a line that it has written in another form; undefined where the line is nothing to look at. */
+  readonly read?: (line: string) => string | undefined;
 };
 
 /** A running `berth start`. Its log is kept whole; what is waited for may be in it already. */
@@ -45,7 +47,7 @@ export class Berth {
   #ended = false;
 
   constructor(config: Settings | string, options: BerthOptions = {}) {
-    const { through = [], env = {}, logFile, file, descriptors = [], program } = options;
+    const { through = [], env = {}, logFile, file, descriptors = [], program, read = (line) => line } = options;
     this.folder = mkdtempSync(join(options.within ?? tmpdir(), 'berth-test-'));
     this.file = file ?? join(this.folder, 'balancer.yml');
     writeFileSync(this.file, yaml(config));
@@ -58,7 +60,10 @@ export class Berth {
     this.#child.stdout?.setEncoding('utf8').on('data', (text: string) => {
       const lines = (rest + text).split('\n');
       rest = lines.pop() ?? '';
-      for (const line of lines) this.lines.push(readLine(line));
+      for (const line of lines) {
+        const json = read(line);
+        if (json !== undefined) this.lines.push(readLine(json));
+      }
       this.#log.tell();
     });
     this.#child.stderr?.setEncoding('utf8').on('data', (text: string) => (this.stderr += text));

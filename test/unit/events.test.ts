@@ -5,19 +5,10 @@ import { test } from 'node:test';
 import { FIELDS } from '../../src/event-fields.ts';
 import { EVENTS } from '../../src/events.ts';
 import { Log, type Told } from '../../src/log.ts';
+import type { Sink } from '../../src/outlet.ts';
 import { readLine } from '../support/log-lines.ts';
+import { logConfig, NOBODY, writtenLog } from '../support/written-log.ts';
 import { eventually } from '../support/waiting.ts';
-
-/** A log, and what it has written. */
-function opened(level: Log['level'] = 'info'): { log: Log; written: () => string[]; flushed: () => Promise<string[]> } {
-  let text = '';
-  const log = new Log(level, (batch, done) => {
-    text += batch;
-    done();
-  });
-  const written = (): string[] => text.split('\n').slice(0, -1);
-  return { log, written, flushed: async () => (await log.close(), written()) };
-}
 
 const record = {
   frontend: 'f',
@@ -37,26 +28,26 @@ const record = {
 } as const;
 
 test('a line is JSON: level, time and event, then the fields, then what people read', async () => {
-  const { log, flushed } = opened();
+  const { log, lines } = writtenLog();
   log.tell('server_down', { backend: 'b', server: 's1', address: 'node1:5000', reason: 'connection refused' });
   log.connection(record, true);
-  const lines = (await flushed()).map(readLine);
+  const written = (await lines()).map(readLine);
   assert.deepEqual(
-    lines.map((line) => Object.keys(line).join(' ')),
+    written.map((line) => Object.keys(line).join(' ')),
     [
       'level time event backend server address reason msg',
       'level time event frontend backend server client from via retries in out connectMs queueMs durationMs end msg',
     ],
   );
-  assert.equal(lines[0]?.msg, 'server down');
+  assert.equal(written[0]?.msg, 'server down');
 });
 
 test('the words of a line name the fields that they speak of', async () => {
-  const { log, flushed } = opened();
+  const { log, lines } = writtenLog();
   log.tell('signal_ignored', { signal: 'SIGUSR1' });
   log.tell('admin_missing', { code: 'EADDRINUSE', reason: 'costs $& and {code}' });
   assert.deepEqual(
-    (await flushed()).map((line) => readLine(line).msg),
+    (await lines()).map((line) => readLine(line).msg),
     [
       'SIGUSR1 does nothing; SIGHUP and SIGUSR2 reload, SIGTERM, SIGINT and SIGQUIT stop',
       'no admin address: costs $& and {code}. Set admin.bind to have one',
@@ -65,7 +56,7 @@ test('the words of a line name the fields that they speak of', async () => {
 });
 
 test('the level keeps lines out of the log, from one line to the next', async () => {
-  const { log, flushed } = opened('warn');
+  const { log, lines } = writtenLog({ level: 'warn' });
   log.tell('stopped');
   log.connection(record, true);
   log.level = 'info';
@@ -75,13 +66,32 @@ test('the level keeps lines out of the log, from one line to the next', async ()
   log.level = 'silent';
   log.tell('start_failed', { code: 'EACCES', reason: 'permission denied' });
   assert.deepEqual(
-    (await flushed()).map((line) => readLine(line)['event']),
-    ['connection'],
+    (await lines()).map((line) => readLine(line)['event']),
+    ['log_level', 'connection', 'log_level'],
+  );
+});
+
+test('a level that an operator has set stays over reloads, until one changes the level of the file', async () => {
+  const { log, lines } = writtenLog();
+  log.level = 'error';
+  log.follow(logConfig({ connections: false }));
+  assert.equal(log.level, 'error');
+  log.follow(logConfig({ level: 'debug' }));
+  assert.equal(log.level, 'debug');
+  log.follow(logConfig({ level: 'debug' }));
+  log.tell('server_came', { backend: 'b', server: 's1' });
+  assert.deepEqual(
+    (await lines()).map(readLine).map(({ event, least, before }) => [event, least, before]),
+    [
+      ['log_level', 'error', 'info'],
+      ['log_level', 'debug', 'error'],
+      ['server_came', undefined, undefined],
+    ],
   );
 });
 
 test('readers hear every event whatever the level, and connections only where they ask for them', () => {
-  const { log } = opened('silent');
+  const { log } = writtenLog({ level: 'silent' });
   const [all, some]: [Told[], Told[]] = [[], []];
   const ends = [log.subscribe((told) => all.push(told), true), log.subscribe((told) => some.push(told))];
   log.tell('stopped');
@@ -103,7 +113,7 @@ test('readers hear every event whatever the level, and connections only where th
 });
 
 test('a reader that comes later has the last 500 events, by numbers that grow', () => {
-  const { log } = opened();
+  const { log } = writtenLog();
   for (let i = 0; i < 510; i++) log.tell('signal_ignored', { signal: String(i) });
   log.connection(record, true);
   const kept = log.recent(1_000);
@@ -121,10 +131,11 @@ test('readers hear of lines that were dropped, and the log has the line when the
   const told: string[] = [];
   let taken = '';
   const dones: (() => void)[] = [];
-  const log = new Log('info', (text, done) => {
+  const sink: Sink = (text, done) => {
     taken += text;
     dones.push(done);
-  });
+  };
+  const log = new Log(logConfig(), sink, NOBODY);
   log.subscribe(({ event }) => told.push(event));
   const reason = 'x'.repeat(1 << 20);
   for (let i = 0; i < 20; i++) log.tell('admin_missing', { code: 'EADDRINUSE', reason });
@@ -146,7 +157,7 @@ test('names of events are in snake case, their words and descriptions are whole'
 test('each field of the glossary is in an event, and the names of pino are in none', () => {
   const used = new Set(Object.values(EVENTS).flatMap(({ fields }) => fields.map((field) => field.replace('?', ''))));
   assert.deepEqual([...used].toSorted(), Object.keys(FIELDS).toSorted());
-  for (const own of ['time', 'event', 'msg', 'pid', 'hostname']) assert.ok(!used.has(own), own);
+  for (const own of ['level', 'time', 'event', 'msg']) assert.ok(!used.has(own), own);
 });
 
 test('nothing is logged beside the table: pino and standard output are in the hands of the log alone', () => {

@@ -4,10 +4,10 @@ import { test } from 'node:test';
 import { Recent } from '../../../src/clients/recent.ts';
 import { Sessions } from '../../../src/clients/sessions.ts';
 import { Counts } from '../../../src/counts.ts';
-import { Log } from '../../../src/log.ts';
 import { StickTable } from '../../../src/pool/stick-table.ts';
 import { reports } from '../../../src/reports.ts';
 import { backendConfig, Scene } from '../../support/backend.ts';
+import { writtenLog } from '../../support/written-log.ts';
 
 function opened(clients: Readonly<Record<string, number>>): StickTable<object> {
   const table = new StickTable<object>({ size: 9, expireMs: 1_000 });
@@ -82,7 +82,7 @@ test('the log says so once an hour for each client', (t) => {
   let nowMs = 1;
   t.mock.method(performance, 'now', () => nowMs);
   const said: unknown[] = [];
-  const log = new Log('info', () => {});
+  const { log } = writtenLog();
   log.subscribe(({ line }) => said.push((JSON.parse(line) as { client: string }).client));
   const observer = reports({
     log,
