@@ -36,14 +36,16 @@ export class Refusal extends Error {
 /** A running balancer, at its admin address. */
 export class AdminClient {
   readonly #admin: AdminConfig;
+  readonly #answerMs: number;
 
-  constructor(admin: AdminConfig) {
+  constructor(admin: AdminConfig, answerMs = ANSWER_MS) {
     this.#admin = admin;
+    this.#answerMs = answerMs;
   }
 
   /** The answer to `METHOD /api/v1/PATH`. Throws Unreachable, or Refusal for a status other than 200. */
   async ask(method: string, path: string, question: Question = {}, body?: object): Promise<unknown> {
-    const signal = AbortSignal.timeout(ANSWER_MS);
+    const signal = AbortSignal.timeout(this.#answerMs);
     return this.#orUnreachable(async () => {
       const response = await this.#send(method, `${API}${path}${queryOf(question)}`, signal, {}, body);
       return bodyOf(response);

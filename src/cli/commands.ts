@@ -36,6 +36,9 @@ const FILE: Argument = { name: 'FILE', completes: 'file' };
 const SERVER: Argument = { name: 'BACKEND/SERVER', completes: 'server' };
 const IP: Argument = { name: 'IP' };
 
+/** Shells, and what their scripts ask for when a name is to be completed. */
+const COMPLETED = ['bash', 'zsh', 'servers', 'backends'];
+
 /** The command table: what is printed as help, what a shell completes, and what is run. */
 export const COMMANDS: Record<string, Command> = {
   start: { summary: 'run the balancer in the foreground', options: ['config'], run: start },
@@ -91,6 +94,13 @@ export const COMMANDS: Record<string, Command> = {
     run: runImport,
   },
   schema: { summary: 'print the JSON Schema of balancer.yml', options: [], run: printSchema },
+  completion: {
+    summary: 'print a completion script for a shell',
+    arguments: [{ name: 'bash|zsh', completes: ['bash', 'zsh'] }],
+    options: ['config'],
+    fault: ([shell]) => needs(COMPLETED.includes(shell ?? ''), 'completion', 'a shell, bash or zsh', 'bash'),
+    run: async (call) => (await import('./completion.ts')).completion(call),
+  },
   help: {
     summary: 'say what a command does and takes',
     arguments: [{ name: 'COMMAND', optional: true, completes: 'command' }],
