@@ -11,7 +11,7 @@ packages() { # the Debian packages that a group of tests needs
     program) echo openssl systemd haproxy nginx-light curl skopeo prometheus iproute2 tmux zsh ;;
     cluster)
       echo openssl docker-registry skopeo redis-server apache2-utils prometheus iproute2 docker.io docker-compose \
-        moosefs-master moosefs-chunkserver moosefs-client
+        moosefs-master moosefs-chunkserver moosefs-client chromium
       ;;
   esac
 }

@@ -71,7 +71,7 @@ export type Status = {
 export type Session = {
   readonly client: string;
   readonly backend: string;
-  readonly server: string;
+  readonly server: string | null;
   readonly direction: string;
   readonly connections: number;
   readonly bytesIn: number;
@@ -103,17 +103,19 @@ export type Explanation = {
 
 export type Move = { readonly at: string; readonly from: string; readonly to: string; readonly reason: string };
 
-export type Whois = {
-  readonly from: string;
+/** A connection that an address stood for. */
+export type Stood = {
   readonly open: boolean;
   readonly client: string;
   readonly frontend: string;
-  readonly backend: string;
-  readonly server: string;
+  readonly backend: string | null;
+  readonly server: string | null;
   readonly since: string;
   readonly endedAt: string | null;
   readonly end: string | null;
 };
+
+export type Whois = Stood & { readonly from: string; readonly others: readonly Stood[] };
 
 /** What a change has done, or with `dryRun` would do: `moves` clients lose the server that they are bound to. */
 export type Changed = { readonly server: ServerStatus; readonly moves: number };

@@ -72,8 +72,10 @@ function placeOf({ backend, server, frontend }: EventLine): string {
   return typeof frontend === 'string' ? frontend : '';
 }
 
+/** What the words of the line leave out. */
 function detailsOf(line: EventLine): string {
-  const rest = Object.entries(line).filter(([key]) => !SHOWN_ELSEWHERE.has(key));
+  const { msg = '' } = line;
+  const rest = Object.entries(line).filter(([key, value]) => !SHOWN_ELSEWHERE.has(key) && !msg.includes(String(value)));
   return rest.map(([key, value]) => detail(key, value)).join(', ');
 }
 

@@ -83,17 +83,17 @@ function history(moves: readonly Move[]): Node[] {
   ];
 }
 
-function whois({ from, open, client, frontend, backend, server, since, endedAt, end }: Whois): Node[] {
-  const until = endedAt === null ? 'open' : `ended ${clock(endedAt)}, ${end ?? ''}`;
-  return [
-    h('h3', {}, from),
-    h('p', { class: 'why-text' }, `${open ? 'is' : 'was'} ${client}`),
-    pairs([
+function whois({ from, others, ...first }: Whois): Node[] {
+  const each = [first, ...others].map(({ open, client, frontend, backend, server, since, endedAt, end }) => {
+    const until = endedAt === null ? 'open' : `ended ${clock(endedAt)} (${end ?? ''})`;
+    const facts = [
       ['Frontend', frontend],
-      ['Server', `${backend}/${server}`],
+      ['Server', server === null ? 'none' : `${backend ?? ''}/${server}`],
       ['Since', `${clock(since)}, ${until}`],
-    ]),
-  ];
+    ] as const;
+    return h('article', {}, h('p', { class: 'why-text' }, `${open ? 'is' : 'was'} ${client}`), pairs(facts));
+  });
+  return [h('h3', {}, from), ...each];
 }
 
 function pairs(all: readonly (readonly [string, string | undefined])[]): Node {

@@ -18,6 +18,7 @@ const POLL_MS = 2_000;
 /** While the balancer says nothing. */
 const KNOCK_MS = 1_000;
 const MOST_SESSIONS = 20;
+const ASLEEP = 'asleep · Berth';
 
 /** Joins what the balancer says to the parts that show it. */
 export class Page {
@@ -49,11 +50,15 @@ export class Page {
     ({ backend }) => backend.name,
     () => backendPart((backend, server) => this.#open(backend, server)),
   );
+  /** Other tabs of this browser with this page. */
+  readonly #tabs = new BroadcastChannel('berth-dashboard');
   readonly #filter = byId('filter') as HTMLInputElement;
   readonly #onlyTrouble = byId('only-trouble') as HTMLInputElement;
   /** What the balancer said last. */
   #status: Status | undefined;
   #silentSince: Date | undefined;
+  /** Nobody sees this tab, and somebody another. */
+  #isAsleep = false;
 
   start(): void {
     this.#filter.addEventListener('input', () => this.#showBackends());
@@ -64,13 +69,28 @@ export class Page {
       location.reload();
     });
     document.addEventListener('visibilitychange', () => this.#look());
+    this.#tabs.addEventListener('message', () => this.#yield());
     this.#look();
   }
 
   /** A page that nobody sees asks only when an event calls for it, so that its title stays true. */
   #look(): void {
-    if (document.visibilityState === 'visible') this.#poll.start();
-    else this.#poll.stop();
+    if (document.visibilityState !== 'visible') return this.#poll.stop();
+    this.#isAsleep = false;
+    this.#poll.start();
+    // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a channel has one origin, its own
+    this.#tabs.postMessage('seen');
+  }
+
+  /**
+   * Another tab is looked at. A browser has six connections to an address for all its tabs: streams of tabs that nobody
+   * sees would in the end leave none for questions.
+   */
+  #yield(): void {
+    if (document.visibilityState === 'visible') return;
+    this.#isAsleep = true;
+    this.#live.close();
+    document.title = ASLEEP;
   }
 
   async #ask(): Promise<void> {
@@ -96,10 +116,10 @@ export class Page {
     this.#showBackends();
     this.#overview.update(status);
     this.#sessions.update({ sessions, nowMs: Date.parse(status.now) });
-    document.title = titleOf(status);
+    document.title = this.#isAsleep ? ASLEEP : titleOf(status);
     this.#announcer.compare(before, status);
     this.#comeBack(before, status);
-    this.#live.open();
+    if (!this.#isAsleep) this.#live.open();
     this.#showLink();
   }
 

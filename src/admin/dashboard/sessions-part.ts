@@ -47,7 +47,7 @@ function rowPart(find: (client: string) => void): Part<Row> {
       ({ client } = session);
       setText(button, client);
       button.setAttribute('aria-label', `Explain ${client}`);
-      setText(server, session.server);
+      setText(server, session.server ?? 'none yet');
       server.title = session.backend;
       setText(does, session.direction);
       setText(rate, bytesPerSecond(session.bytesInPerSecond + session.bytesOutPerSecond));
