@@ -3,6 +3,8 @@ import { appendFileSync, readFileSync, readdirSync, rmSync, statSync, writeFileS
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { parse } from 'yaml';
+import { rules } from '../support/alerts-page.ts';
 import { ADDRESS, Deployed, forThisMachine, NAME } from '../support/deployed.ts';
 import { NO_DOCKER_HOST } from '../support/docker-host.ts';
 import { differences, makeImage } from '../support/image.ts';
@@ -107,8 +109,36 @@ test('the cluster of deploy/, brought up as an operator does it', { skip: NO_DOC
     }, '1');
   });
 
+  await t.test('Prometheus has the alert rules, and the healthy cluster fires none of them', async () => {
+    const answer = await host.run('curl', ['-s', '127.0.0.1:9090/api/v1/rules']);
+    const { data } = JSON.parse(answer) as { data: { groups: { rules: { name: string; state: string }[] }[] } };
+    const found = data.groups.flatMap((group) => group.rules);
+    assert.deepEqual(
+      found.map(({ name }) => name),
+      rules().map(({ alert }) => alert),
+    );
+    assert.deepEqual(
+      found.filter(({ state }) => state === 'firing').map(({ name }) => name),
+      [],
+    );
+  });
+
+  await t.test('what Grafana is given stands where it looks, and it may write where it keeps what it has', async () => {
+    const inGrafana = (...args: string[]): Promise<string> => compose(['exec', '-T', 'grafana', ...args]);
+    for (const file of ['dashboards/berth.json', 'provisioning/datasources/prometheus.yml']) {
+      const seen = await inGrafana('/bin/cat', `/etc/grafana/${file}`);
+      assert.equal(seen, readFileSync(join(dir, 'grafana', file), 'utf8'));
+    }
+    const { services } = parse(await compose(['config'])) as {
+      services: { grafana: { environment: Record<string, string> } };
+    };
+    const file = services.grafana.environment['GF_SECURITY_ADMIN_PASSWORD__FILE'] ?? '';
+    assert.match(await inGrafana('/bin/cat', file), /^[0-9a-f]{48}\n$/);
+    for (const folder of ['/var/lib/grafana', '/tmp']) await inGrafana('/bin/touch', `${folder}/written`);
+  });
+
   await t.test('no container has a right of root, or can write to its own file system', async () => {
-    for (const service of ['s1', 's2', 'redis', 'berth', 'prometheus']) {
+    for (const service of ['s1', 's2', 'redis', 'berth', 'prometheus', 'grafana']) {
       const id = (await compose(['ps', '-q', service])).trim();
       const pid = (await host.docker(['inspect', '--format', '{{.State.Pid}}', id])).trim();
       const status = await host.run('cat', [`/proc/${pid}/status`]);
