@@ -93,6 +93,13 @@ export const COMMANDS: Record<string, Command> = {
     fault: ([file]) => (file === undefined ? 'import needs a file: berth import haproxy.cfg' : undefined),
     run: runImport,
   },
+  table: {
+    summary: 'print which client is bound to which server, for HAProxy to take over',
+    options: ['config', 'haproxy', 'ids', 'state'],
+    exit: '0 all is printed, 1 HAProxy lacks some servers, 2 nothing can be had',
+    fault: (_, { haproxy }) => (haproxy === true ? undefined : 'table needs --haproxy: berth table --haproxy'),
+    run: async (call) => (await import('./haproxy-table.ts')).printForHaproxy(call),
+  },
   schema: { summary: 'print the JSON Schema of balancer.yml', options: [], run: printSchema },
   completion: {
     summary: 'print a completion script for a shell',

@@ -60,7 +60,14 @@ export const OPTIONS = {
   state: {
     type: 'string',
     value: 'FILE',
-    help: 'the state file that --table writes (default: berth.state)',
+    help: 'the state file that import --table writes (default: berth.state), or that table reads',
+    completes: 'file',
+  },
+  haproxy: { type: 'boolean', help: "print lines that bind the clients in HAProxy's table (required)" },
+  ids: {
+    type: 'string',
+    value: 'DUMP',
+    help: "HAProxy's `show servers state`, where the servers are in another order or have other names",
     completes: 'file',
   },
   json: { type: 'boolean', help: 'print the answer as JSON' },

@@ -21,7 +21,9 @@ export function parseTableDump(text: string): DumpedBinding[] | undefined {
     if (!line.startsWith('0x')) continue;
     if (table === undefined) return undefined;
     const client = valueOf(line, ' key=');
-    const name = valueOf(line, ' server_key=');
+    const key = valueOf(line, ' server_key=');
+    // An entry that `set table` has made has the number alone.
+    const name = key === '-' ? undefined : key;
     const number = Number(valueOf(line, ' server_id=') ?? 0);
     if (client === undefined || (name === undefined && !(number > 0))) continue;
     const exp = Number(valueOf(line, ' exp=') ?? 0);
