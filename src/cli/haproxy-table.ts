@@ -2,12 +2,10 @@ import { loadAdmin } from '../config/load.ts';
 import { printable } from '../config/locate.ts';
 import { readText, reason } from '../config/named-files.ts';
 import { idsInOrder, parseServerIds, setTableLine, type Bound, type ServerIds } from '../import/set-table.ts';
-import { readState } from '../state.ts';
-import { ask } from './ask.ts';
+import { readState } from '../state-file.ts';
+import { AdminClient } from './ask.ts';
 import { configOrComplain } from './check.ts';
 import type { Call } from './commands.ts';
-
-const LARGEST_PAGE = 1_000;
 
 /**
  * `berth table --haproxy`: the bindings as lines for HAProxy's admin socket. They are asked of the balancer that runs
@@ -58,20 +56,17 @@ function idsOf(file: string, dump: string | undefined): ServerIds | undefined {
 async function* running(file: string): AsyncGenerator<readonly Bound[]> {
   const admin = loadAdmin(file);
   if (!admin) throw new Error(`cannot read the admin address from ${file}; berth check -c ${file} says what is wrong`);
-  for (let page = 1, pages = 1; page <= pages; page++) {
-    const { status, body } = await ask(admin, 'GET', `/api/v1/table?page=${page}&perPage=${LARGEST_PAGE}`);
-    if (status !== 200) throw new Error((body as { error?: string }).error ?? `the balancer answers with ${status}`);
-    const answer = body as { readonly items: readonly Bound[]; readonly pages: number };
-    pages = answer.pages;
-    yield answer.items;
-  }
+  for await (const rows of new AdminClient(admin).pages('table')) yield rows as readonly Bound[];
 }
 
 async function* kept(file: string): AsyncGenerator<readonly Bound[]> {
-  const state = await readState(file);
+  const bindings: Bound[] = [];
+  const state = await readState(file, (line) => {
+    if ('client' in line && line.ms > 0) bindings.push(line);
+  });
   if (state.kind === 'none') throw new Error(`cannot read ${file}: no such file`);
-  if (state.kind !== 'read') throw new Error(`cannot read ${file}: ${state.reason}`);
-  yield state.lines.flatMap((line) => ('client' in line && line.ms > 0 ? [line] : []));
+  if ('reason' in state) throw new Error(`cannot read ${file}: ${state.reason}`);
+  yield bindings;
 }
 
 function say(code: number, message: string): number {
