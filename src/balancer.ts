@@ -3,10 +3,10 @@ import { adminApi } from './admin/admin-api.ts';
 import { metricsAnswers } from './admin/metrics-answers.ts';
 import { Recent } from './clients/recent.ts';
 import { Sessions } from './clients/sessions.ts';
-import type { Loaded } from './config/load.ts';
 import { formatProblem } from './config/locate.ts';
 import { STANDARD_ADMIN, type Config } from './config/schema.ts';
 import { isOpen } from './config/values.ts';
+import type { ConfigFile } from './config-file.ts';
 import type { Control } from './control.ts';
 import { Counts } from './counts.ts';
 import type { Generation } from './generation/generation.ts';
@@ -18,13 +18,12 @@ import type { Backend } from './pool/backend.ts';
 import { missingSources } from './pool/sources.ts';
 import type { Frontend } from './proxy/frontend.ts';
 import type { Sockets } from './proxy/relay/sockets.ts';
+import { Rates } from './rates.ts';
 import { reports } from './reports.ts';
 import { StateKeeper } from './state.ts';
+import { Sweep } from './sweep.ts';
 import { version } from './version.ts';
 import type { Stage, View } from './view.ts';
-
-/** The time between two sweeps; a short timeout makes it shorter. */
-const SWEEP_MS = 1_000;
 
 /**
  * The stages of a balancer's life: start, reload after reload, drain, stop. One generation after another is in force.
@@ -32,16 +31,15 @@ const SWEEP_MS = 1_000;
 export class Balancer implements View, Control {
   readonly recent = new Recent();
   readonly sessions: Sessions;
+  readonly rates = new Rates();
+  readonly configFile: ConfigFile;
   readonly #log: Log;
-  readonly #load: () => Loaded;
   readonly #house: House;
-  readonly #metrics: Metrics;
   /** The configuration of the start; the configuration in force stands in the generation. */
   readonly #first: Config;
   #generation: Generation | undefined;
   #stage: Stage = 'starting';
-  #sweep: NodeJS.Timeout | undefined;
-  #sweepMs = 0;
+  readonly #sweep = new Sweep(() => this.sweep());
   /** The start or reload that is under way. The next waits for it, since each compares with what the last has left. */
   #busy: Promise<unknown> = Promise.resolve();
   #stopping: Promise<void> | undefined;
@@ -50,11 +48,11 @@ export class Balancer implements View, Control {
   /** Aborted by a second stop: nothing is waited for any more. */
   readonly #hurries = new AbortController();
 
-  /** `load` reads the configuration file again. */
-  constructor(config: Config, log: Log, sockets: Sockets, load: () => Loaded) {
+  /** `file` is where `config` comes from, and what a reload loads again. */
+  constructor(config: Config, log: Log, sockets: Sockets, file: ConfigFile) {
     this.#first = config;
     this.#log = log;
-    this.#load = load;
+    this.configFile = file;
     const counts = new Counts();
     this.sessions = new Sessions((session) => observer.sessionEnded(session));
     const observer = reports({
@@ -68,12 +66,11 @@ export class Balancer implements View, Control {
         for (const frontend of this.frontends) frontend.killOf(server);
       },
     });
-    this.#metrics = new Metrics(this, counts, log.outlet);
     this.#house = new House({
       sockets,
       observer,
       state: new StateKeeper(() => this.backends, log),
-      metrics: metricsAnswers(this, this.#metrics),
+      metrics: metricsAnswers(this, new Metrics(this, counts, log.outlet)),
       admin: adminApi({ view: this, control: this, counts, log }),
     });
   }
@@ -142,6 +139,7 @@ export class Balancer implements View, Control {
   sweep(): void {
     const nowMs = performance.now();
     for (const frontend of this.frontends) frontend.sweep(nowMs);
+    this.rates.look(this.frontends, this.backends, nowMs);
     this.sessions.sweep(nowMs);
     this.#house.buffers.trim(nowMs);
     if (this.#generation) this.#house.forget(this.#generation);
@@ -156,14 +154,14 @@ export class Balancer implements View, Control {
     this.#log.tell('reloading');
     let problems: readonly string[] = [];
     try {
-      const loaded = this.#load();
+      const loaded = this.configFile.load();
       if (loaded.kind === 'problems') problems = loaded.problems.map(formatProblem);
       else await this.#turn(loaded.config);
     } catch (error) {
       // Whatever the error is (out of descriptors, say), the generation in force goes on.
       problems = [error instanceof Error ? error.message : String(error)];
     }
-    this.#metrics.loaded(problems.length === 0);
+    this.configFile.loaded(problems);
     if (problems.length === 0) this.#log.tell('reloaded');
     else this.#log.tell('reload_failed', { problems });
     return problems;
@@ -180,7 +178,7 @@ export class Balancer implements View, Control {
     this.#stage = 'running';
     this.#log.follow(config.log);
     next.commit();
-    this.#sweepEvery(config);
+    this.#sweep.under(config.timeouts);
     for (const { owner, address } of next.opened) {
       if (owner.kind === 'frontend') this.#log.tell('listening', { frontend: owner.name, address });
       else this.#log.tell(`listening_${owner.kind}`, { address });
@@ -191,15 +189,6 @@ export class Balancer implements View, Control {
       const reason = code === 'EADDRINUSE' ? `${STANDARD_ADMIN.bind.text} is taken` : message;
       this.#log.tell('admin_missing', { code, reason });
     }
-  }
-
-  /** Leaves a timer alone whose interval stays: reloads that come sooner than the timer would keep it from firing. */
-  #sweepEvery({ timeouts: { idle, halfClosed } }: Config): void {
-    const everyMs = Math.min(SWEEP_MS, Math.max(10, Math.min(idle, halfClosed) / 4));
-    if (this.#sweep && everyMs === this.#sweepMs) return;
-    clearInterval(this.#sweep);
-    this.#sweepMs = everyMs;
-    this.#sweep = setInterval(() => this.sweep(), everyMs);
   }
 
   async #stop(reason: string): Promise<void> {
@@ -243,7 +232,7 @@ export class Balancer implements View, Control {
   }
 
   #close(): void {
-    clearInterval(this.#sweep);
+    this.#sweep.close();
     this.sessions.close();
     this.#house.close();
   }

@@ -10,6 +10,8 @@ const COUNTED_FROM_0: readonly End[] = ['--', 'SC', 'sC', 'RC', 'sQ'];
 
 const CONNECT_SECONDS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5];
 const SESSION_SECONDS = [1, 5, 15, 60, 300, 1_800, 7_200];
+/** How many connects the average is about. */
+const LAST_CONNECTS = 20;
 const CONNECTION_SECONDS = [0.005, 0.025, 0.1, 0.5, 1, 5, 15, 60, 300, 1_800, 7_200];
 
 /** How many values lie between each two of `bounds`: what a Prometheus histogram is made of. */
@@ -40,8 +42,16 @@ export class ServerCounts {
   readonly checks = { passed: 0, failed: 0 };
   readonly connectErrors = zeros<ConnectFailure['reason']>(CONNECT_FAILURES);
   readonly connectSeconds = new Distribution(CONNECT_SECONDS);
+  /** How long the last connects took, on average; undefined before the first. */
+  connectMs: number | undefined;
   /** Sessions of clients that have ended, and their bytes. */
   readonly sessions = each(DIRECTIONS, () => ({ count: 0, in: 0, out: 0 }));
+
+  connected(seconds: number): void {
+    this.connectSeconds.observe(seconds);
+    const ms = seconds * 1_000;
+    this.connectMs = this.connectMs === undefined ? ms : this.connectMs + (ms - this.connectMs) / LAST_CONNECTS;
+  }
 
   addSession(direction: Direction, bytesIn: number, bytesOut: number): void {
     const of = this.sessions[direction];

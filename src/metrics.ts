@@ -22,7 +22,6 @@ export class Metrics {
   readonly #registry = new Registry();
   readonly #view: View;
   readonly #counts: Counts;
-  #lastLoad = { ok: true, successMs: Date.now() };
 
   constructor(view: View, counts: Counts, log: Outlet) {
     this.#view = view;
@@ -49,23 +48,20 @@ export class Metrics {
     return { type: this.#registry.contentType, text: await this.#registry.metrics() };
   }
 
-  /** A configuration was loaded, or could not be. */
-  loaded(ok: boolean): void {
-    this.#lastLoad = { ok, successMs: ok ? Date.now() : this.#lastLoad.successMs };
-  }
-
   #describeBalancer(): void {
     const one = (name: string, help: string, value: () => number, labels: Labels = {}): void =>
       this.#add('gauge', name, help, () => [{ labels, value: value() }]);
     one('build_info', 'The version, as labels', () => 1, { version, node: process.version });
-    one('config_last_reload_successful', 'Whether the last load succeeded', () => Number(this.#lastLoad.ok));
+    one('config_last_reload_successful', 'Whether the last load succeeded', () => {
+      return Number(this.#view.configFile.last.problems.length === 0);
+    });
     this.#add(
       'counter',
       'event_loop_active_seconds_total',
       'Time that the event loop was not waiting; its rate is 1 where nothing more can be done',
       () => [{ labels: {}, value: performance.eventLoopUtilization().active / 1_000 }],
     );
-    const loadedSeconds = (): number => this.#lastLoad.successMs / 1_000;
+    const loadedSeconds = (): number => this.#view.configFile.loadedMs / 1_000;
     one('config_last_reload_success_timestamp_seconds', 'When the configuration in force was loaded', loadedSeconds);
   }
 

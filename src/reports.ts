@@ -59,6 +59,9 @@ export function reports({
     adminChanged({ backend, name: server, admin: state }, before) {
       log.tell('server_state', { backend, server, state, before });
     },
+    weightChanged({ backend, name: server }, weight, before) {
+      log.tell('server_weight', { backend, server, weight, before });
+    },
     serverCame({ backend, name: server }) {
       log.tell('server_came', { backend, server });
     },
@@ -98,7 +101,7 @@ export function reports({
       Object.assign(seen, { loggedMs: performance.now(), since: 0 });
     },
     connected(server, seconds) {
-      counts.ofServer(server).connectSeconds.observe(seconds);
+      counts.ofServer(server).connected(seconds);
     },
     connectFailed(server, reason) {
       counts.ofServer(server).connectErrors[reason]++;

@@ -22,7 +22,13 @@ const line = z.union([
     ms: z.number(),
     home: z.string().optional(),
   }),
-  z.object({ backend: z.string(), server: z.string(), state: z.enum(ADMIN_STATES) }),
+  z.object({
+    backend: z.string(),
+    server: z.string(),
+    state: z.enum(ADMIN_STATES),
+    /** The operator's weight, and the configured one that it stands in for. */
+    weight: z.object({ own: z.number(), instead: z.number() }).optional(),
+  }),
   z.object({ lines: z.number() }),
 ]);
 
@@ -126,8 +132,9 @@ async function write(handle: FileHandle, backends: readonly Backend[]): Promise<
 /** Undefined for a step without a line. */
 function* records(backends: readonly Backend[]): Generator<object | undefined> {
   for (const { name: backend, servers, table } of backends) {
-    for (const { name: server, admin: state } of servers) {
-      if (state !== 'ready') yield { backend, server, state };
+    for (const { name: server, admin: state, ownWeight: own, config } of servers) {
+      const weight = own === undefined ? undefined : { own, instead: config.weight };
+      if (state !== 'ready' || weight) yield { backend, server, state, weight };
     }
     for (const binding of table?.walk() ?? []) yield binding && lineOf(backend, binding);
   }

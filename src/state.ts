@@ -3,8 +3,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Config } from './config/schema.ts';
 import type { Backend } from './pool/backend.ts';
 import type { Collection } from './pool/collection.ts';
-import type { AdminState } from './pool/server.ts';
-import { checkStateFile, readState, saveState, type Read } from './state-file.ts';
+import { checkStateFile, readState, saveState, type Read, type StateLine } from './state-file.ts';
 import type { Teller } from './log.ts';
 import type { Step } from './step.ts';
 
@@ -105,7 +104,7 @@ type Planned = Pick<Config, 'state' | 'backends'>;
 class KeptState {
   readonly #backends: readonly Backend[];
   readonly #collections = new Map<string, Collection>();
-  readonly #states: { readonly backend: string; readonly server: string; readonly state: AdminState }[] = [];
+  readonly #states: Extract<StateLine, { state: unknown }>[] = [];
 
   constructor(backends: readonly Backend[]) {
     this.#backends = backends;
@@ -131,10 +130,11 @@ class KeptState {
   /** Brings back states and bindings of servers that are in force. A server whose state was said already keeps it. */
   commit(): { readonly bindings: number; readonly states: number } {
     let [bindings, states] = [0, 0];
-    for (const { backend, server, state } of this.#states) {
+    for (const { backend, server, state, weight } of this.#states) {
       const found = this.#backends.find(({ name }) => name === backend)?.servers.find(({ name }) => name === server);
       if (!found || found.isTold) continue;
       found.setAdmin(state);
+      if (found.ownWeight === undefined && weight?.instead === found.config.weight) found.setWeight(weight.own);
       states++;
     }
     for (const collection of this.#collections.values()) bindings += collection.commit();

@@ -1,9 +1,11 @@
 import type { Recent } from './clients/recent.ts';
 import type { Sessions } from './clients/sessions.ts';
 import type { Config } from './config/schema.ts';
+import type { ConfigFile } from './config-file.ts';
 import type { Backend } from './pool/backend.ts';
 import { takesNew } from './pool/choose.ts';
 import type { Frontend } from './proxy/frontend.ts';
+import type { Rates } from './rates.ts';
 
 /** A lame duck still accepts, and has itself taken out of the rotation of whoever sends clients. */
 export const STAGES = ['starting', 'running', 'lame-duck', 'draining'] as const;
@@ -14,6 +16,7 @@ export type View = {
   readonly stage: Stage;
   /** In force. */
   readonly config: Config;
+  readonly configFile: ConfigFile;
   /** In force, or left with connections that still stand. */
   readonly frontends: readonly Frontend[];
   /** In force. */
@@ -21,6 +24,7 @@ export type View = {
   /** What clients do, and what they did lately. */
   readonly sessions: Sessions;
   readonly recent: Recent;
+  readonly rates: Rates;
   /** Where a frontend listens. */
   addressesOf(frontend: string): readonly string[];
   /** Brings the servers' byte counters up to date, and ends what is idle. */

@@ -1,6 +1,6 @@
 import { Balancer } from '../balancer.ts';
-import { loadConfig } from '../config/load.ts';
 import type { Config } from '../config/schema.ts';
+import { ConfigFile } from '../config-file.ts';
 import { StartError } from '../errors.ts';
 import { openLog, type Log } from '../log.ts';
 import { eventSockets, onreadSockets, probeOnread } from '../proxy/relay/sockets.ts';
@@ -17,7 +17,7 @@ export async function run(config: Config, file: string, signals: Signals): Promi
   const fast = await probeOnread();
   if (!fast) log.tell('relay_slow');
   await closeDebugger(log);
-  const balancer = new Balancer(config, log, fast ? onreadSockets : eventSockets, () => loadConfig(file));
+  const balancer = new Balancer(config, log, fast ? onreadSockets : eventSockets, new ConfigFile(file));
   tellServiceManager(process.env, log, () => usableServers(balancer));
   // Signals that came before there was a balancer are obeyed now: a reload follows the start, a stop ends it.
   const starting = balancer.start();

@@ -33,14 +33,22 @@ export function loadConfig(file: string, env: Environment = process.env): Loaded
     const message = `cannot read the file: ${reason(error)}`;
     return { kind: 'problems', problems: [{ file, line: 1, column: 1, path: '', message }] };
   }
+  return loadText(text, file, file, env);
+}
+
+/**
+ * The same for a text that stands in no file: problems call it `name`, and the files that it names lie where those of
+ * the file `beside` lie.
+ */
+export function loadText(text: string, name: string, beside: string, env: Environment = process.env): Loaded {
   const foreign = foreignFile(text);
   if (foreign !== undefined) {
     const message = `this is ${foreign}; "berth import FILE" prints the balancer.yml that does the same`;
-    return { kind: 'problems', problems: [{ file, line: 1, column: 1, path: '', message }] };
+    return { kind: 'problems', problems: [{ file: name, line: 1, column: 1, path: '', message }] };
   }
-  const tree = readTree(file, text, env);
+  const tree = readTree(name, text, env);
   if ('problems' in tree) return { kind: 'problems', problems: tree.problems };
-  return validate(tree, dirname(resolve(file)));
+  return validate(tree, dirname(resolve(beside)));
 }
 
 function validate(tree: Tree, folder: string): Loaded {

@@ -10,6 +10,8 @@ export type PoolObserver = NameObserver & {
   serverChanged(server: Server, before: Health): void;
   /** The operator wants something else of it; `before` is what he wanted until now. */
   adminChanged(server: Server, before: AdminState): void;
+  /** The operator wants another weight of it, or what is configured again. */
+  weightChanged(server: Server, weight: number, before: number): void;
   serverChecked(server: Server, ok: boolean): void;
   /** Checks can no longer ask for the server's storage, or can again. */
   storageChanged(server: Server, seen: StorageSeen): void;

@@ -4,13 +4,13 @@ import { freshHealth, HealthMonitor, observe, unresolved, type Health, type Obse
 import { Location, type Arrival } from './location.ts';
 import type { Failing } from './named.ts';
 import type { PoolObserver, Wake } from './observer.ts';
-import { grown } from './policies.ts';
 import type { Probe } from './probe/probe.ts';
 import { turned, type StorageSeen } from './probe/storage.ts';
+import type { ServerParts } from './server-parts.ts';
 import { Slots } from './slots.ts';
 import { checkFrom, Sources } from './sources.ts';
 import type { ServerTerms } from './terms.ts';
-import type { Lookup } from './resolve.ts';
+import { Weight } from './weight.ts';
 
 /** What the operator wants: drain takes no new client, maint takes none at all. */
 export const ADMIN_STATES = ['ready', 'drain', 'maint'] as const;
@@ -18,17 +18,6 @@ export type AdminState = (typeof ADMIN_STATES)[number];
 
 /** `away` is neither in force nor watched, `planned` is watched and not yet in force, `active` is in force. */
 export type ServerStage = 'away' | 'planned' | 'active';
-
-export type ServerParts = {
-  readonly backend: string;
-  readonly name: string;
-  readonly config: ServerTerms;
-  readonly observer: PoolObserver;
-  readonly probe: Probe;
-  readonly lookup?: Lookup | undefined;
-  readonly wake?: Wake | undefined;
-  readonly onNameAnswer?: (() => void) | undefined;
-};
 
 /**
  * One registry node: where it is, what checks say of it, what the operator wants of it, what it is doing now. A server
@@ -59,8 +48,7 @@ export class Server {
   /** Ends the check that is under way. */
   #checking: AbortController | undefined;
   #admin: AdminState = 'ready';
-  /** When it came up again, on the clock of `performance.now`; undefined if it has been up since the start. */
-  #recoveredMs: number | undefined;
+  readonly #weight = new Weight();
 
   constructor({ backend, name, config, observer, ...parts }: ServerParts) {
     [this.backend, this.name, this.#config, this.#observer] = [backend, name, config, observer];
@@ -80,10 +68,14 @@ export class Server {
     return this.#admin;
   }
 
-  /** Its share of new clients; after a recovery it grows to the configured one over `slowStart`. */
+  /** Its share of new clients now. */
   get weight(): number {
-    const { weight, slowStart } = this.#config;
-    return this.#recoveredMs === undefined ? weight : grown(weight, slowStart, performance.now() - this.#recoveredMs);
+    return this.#weight.now(this.#config);
+  }
+
+  /** The weight that the operator wants instead of the configured one. */
+  get ownWeight(): number | undefined {
+    return this.#weight.own(this.#config);
   }
 
   get connections(): number {
@@ -105,6 +97,13 @@ export class Server {
     [this.isTold, this.#admin] = [true, state];
     if (state === before) return;
     if (this.#stage === 'active') this.#observer.adminChanged(this, before);
+    this.#wake?.changed();
+  }
+
+  /** The share that the operator wants, until a reload brings another weight. */
+  setWeight(weight: number): void {
+    const before = this.#weight.set(weight, this.#config);
+    if (weight !== before && this.#stage === 'active') this.#observer.weightChanged(this, weight, before);
     this.#wake?.changed();
   }
 
@@ -136,7 +135,7 @@ export class Server {
       this.#location.forget();
     }
     this.health = freshHealth(Date.now());
-    this.#recoveredMs = undefined;
+    this.#weight.recovered(false);
     return this.#location.find(config.address, config.resolveInterval);
   }
 
@@ -167,6 +166,7 @@ export class Server {
   change(config: ServerTerms): void {
     const { address, resolveInterval, healthCheck } = this.#config;
     this.#config = config;
+    this.#weight.change(config);
     if (!config.healthCheck || !config.healthCheck.storage) this.storage = undefined;
     if (config.healthCheck !== healthCheck) this.#checkAnew();
     if (config.address.host !== address.host || config.address.port !== address.port) {
@@ -235,7 +235,7 @@ export class Server {
     const before = this.health;
     this.health = health;
     if (before.up === health.up) return;
-    if (health.up) this.#recoveredMs = performance.now();
+    if (health.up) this.#weight.recovered(true);
     if (this.#stage === 'active') this.#observer.serverChanged(this, before);
     this.#wake?.changed();
   }

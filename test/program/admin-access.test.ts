@@ -158,19 +158,22 @@ test('what is asked wrongly is answered with what is wrong', async (t) => {
     return [answer.status, (answer.body as { error: string }).error];
   };
   const wrong = {
-    '': 'expected JSON: {"state": …}',
-    '{': 'expected JSON: {"state": …}',
-    '\u0000': 'expected JSON: {"state": …}',
-    null: 'expected {"state": …}, got null',
-    '[]': 'expected {"state": …}, got []',
-    '"maint"': 'expected {"state": …}, got "maint"',
-    '{}': 'state is missing: expected one of ready, drain, maint',
+    '': 'expected JSON: {"state": …, "weight": …}',
+    '{': 'expected JSON: {"state": …, "weight": …}',
+    '\u0000': 'expected JSON: {"state": …, "weight": …}',
+    null: 'expected {"state": …, "weight": …}, got null',
+    '[]': 'expected {"state": …, "weight": …}, got []',
+    '"maint"': 'expected {"state": …, "weight": …}, got "maint"',
+    '{}': 'nothing to change: expected state or weight',
+    '{"weight":257}': 'weight: expected a whole number from 0 to 256, got 257',
+    '{"weight":1.5}': 'weight: expected a whole number from 0 to 256, got 1.5',
+    '{"weight":"1"}': 'weight: expected a whole number from 0 to 256, got "1"',
     '{"state":"down"}': 'state: expected one of ready, drain, maint, got "down"',
     '{"state":5}': 'state: expected one of ready, drain, maint, got 5',
-    '{"state":"maint","wait":1}': 'unknown key "wait". Known: state',
+    '{"state":"maint","wait":1}': 'unknown key "wait". Known: state, weight',
     '{"state":"maint","State":"maint"}': 'unknown key "State". Did you mean "state"?',
-    '{"state":"maint","__proto__":{"weight":0}}': 'unknown key "__proto__". Known: state',
-    '{"state":"maint","constructor":{"prototype":{}}}': 'unknown key "constructor". Known: state',
+    '{"state":"maint","__proto__":{"weight":0}}': 'unknown key "__proto__". Known: state, weight',
+    '{"state":"maint","constructor":{"prototype":{}}}': 'unknown key "constructor". Known: state, weight',
   };
   for (const [body, error] of Object.entries(wrong)) assert.deepEqual(await put('b/s1', body), [400, error], body);
   assert.deepEqual(await put('c/s1', MAINT), [404, 'there is no backend c; there are b']);

@@ -31,20 +31,36 @@ test('status tells what runs', async (t) => {
   const downAt = String((await berth.line(({ msg, server }) => msg === 'server down' && server === 'six'))['address']);
   assert.equal(downAt, '[::1]:9');
   const { backends, frontends, ...whole } = await status(berth);
-  const { version, node, stage } = whole as { version: string; node: string; stage: string };
+  const { version, node, stage, startedAt, now, pid, config } = whole;
   assert.match(version, /^\d+\.\d+\.\d+/);
   assert.deepEqual([node, stage], [process.version, 'running']);
-  assert.deepEqual(frontends, [{ name: 'f', addresses: [`127.0.0.1:${port}`], connections: 1 }]);
+  assert.equal(pid, berth.pid);
+  assert.ok(Date.parse(startedAt) <= Date.parse(config.loadedAt) && Date.parse(config.loadedAt) <= Date.parse(now));
+  assert.deepEqual(config, {
+    file: berth.file,
+    loadedAt: config.loadedAt,
+    lastReload: { ok: true, at: config.loadedAt, problems: [] },
+  });
+  const { connectionsPerSecond, ...front } = frontends[0]!;
+  const addresses = [`127.0.0.1:${port}`];
+  assert.deepEqual(front, { name: 'f', addresses, connections: 1, connectionsTotal: 1, refusedTotal: 0 });
+  assert.ok(connectionsPerSecond >= 0);
   const [s1, six] = backends[0]!.servers;
-  const { servers: _, ...backend } = backends[0]!;
+  const { servers: _, bytesInPerSecond, bytesOutPerSecond, ...backend } = backends[0]!;
+  assert.ok(bytesInPerSecond >= 0 && bytesOutPerSecond >= 0);
   assert.deepEqual(backend, {
     name: 'b',
     balance: 'leastconn',
     queue: 0,
     stickTable: { size: 200_000, entries: 1 },
+    connections: 1,
+    clients: 1,
     names: [],
   });
-  const { since, ...up } = s1 as ServerStatus;
+  const { since, connectMs, ...more } = s1!;
+  assert.ok(connectMs! > 0 && connectMs! < 5_000);
+  const rates = { connectionsPerSecond: 0, bytesInPerSecond: 0, bytesOutPerSecond: 0 };
+  const up = { ...more, ...rates };
   assert.ok(Math.abs(Date.now() - Date.parse(since)) < 600_000);
   assert.deepEqual(up, {
     name: 's1',
@@ -62,8 +78,13 @@ test('status tells what runs', async (t) => {
     bytesOut: 8,
     storage: null,
     storageReason: '',
+    configuredWeight: 1,
+    connectionsTotal: 1,
+    connectErrors: 0,
+    ...rates,
   });
-  const { address, up: isUp, usable, weight, reason } = six as ServerStatus;
+  const { address, up: isUp, usable, weight, reason, connectMs: none } = six!;
+  assert.equal(none, null);
   assert.deepEqual([address, isUp, usable, weight], ['[::1]:9', false, false, 3]);
   assert.match(reason, /refused|ECONNREFUSED|unreachable|EADDRNOTAVAIL/i);
 });
@@ -244,4 +265,40 @@ test('explain says where a client goes that is to return to its first server', a
   await setState(berth, 's1', 'ready');
   assert.match((await explain(berth, '127.0.7.1')).why, /^bound to s2; the next connection returns it to s1/);
   assert.equal(await whoServes(port, '127.0.7.1'), 's1');
+});
+
+test('rates are averages of what flows; they are there while it does, and fade', async (t) => {
+  const berth = await start(t, settings(await serve(t, ['s1'])));
+  const port = await berth.port();
+  const client = new Client({ port });
+  await client.line();
+  const flow = setInterval(() => client.socket.write('x'.repeat(10_000)), 50);
+  t.after(() => clearInterval(flow));
+  const s1 = async (): Promise<ServerStatus> => (await serverStatus(berth, 's1'))!;
+  await eventually('bytes to flow', async () => (await s1()).bytesInPerSecond > 20_000);
+  await whoServes(port, '127.0.7.9');
+  await eventually('a connection to count', async () => {
+    const { connectionsPerSecond: rate } = (await status(berth)).frontends[0]!;
+    return rate > 0 && rate < 10;
+  });
+  const { bytesInPerSecond, servers } = (await status(berth)).backends[0]!;
+  assert.equal(bytesInPerSecond, servers[0]!.bytesInPerSecond);
+  assert.ok(bytesInPerSecond < 400_000, `${bytesInPerSecond} are more than were sent`);
+  clearInterval(flow);
+  await eventually('them to fade', async () => (await s1()).bytesInPerSecond < bytesInPerSecond / 2);
+});
+
+test('a reload that failed is in the status, until another succeeds', async (t) => {
+  const file = settings([{ name: 's1', address: '127.0.0.1:1' }], { healthCheck: false });
+  const berth = await start(t, file);
+  const { config: before } = await status(berth);
+  await reload(berth, { ...file, timeouts: { idle: 'soon' } });
+  const { config: failed } = await status(berth);
+  assert.equal(failed.loadedAt, before.loadedAt);
+  assert.equal(failed.lastReload.ok, false);
+  assert.match(failed.lastReload.problems[0]!, /timeouts\.idle/);
+  await reload(berth, file);
+  const { config: after } = await status(berth);
+  assert.deepEqual(after.lastReload, { ok: true, at: after.loadedAt, problems: [] });
+  assert.ok(after.loadedAt > before.loadedAt);
 });

@@ -40,6 +40,7 @@ export class Scene {
       {
         serverChanged: ({ name, health }) => void this.told.push(`${health.up ? 'up' : 'down'} ${name}`),
         adminChanged: ({ name, admin }) => void this.told.push(`${admin} ${name}`),
+        weightChanged: ({ name }, weight) => void this.told.push(`weight ${weight} of ${name}`),
         serverChecked: () => void this.checks++,
         storageChanged() {},
         serverCame: tell('came'),

@@ -57,7 +57,17 @@ export type ServerStatus = {
   readonly state: string;
   readonly usable: boolean;
   readonly weight: number;
+  readonly configuredWeight: number;
+  readonly backup: boolean;
   readonly connections: number;
+  readonly connectionsTotal: number;
+  readonly connectionsPerSecond: number;
+  readonly bytesIn: number;
+  readonly bytesOut: number;
+  readonly bytesInPerSecond: number;
+  readonly bytesOutPerSecond: number;
+  readonly connectErrors: number;
+  readonly connectMs: number | null;
   readonly queue: number;
   readonly clients: number;
 };
@@ -70,11 +80,32 @@ export type NameStatus = {
   readonly reason: string;
 };
 export type Status = {
+  readonly version: string;
+  readonly node: string;
   readonly stage: string;
-  readonly frontends: readonly { name: string; addresses: string[]; connections: number }[];
+  readonly startedAt: string;
+  readonly now: string;
+  readonly pid: number;
+  readonly config: {
+    readonly file: string;
+    readonly loadedAt: string;
+    readonly lastReload: { readonly ok: boolean; readonly at: string; readonly problems: readonly string[] };
+  };
+  readonly frontends: readonly {
+    name: string;
+    addresses: string[];
+    connections: number;
+    connectionsTotal: number;
+    connectionsPerSecond: number;
+    refusedTotal: number;
+  }[];
   readonly backends: readonly {
     name: string;
     queue: number;
+    connections: number;
+    clients: number;
+    bytesInPerSecond: number;
+    bytesOutPerSecond: number;
     stickTable: { size: number; entries: number } | false;
     servers: ServerStatus[];
     names: NameStatus[];
@@ -122,6 +153,18 @@ export function explainAway(berth: Berth, ip: string): Promise<Explanation> {
 export function setState(berth: Berth, server: string, state: string): Promise<Answer> {
   const path = `/api/v1/servers/b/${encodeURIComponent(server)}`;
   return granted(berth, 'PUT', path, { body: JSON.stringify({ state }) });
+}
+
+export type Changed = {
+  readonly before: { readonly state: string; readonly weight: number };
+  readonly server: ServerStatus;
+  readonly moves: number;
+};
+
+/** Of a server of backend `b`; `query` begins with a question mark. */
+export async function change(berth: Berth, server: string, wanted: object, query = ''): Promise<Changed> {
+  const path = `/api/v1/servers/b/${encodeURIComponent(server)}${query}`;
+  return (await granted(berth, 'PUT', path, { body: JSON.stringify(wanted) })).body as Changed;
 }
 
 /** Asks, and is not refused. */

@@ -11,6 +11,7 @@ import type { ServerTerms } from '../../src/pool/terms.ts';
 export const SILENT: PoolObserver = {
   serverChanged() {},
   adminChanged() {},
+  weightChanged() {},
   serverChecked() {},
   storageChanged() {},
   serverCame() {},

@@ -3,6 +3,7 @@ import { formatEndpoint } from '../../config/values.ts';
 import type { Backend } from '../../pool/backend.ts';
 import { ADMIN_STATES, type Server } from '../../pool/server.ts';
 import { time } from '../parameters.ts';
+import type { Reach } from '../route.ts';
 
 /** A server, as status and whoever changes it see it. */
 export const serverRow = z.strictObject({
@@ -16,16 +17,27 @@ export const serverRow = z.strictObject({
   state: z.enum(ADMIN_STATES).describe('What the operator wants'),
   usable: z.boolean().describe('Up, and not in maint'),
   weight: z.number().describe('Its share of new clients now'),
+  configuredWeight: z.int().describe('Its share as configured'),
   backup: z.boolean().describe('Used only when no other server is usable'),
   connections: z.int().describe('Open now'),
+  connectionsTotal: z.int().describe('Made since the start'),
+  connectionsPerSecond: z.number().describe('New ones, of about the last ten seconds'),
   queue: z.int().describe('Connections of bound clients that wait for it'),
   clients: z.int().describe('Clients that are bound to it'),
   bytesIn: z.int().describe('From clients to it'),
   bytesOut: z.int().describe('From it to clients'),
+  bytesInPerSecond: z.number(),
+  bytesOutPerSecond: z.number(),
+  connectErrors: z.int().describe('Connects that failed, since the start'),
+  connectMs: z.number().nullable().describe('How long the last connects took, on average; null before the first'),
 });
 
-export function rowOf(server: Server, { table }: Backend): z.input<typeof serverRow> {
-  const { name, config, health, storage = null, admin, connections, slots, weight } = server;
+export type ServerRow = z.input<typeof serverRow>;
+
+export function rowOf(server: Server, { table }: Backend, { view, counts }: Pick<Reach, 'view' | 'counts'>): ServerRow {
+  const { name, config, health, storage = null, admin, connections, slots, weight, traffic } = server;
+  const { connectErrors, connectMs } = counts.ofServer(server);
+  const { rates } = view;
   return {
     name,
     address: formatEndpoint(config.address),
@@ -36,12 +48,21 @@ export function rowOf(server: Server, { table }: Backend): z.input<typeof server
     storageReason: storage?.known === false ? storage.reason : '',
     state: admin,
     usable: server.usable,
-    weight,
+    weight: rounded(weight),
+    configuredWeight: config.weight,
     backup: config.backup,
     connections,
+    connectionsTotal: traffic.connections,
+    connectionsPerSecond: rates.of(server, 'connections'),
     queue: slots.waiting,
     clients: table?.entriesOf(server) ?? 0,
-    bytesIn: server.traffic.in,
-    bytesOut: server.traffic.out,
+    bytesIn: traffic.in,
+    bytesOut: traffic.out,
+    bytesInPerSecond: rates.of(server, 'in'),
+    bytesOutPerSecond: rates.of(server, 'out'),
+    connectErrors: Object.values(connectErrors).reduce((sum, count) => sum + count, 0),
+    connectMs: connectMs === undefined ? null : rounded(connectMs),
   };
 }
+
+const rounded = (value: number): number => Math.round(value * 1_000) / 1_000;

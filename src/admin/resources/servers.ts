@@ -1,29 +1,55 @@
 import { z } from 'zod';
 import { ADMIN_STATES } from '../../pool/server.ts';
 import { findBackend, findServer } from '../find.ts';
+import { yesNo } from '../parameters.ts';
 import { Refusal, route } from '../route.ts';
 import { serverRow, rowOf } from './server-row.ts';
+
+const MOST_WEIGHT = 256;
+const weightFault = `expected a whole number from 0 to ${MOST_WEIGHT}`;
 
 export const serverRoute = route({
   method: 'PUT',
   path: '/servers/{backend}/{server}',
   summary: 'Change what the operator wants of a server',
+  query: z.strictObject({
+    dryRun: yesNo().default(false).describe('Change nothing, and answer the same'),
+  }),
   body: {
     kind: 'json',
-    schema: z.strictObject({ state: z.enum(ADMIN_STATES, { error: `expected one of ${ADMIN_STATES.join(', ')}` }) }),
+    schema: z.strictObject({
+      state: z
+        .enum(ADMIN_STATES, { error: `expected one of ${ADMIN_STATES.join(', ')}` })
+        .optional()
+        .describe('drain takes no new client, maint takes none'),
+      weight: z
+        .int({ error: weightFault })
+        .min(0, { error: weightFault })
+        .max(MOST_WEIGHT, { error: weightFault })
+        .optional()
+        .describe('Its share of new clients; it holds until a reload brings another weight, over restarts too'),
+    }),
   },
   answer: z.strictObject({
     before: z.strictObject({ state: z.enum(ADMIN_STATES), weight: z.number() }),
-    server: serverRow,
+    server: serverRow.describe('After the change; as it is, where nothing is changed'),
     moves: z.int().describe('Clients that are bound to it and lose it by this'),
   }),
-})(({ view, params, body }) => {
+  refusals: [404],
+  changes: ({ dryRun }) => !dryRun,
+})(({ view, counts, params, query, body: { state, weight } }) => {
   const backend = findBackend(view, params.backend);
   if (backend instanceof Refusal) return backend;
   const server = findServer(backend, params.server);
   if (server instanceof Refusal) return server;
-  const { admin, weight, usable } = server;
-  const moves = usable && body.state === 'maint' ? (backend.table?.entriesOf(server) ?? 0) : 0;
-  server.setAdmin(body.state);
-  return { before: { state: admin, weight }, server: rowOf(server, backend), moves };
+  if (state === undefined && weight === undefined)
+    return new Refusal(400, 'nothing to change: expected state or weight');
+  const { admin, ownWeight = server.config.weight, usable } = server;
+  const moves = usable && state === 'maint' ? (backend.table?.entriesOf(server) ?? 0) : 0;
+  if (!query.dryRun) {
+    if (state !== undefined) server.setAdmin(state);
+    if (weight !== undefined) server.setWeight(weight);
+  }
+  view.sweep();
+  return { before: { state: admin, weight: ownWeight }, server: rowOf(server, backend, { view, counts }), moves };
 });

@@ -1,14 +1,19 @@
 import { z } from 'zod';
+import type { Backend } from '../../pool/backend.ts';
+import type { Frontend } from '../../proxy/frontend.ts';
 import { version } from '../../version.ts';
 import { STAGES } from '../../view.ts';
 import { time } from '../parameters.ts';
-import { route } from '../route.ts';
+import { route, type Reach } from '../route.ts';
 import { rowOf, serverRow } from './server-row.ts';
 
 const frontend = z.strictObject({
   name: z.string(),
   addresses: z.array(z.string()).describe('Where it listens'),
   connections: z.int().describe('Open now'),
+  connectionsTotal: z.int().describe('Accepted since the start, refused ones included'),
+  connectionsPerSecond: z.number().describe('New ones, of about the last ten seconds'),
+  refusedTotal: z.int().describe('Turned away since the start'),
 });
 
 const named = z.strictObject({
@@ -27,8 +32,22 @@ const backend = z.strictObject({
   stickTable: z
     .union([z.literal(false), z.strictObject({ size: z.int(), entries: z.int() })])
     .describe('Most and present bindings; false = not sticky'),
+  connections: z.int().describe('Open now, over all servers'),
+  clients: z.int().describe('Clients that are bound to a server'),
+  bytesInPerSecond: z.number().describe('From clients to all servers, of about the last ten seconds'),
+  bytesOutPerSecond: z.number(),
   servers: z.array(serverRow),
   names: z.array(named).describe('Names that stand for servers'),
+});
+
+const config = z.strictObject({
+  file: z.string(),
+  loadedAt: time().describe('When the configuration in force was loaded'),
+  lastReload: z.strictObject({
+    ok: z.boolean(),
+    at: time(),
+    problems: z.array(z.string()).describe('What kept the old configuration in force'),
+  }),
 });
 
 export const statusRoute = route({
@@ -39,34 +58,68 @@ export const statusRoute = route({
     version: z.string(),
     node: z.string(),
     stage: z.enum(STAGES),
+    startedAt: time(),
+    now: time(),
+    pid: z.int(),
+    config,
     frontends: z.array(frontend),
     backends: z.array(backend),
   }),
-})(({ view }) => {
+})(({ view, counts }) => {
   view.sweep();
+  const nowMs = Date.now();
+  const { path: file, loadedMs, last } = view.configFile;
+  const ok = last.problems.length === 0;
   return {
     version,
     node: process.version,
     stage: view.stage,
-    frontends: view.frontends.map(({ name, connections }) => ({
-      name,
-      addresses: [...view.addressesOf(name)],
-      connections,
-    })),
-    backends: view.backends.map((one) => ({
-      name: one.name,
-      balance: one.config.balance,
-      queue: one.waiting,
-      stickTable: one.table ? { size: one.table.size, entries: one.table.entries } : false,
-      servers: one.servers.map((server) => rowOf(server, one)),
-      names: one.names.map(({ server, address, servers, failing }) => ({
-        server,
-        address,
-        servers,
-        resolves: failing === undefined,
-        since: failing ? new Date(failing.sinceMs).toISOString() : null,
-        reason: failing?.reason ?? '',
-      })),
-    })),
+    startedAt: iso(performance.timeOrigin),
+    now: iso(nowMs),
+    pid: process.pid,
+    config: { file, loadedAt: iso(loadedMs), lastReload: { ok, at: iso(last.atMs), problems: [...last.problems] } },
+    frontends: view.frontends.map((one) => frontendOf(one, { view, counts })),
+    backends: view.backends.map((one) => backendOf(one, { view, counts })),
   };
 });
+
+type Seen = Pick<Reach, 'view' | 'counts'>;
+
+function frontendOf(of: Frontend, { view, counts }: Seen): z.input<typeof frontend> {
+  const { name, connections, accepted } = of;
+  return {
+    name,
+    addresses: [...view.addressesOf(name)],
+    connections,
+    connectionsTotal: accepted,
+    connectionsPerSecond: view.rates.of(of, 'connections'),
+    refusedTotal: Object.values(counts.refused(name)).reduce((sum, count) => sum + count, 0),
+  };
+}
+
+function backendOf(of: Backend, seen: Seen): z.input<typeof backend> {
+  const servers = of.servers.map((server) => rowOf(server, of, seen));
+  const sum = (key: 'connections' | 'bytesInPerSecond' | 'bytesOutPerSecond'): number =>
+    servers.reduce((all, server) => all + server[key], 0);
+  return {
+    name: of.name,
+    balance: of.config.balance,
+    queue: of.waiting,
+    stickTable: of.table ? { size: of.table.size, entries: of.table.entries } : false,
+    connections: sum('connections'),
+    clients: of.table?.entries ?? 0,
+    bytesInPerSecond: sum('bytesInPerSecond'),
+    bytesOutPerSecond: sum('bytesOutPerSecond'),
+    servers,
+    names: of.names.map(({ server, address, servers: standsFor, failing }) => ({
+      server,
+      address,
+      servers: standsFor,
+      resolves: failing === undefined,
+      since: failing ? iso(failing.sinceMs) : null,
+      reason: failing?.reason ?? '',
+    })),
+  };
+}
+
+const iso = (ms: number): string => new Date(ms).toISOString();

@@ -51,6 +51,7 @@ class Site {
     const observer: Reports = {
       serverChanged: ({ name, health }) => void this.told.push(`${health.up ? 'up' : 'down'} ${name}`),
       adminChanged: ({ name, admin }) => void this.told.push(`${admin} ${name}`),
+      weightChanged: ({ name }, weight) => void this.told.push(`weight ${weight} of ${name}`),
       serverChecked: ({ name }) => void this.told.push(`checked ${name}`),
       storageChanged() {},
       serverCame: ({ name }) => void this.told.push(`came ${name}`),
