@@ -27,6 +27,18 @@ export const listOf = <T extends z.ZodType>(item: T) =>
 
 export type Page<T> = Paging & { readonly items: T[]; readonly total: number; readonly pages: number };
 
+/** Calls `visit` with each, in slices. `steps`: how many there are between two looks at the clock. */
+export async function eachOf<T>(all: Iterable<T>, visit: (one: T) => void, steps = STEPS): Promise<void> {
+  let done = 0;
+  let turnMs = performance.now();
+  for (const one of all) {
+    visit(one);
+    if (++done % steps !== 0 || performance.now() - turnMs < TURN_MS) continue;
+    await nextTurn();
+    turnMs = performance.now();
+  }
+}
+
 /**
  * One page of what a walk yields. The walk is in slices, between which the event loop goes on. Where `total` says how
  * many there are in all, the walk ends with the page; else it goes to its end to count them. A walk yields undefined

@@ -1,10 +1,28 @@
+import { connectionsRoute, endConnectionRoute, endConnectionsRoute } from './resources/connections.ts';
 import { eventsRoute } from './resources/events.ts';
 import { explainRoute } from './resources/explain.ts';
 import { logRoute } from './resources/log.ts';
 import { reloadRoute } from './resources/reload.ts';
 import { serverRoute } from './resources/servers.ts';
+import { sessionsRoute } from './resources/sessions.ts';
 import { statusRoute } from './resources/status.ts';
+import { tableRoute, unbindRoute } from './resources/table.ts';
+import { whoisRoute } from './resources/whois.ts';
 import type { Route } from './route.ts';
 
 /** Every call of the admin API. */
-export const ROUTES: readonly Route[] = [statusRoute, explainRoute, serverRoute, reloadRoute, eventsRoute, logRoute];
+export const ROUTES: readonly Route[] = [
+  statusRoute,
+  tableRoute,
+  unbindRoute,
+  connectionsRoute,
+  endConnectionsRoute,
+  endConnectionRoute,
+  sessionsRoute,
+  explainRoute,
+  whoisRoute,
+  serverRoute,
+  reloadRoute,
+  eventsRoute,
+  logRoute,
+];

@@ -36,8 +36,8 @@ export function choose(pool: Pool, client: string | undefined, tried: ReadonlySe
   if (client === undefined) return { kind, server };
   const before = pool.table?.bind(client, server);
   if (before) {
-    const reason = tried.has(before) ? unreached(before) : (fault(before) ?? 'it goes back to its first server');
-    pool.moves.add({ atMs: Date.now(), client, from: before.name, to: server.name, reason });
+    const { name: from } = before;
+    pool.moves.add({ atMs: Date.now(), client, from, to: server.name, reason: reasonFor(before, tried) });
   }
   return { kind, server };
 }
@@ -99,16 +99,20 @@ export function keptServer(
 /** Whether a client without a binding may be given it. */
 export const takesNew = (server: Server): boolean => server.usable && server.admin === 'ready' && server.weight > 0;
 
-/** Why a server does not keep its clients; undefined where it does. */
-export function fault(server: Server): string | undefined {
-  if (server.stage !== 'active') return `${server.name} is no longer configured`;
-  if (!server.health.up) return `${server.name} is down: ${server.health.reason}`;
-  if (server.admin === 'maint') return `${server.name} is in maint`;
-  return server.config.backup ? `${server.name} is a backup that is not needed any more` : undefined;
+/** Why a server does not keep its clients, behind the words 'it is'; undefined where it does. */
+export function fault({ stage, health, admin, config }: Server): string | undefined {
+  if (stage !== 'active') return 'no longer configured';
+  if (!health.up) return `down: ${health.reason}`;
+  if (admin === 'maint') return 'in maint';
+  return config.backup ? 'a backup that is not needed any more' : undefined;
 }
 
-function unreached({ name, health }: Server): string {
-  return `a connection to ${name} failed${health.up ? '' : `: ${health.reason}`}`;
+/** Why a client was moved from `before`. */
+function reasonFor(before: Server, tried: ReadonlySet<Server>): string {
+  const { name, health } = before;
+  if (tried.has(before)) return `a connection to ${name} failed${health.up ? '' : `: ${health.reason}`}`;
+  const why = fault(before);
+  return why === undefined ? 'it goes back to its first server' : `${name} is ${why}`;
 }
 
 /** Those of `servers` that a client without a binding may be given now: backups only where nothing else is. */

@@ -52,7 +52,7 @@ export type Account = {
 export type ProxyObserver = {
   /** `client` as in a record. */
   refused(frontend: string, reason: Refusal, client: string): void;
-  /** A connection has its backend. `client` is its key in the stick table, or `unix`; the account hears what it does. */
+  /** A connection has its backend; its account hears the rest. `client` is its key in the table, or `unix`. */
   arrived(backend: Backend, client: string, nowMs: number): Account;
   connected(server: Server, seconds: number): void;
   connectFailed(server: Server, reason: ConnectFailure['reason']): void;

@@ -1,0 +1,98 @@
+import { z } from 'zod';
+import type { Backend } from '../../pool/backend.ts';
+import type { Server } from '../../pool/server.ts';
+import { addressIn, client, placeOf, placeQuery, type Place } from '../named.ts';
+import { eachOf, listOf, pageOf, pagingQuery } from '../paging.ts';
+import { yesNo } from '../parameters.ts';
+import { Refusal, route } from '../route.ts';
+
+const row = z.strictObject({
+  backend: z.string(),
+  client: z.string().describe('Address or network: the key of the stick table'),
+  server: z.string().describe('The server that it is bound to'),
+  home: z.string().nullable().describe('The server that it was moved from and may return to'),
+  connections: z.int().describe('Open now'),
+  expiresMs: z.number().nullable().describe('How long the binding lasts; null while connections hold it'),
+  usable: z.boolean().describe('Whether its server takes its connections'),
+});
+
+/** A client of a backend, before anybody has looked at the rest. */
+type Bound = { readonly backend: Backend; readonly client: string };
+
+const ip = () => client().optional().describe('Only of this client');
+
+/** Bindings, in an order that stays. */
+export const tableRoute = route({
+  method: 'GET',
+  path: '/table',
+  summary: 'Which client is bound to which server',
+  query: z.strictObject({ ...placeQuery, ip: ip(), ...pagingQuery }),
+  answer: listOf(row),
+  refusals: [404],
+})(async ({ view, query }) => {
+  const place = placeOf(view, query);
+  if (place instanceof Refusal) return place;
+  const total = query.ip === undefined ? entriesIn(place) : undefined;
+  const { items, ...page } = await pageOf(walk(place, query.ip), query, total);
+  return { items: items.flatMap(rowOf), ...page };
+});
+
+export const unbindRoute = route({
+  method: 'DELETE',
+  path: '/table',
+  summary: 'Take bindings away: open connections stay, the next one of the client is balanced afresh',
+  query: z.strictObject({
+    ...placeQuery,
+    ip: ip(),
+    all: yesNo().optional().describe('true: all bindings of the backend'),
+  }),
+  answer: z.strictObject({ unbound: z.int().describe('Clients that were bound') }),
+  refusals: [404],
+})(async ({ view, query }) => {
+  const place = placeOf(view, query);
+  if (place instanceof Refusal) return place;
+  const named = [query.ip, place.server, query.all === true ? true : undefined].filter((one) => one !== undefined);
+  const isAllOfAll = query.all === true && query.backend === undefined;
+  if (named.length !== 1 || isAllOfAll) {
+    return new Refusal(400, 'expected ip=ADDRESS, server=BACKEND/SERVER, or backend=BACKEND with all=true');
+  }
+  let unbound = 0;
+  await eachOf(walk(place, query.ip), (bound) => {
+    if (bound?.backend.unbind(bound.client) === true) unbound++;
+  });
+  return { unbound };
+});
+
+/** Undefined for a step that finds nothing. */
+function* walk({ backends, server }: Place, of: string | undefined): Generator<Bound | undefined> {
+  for (const backend of backends) {
+    if (of !== undefined) {
+      const key = backend.clientKey(addressIn(of));
+      const binding = key === undefined ? undefined : backend.binding(key);
+      if (key !== undefined && binding && isOf(server, binding.bound)) yield { backend, client: key };
+      continue;
+    }
+    for (const binding of backend.table?.walk() ?? []) {
+      yield binding && isOf(server, binding.server) ? { backend, client: binding.client } : undefined;
+    }
+  }
+}
+
+const isOf = (wanted: Server | undefined, server: Server): boolean => wanted === undefined || wanted === server;
+
+function entriesIn({ backends, server }: Place): number {
+  const entries = backends.map(({ table }) => (server ? table?.entriesOf(server) : table?.entries) ?? 0);
+  return entries.reduce((sum, count) => sum + count, 0);
+}
+
+/** Nothing for a client that is bound no longer. */
+function rowOf({ backend, client: key }: Bound): z.input<typeof row>[] {
+  const binding = backend.binding(key);
+  if (!binding) return [];
+  const { bound, connections } = binding;
+  const expiresMs = binding.expiresMs === undefined ? null : Math.round(binding.expiresMs);
+  const home = backend.table?.home(key)?.name ?? null;
+  return [
+    { backend: backend.name, client: key, server: bound.name, home, connections, expiresMs, usable: bound.usable },
+  ];
+}
