@@ -36,8 +36,12 @@ export class Announcer {
   }
 }
 
+/** A backup that has a connection now and then is up all the time. */
 function conditions({ backends }: Status): [string, string][] {
   return backends.flatMap(({ name, servers }) =>
-    servers.map((server): [string, string] => [`${name}/${server.name}`, conditionOf(server)]),
+    servers.map((server): [string, string] => {
+      const condition = conditionOf(server);
+      return [`${name}/${server.name}`, condition === 'standby' ? 'up' : condition];
+    }),
   );
 }

@@ -117,8 +117,15 @@ export type Stood = {
 
 export type Whois = Stood & { readonly from: string; readonly others: readonly Stood[] };
 
-/** What a change has done, or with `dryRun` would do: `moves` clients lose the server that they are bound to. */
-export type Changed = { readonly server: ServerStatus; readonly moves: number };
+/**
+ * What a change has done, or with `dryRun` would do: `moves` clients lose the server that they are bound to. The weight
+ * before is what is wanted; that of the server is less while it starts slowly.
+ */
+export type Changed = {
+  readonly before: { readonly state: AdminState; readonly weight: number };
+  readonly server: ServerStatus;
+  readonly moves: number;
+};
 
 export type Change = { readonly state?: AdminState; readonly weight?: number };
 

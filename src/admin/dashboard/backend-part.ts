@@ -65,8 +65,8 @@ export function backendPart(change: (backend: string, server: ServerStatus) => v
       element.setAttribute('aria-label', `Backend ${backend.name}`);
       table.element.setAttribute('aria-label', `Servers of ${backend.name}`);
       setText(facts, factsOf(backend));
-      histories.held.add(nowMs, [backend.connections ?? sum(backend, 'connections')]);
-      histories.moved.add(nowMs, [backend.bytesInPerSecond ?? 0, backend.bytesOutPerSecond ?? 0]);
+      histories.held.add(nowMs, [backend.connections]);
+      histories.moved.add(nowMs, [backend.bytesInPerSecond, backend.bytesOutPerSecond]);
       held.draw(histories.held);
       moved.draw(histories.moved);
       showNames(backend.names.filter(({ resolves }) => !resolves));
@@ -101,11 +101,11 @@ function factsOf(backend: BackendStatus): string {
 
 /** Who holds most clients, where that is much more than a share by weight. */
 function skewOf(backend: BackendStatus): string | undefined {
-  const bound = sum(backend, 'clients');
+  const all = bound(backend);
   const [most] = backend.servers.toSorted((a, b) => b.clients - a.clients);
-  if (!most || bound < 10) return undefined;
+  if (!most || all < 10) return undefined;
   const fair = fairShare(most, backend) ?? 1;
-  const share = most.clients / bound;
+  const share = most.clients / all;
   return share > 1.5 * fair ? `${most.name} holds ${Math.round(100 * share)} % of the clients` : undefined;
 }
 
@@ -117,13 +117,13 @@ function matches({ name, address, reason, state }: ServerStatus, filter: string)
 
 function portion(server: ServerStatus, backend: BackendStatus): Row['clients'] {
   if (!backend.stickTable) return undefined;
-  const bound = sum(backend, 'clients');
+  const all = bound(backend);
   const most = Math.max(1, ...backend.servers.map(({ clients }) => clients));
   const fair = fairShare(server, backend);
   return {
     ofMost: server.clients / most,
-    share: bound === 0 ? 0 : server.clients / bound,
-    fair: fair === undefined || bound === 0 ? undefined : (fair * bound) / most,
+    share: all === 0 ? 0 : server.clients / all,
+    fair: fair === undefined || all === 0 ? undefined : (fair * all) / most,
   };
 }
 
@@ -136,8 +136,8 @@ function fairShare({ name }: ServerStatus, { servers }: BackendStatus): number |
   return own && own.weight / sharing.reduce((all, { weight }) => all + weight, 0);
 }
 
-function sum({ servers }: BackendStatus, of: 'clients' | 'connections'): number {
-  return servers.reduce((all, server) => all + server[of], 0);
+function bound({ servers }: BackendStatus): number {
+  return servers.reduce((all, { clients }) => all + clients, 0);
 }
 
 const ORDERS: Readonly<Record<Order, (a: ServerStatus, b: ServerStatus) => number>> = {

@@ -7,6 +7,9 @@ import { plural } from './format.ts';
 /** A word typed in one go is asked about once. */
 const TYPING_MS = 150;
 
+/** The server that the dialog is about, and the weight that is wanted of it now. */
+type Subject = { readonly backend: BackendStatus; readonly server: ServerStatus; readonly weight: number };
+
 export type Dialog = { open(backend: BackendStatus, server: ServerStatus): void; close(): void };
 
 /**
@@ -19,22 +22,37 @@ export function changeDialog(api: Api, done: (text: string) => void): Dialog {
   const weight = byId('weight') as HTMLInputElement;
   const confirm = byId('change-do') as HTMLButtonElement;
   const [effect, fault] = [byId('change-effect'), byId('change-fault')];
-  let about: { backend: BackendStatus; server: ServerStatus } | undefined;
+  let about: Subject | undefined;
   let typing: number | undefined;
   /** Counts questions, so that only the answer to the last one is shown. */
   let asked = 0;
 
-  function wanted({ server }: { server: ServerStatus }): Change {
+  function wanted({ server, weight: own }: Subject): Change {
     const state = new FormData(form).get('state') as AdminState | null;
-    const changed = weight.value !== '' && weight.valueAsNumber !== server.weight;
+    const changed = weight.value !== '' && weight.valueAsNumber !== own;
     return {
       ...(state === null || state === server.state ? {} : { state }),
       ...(changed ? { weight: weight.valueAsNumber } : {}),
     };
   }
 
-  const put = ({ backend, server }: NonNullable<typeof about>, change: Change, dryRun: boolean): Promise<Changed> =>
+  const put = ({ backend, server }: Subject, change: Change, dryRun: boolean): Promise<Changed> =>
     api.put(pathOf(['servers', backend.name, server.name], { dryRun: dryRun ? 'true' : undefined }), change);
+
+  /** Asks for the weight that is wanted now: that in force may be less. */
+  async function begin(subject: Subject): Promise<void> {
+    const turn = ++asked;
+    try {
+      const { before } = await put(subject, { state: subject.server.state }, true);
+      if (turn !== asked) return;
+      about = { ...subject, weight: before.weight };
+      weight.value = String(before.weight);
+      weight.disabled = false;
+      await preview();
+    } catch (error) {
+      if (turn === asked) fail(error);
+    }
+  }
 
   /** Says what the change that is chosen would do. */
   async function preview(): Promise<void> {
@@ -43,6 +61,7 @@ export function changeDialog(api: Api, done: (text: string) => void): Dialog {
     confirm.disabled = true;
     setText(fault, '');
     if (!subject) return;
+    if (weight.disabled) return begin(subject);
     const change = wanted(subject);
     setText(confirm, nameOf(change));
     if (!weight.validity.valid) return setText(effect, 'A weight is a whole number from 0 to 256.');
@@ -66,8 +85,11 @@ export function changeDialog(api: Api, done: (text: string) => void): Dialog {
       const { server, moves } = await put(subject, change, false);
       if (turn !== asked) return;
       dialog.close();
-      const lost = movesText(moves, 'lost its server', 'lost their server');
-      done(`${server.name} is ${server.state}, weight ${server.weight}; ${lost}`);
+      const lost =
+        moves === 0
+          ? 'no client has to move'
+          : `${plural(moves, 'client')} ${moves === 1 ? 'moves' : 'move'} with the next connection`;
+      done(`${server.name} is ${server.state}, weight ${weight.value}; ${lost}`);
     } catch (error) {
       if (turn === asked) fail(error);
     }
@@ -95,11 +117,13 @@ export function changeDialog(api: Api, done: (text: string) => void): Dialog {
   });
   return {
     open(backend, server) {
-      about = { backend, server };
+      about = { backend, server, weight: server.weight };
       setText(byId('change-title'), `Change ${server.name} of ${backend.name}`);
       setText(byId('change-now'), nowText(server));
       setText(byId('weight-note'), `${server.configuredWeight} in the file; 0 takes no new client`);
-      weight.value = String(server.weight);
+      weight.value = '';
+      weight.disabled = true;
+      for (const said of [effect, fault]) setText(said, '');
       for (const choice of form.querySelectorAll<HTMLInputElement>('input[name=state]'))
         choice.checked = choice.value === server.state;
       dialog.showModal();
@@ -124,22 +148,17 @@ function nameOf({ state, weight }: Change): string {
   return text === '' ? 'Change' : text[0]?.toUpperCase() + text.slice(1);
 }
 
-function effectOf(
-  { backend, server }: { backend: BackendStatus; server: ServerStatus },
-  change: Change,
-  moves: number,
-) {
+function effectOf({ backend, server, weight }: Subject, change: Change, moves: number): string {
   const { connections } = server;
   const state = change.state ?? server.state;
-  const takes = state === 'ready' && (change.weight ?? server.weight) > 0 && server.up;
+  const takes = state === 'ready' && (change.weight ?? weight) > 0 && server.up;
   const alone = !takes && !takesClients(backend, server.name);
+  const goOn = state !== 'ready' && connections > 0 ? `${plural(connections, 'open connection')} would go on.` : '';
   return [
-    `${movesText(moves, 'would move', 'would move')} to another server, each with its next connection.`,
-    ...(connections > 0 && state !== 'ready' ? [`${plural(connections, 'open connection')} would go on.`] : []),
-    ...(alone ? [`Then no server of ${backend.name} takes new clients!`] : []),
-  ].join(' ');
-}
-
-function movesText(moves: number, one: string, many: string): string {
-  return moves === 0 ? `No client ${one}` : `${plural(moves, 'client')} ${moves === 1 ? one : many}`;
+    moves === 0 ? 'No client would move.' : `${plural(moves, 'client')} would move, each with its next connection.`,
+    goOn,
+    alone ? `Then no server of ${backend.name} takes new clients!` : '',
+  ]
+    .filter(Boolean)
+    .join(' ');
 }

@@ -1,7 +1,10 @@
 import { byId, setHidden, setText } from './dom.ts';
 
+/** A fault stays said until another token is given. */
+export type Login = { show(fault?: string): void; hide(): void };
+
 /** Asks for a token. The form has no address to send it to and its field no name, so that it gets into no URL. */
-export function loginPart(given: (token: string) => void): { show(fault: string): void; hide(): void } {
+export function loginPart(given: (token: string) => void): Login {
   const login = byId('login');
   const field = byId('token') as HTMLInputElement;
   byId('login-form').addEventListener('submit', (event) => {
@@ -13,8 +16,9 @@ export function loginPart(given: (token: string) => void): { show(fault: string)
   });
   return {
     show(fault) {
+      if (fault !== undefined) setText(byId('login-fault'), fault);
+      if (!login.hidden && fault === undefined) return;
       setHidden(login, false);
-      setText(byId('login-fault'), fault);
       field.focus();
     },
     hide: () => setHidden(login, true),

@@ -75,7 +75,7 @@ export class Page {
 
   /** A page that nobody sees asks only when an event calls for it, so that its title stays true. */
   #look(): void {
-    if (document.visibilityState !== 'visible') return this.#poll.stop();
+    if (document.visibilityState !== 'visible') return this.#poll.pause();
     this.#isAsleep = false;
     this.#poll.start();
     // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a channel has one origin, its own
@@ -201,11 +201,14 @@ export class Page {
     this.#dialog.close();
     this.#events.clear();
     this.#find.clear();
+    this.#status = undefined;
+    this.#backends([]);
+    this.#sessions.update({ sessions: { items: [], total: 0 }, nowMs: 0 });
     for (const id of ['content', 'nav', 'log-out']) setHidden(byId(id), true);
     document.title = 'log in · Berth';
     setAttribute(byId('link'), 'data-link', 'wait');
     setText(byId('link-word'), 'token needed');
-    this.#login.show(isWrong ? 'This token is wrong.' : '');
+    this.#login.show(isWrong ? 'This token is wrong.' : undefined);
   }
 
   #open(backendName: string, server: ServerStatus): void {

@@ -21,8 +21,14 @@ export class Poll {
     this.soon();
   }
 
-  stop(): void {
+  /** Asks no more by itself. */
+  pause(): void {
     this.#isOn = false;
+  }
+
+  /** Asks no more, not even what was to be asked in a moment. */
+  stop(): void {
+    [this.#isOn, this.#isSoon] = [false, false];
     clearTimeout(this.#timer);
   }
 

@@ -75,10 +75,10 @@ export function serverRow(change: (backend: string, server: ServerStatus) => voi
       setHidden(flags, !server.backup);
       setText(why, complaint(server) ?? '');
       setHidden(why, complaint(server) === undefined);
-      const isOwn = server.weight === (server.configuredWeight ?? server.weight);
-      weight.show(count(server.weight), isOwn ? '' : `of ${server.configuredWeight}`);
+      const isOwn = server.weight === server.configuredWeight;
+      weight.show(String(Number(server.weight.toFixed(2))), isOwn ? '' : `of ${server.configuredWeight}`);
       held.add(nowMs, [server.connections]);
-      moved.add(nowMs, [server.bytesInPerSecond ?? 0, server.bytesOutPerSecond ?? 0]);
+      moved.add(nowMs, [server.bytesInPerSecond, server.bytesOutPerSecond]);
       connections.show(count(server.connections), `${perSecond(server.connectionsPerSecond)}/s new`);
       connectionChart.draw(held);
       traffic.show(`${bytesPerSecond(server.bytesInPerSecond)} in`, `${bytesPerSecond(server.bytesOutPerSecond)} out`);
