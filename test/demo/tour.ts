@@ -21,8 +21,8 @@ export class Demo {
     this.#logFile = join(workspace.dir, 'log', 'berth.log');
   }
 
-  /** Throws when a step fails. */
-  async run(): Promise<{ cluster: Cluster; berth: RegistryBerth }> {
+  /** Throws when a step fails. What it resolves to says what to try by hand. */
+  async run(): Promise<() => Promise<void>> {
     const { screen } = this;
     screen.say('Berth in front of two real Docker registry nodes. Every figure is measured on this run.');
     screen.title('The cluster');
@@ -42,7 +42,7 @@ export class Demo {
     if (!victim) throw new Error(`Berth's log names no node for the pull: ${JSON.stringify(pulled)}`);
     screen.title(`${victim.name} dies`);
     await this.#failover(cluster, berth, victim, image);
-    return { cluster, berth };
+    return () => this.#invite(cluster, berth);
   }
 
   async #startBerth(cluster: Cluster): Promise<RegistryBerth> {
@@ -121,7 +121,7 @@ export class Demo {
   }
 
   /** What to try by hand while it is up. */
-  async invite({ ca, user, password }: Cluster, berth: RegistryBerth): Promise<void> {
+  async #invite({ ca, user, password }: Cluster, berth: RegistryBerth): Promise<void> {
     const { screen } = this;
     const port = await berth.port();
     const certs = `/etc/docker/certs.d/127.0.0.1:${port}`;

@@ -176,7 +176,7 @@ export class Cluster {
 
   /** A port that leads to `port` as a client of the address `localAddress` would come; lives as long as the cluster. */
   async connectFrom(localAddress: string, port: number, host = '127.0.0.1'): Promise<Forwarder> {
-    const forwarder = await connectFrom(localAddress, port, host);
+    const forwarder = await connectFrom(localAddress, port, { host });
     this.workspace.onClose(() => forwarder.close());
     return forwarder;
   }

@@ -90,6 +90,7 @@ async function node(workspace: Workspace): Promise<StandIn> {
       '/usr/bin/env': 'env',
       '/bin/sh': 'dash',
       '/bin/chmod': 'chmod',
+      '/bin/cp': 'cp',
       '/bin/ln': 'ln',
     },
     folders: { '/usr/local/lib/node_modules/npm': join(realpathSync(npm.trim()), '../..'), '/npm-cache': cache },

@@ -1,4 +1,5 @@
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
+import { Transform } from 'node:stream';
 
 export interface Forwarder {
   /** On 127.0.0.1. */
@@ -8,15 +9,21 @@ export interface Forwarder {
 
 /**
  * Accepts on a port of 127.0.0.1 and goes on to `host:port` from `localAddress`: a client that cannot choose its own
- * address, such as skopeo, then comes from any address of 127.0.0.0/8. Passes half-closes on, and resets as resets.
+ * address, such as skopeo, then comes from any address of 127.0.0.0/8. Passes half-closes on, and resets as resets. What
+ * it passes on may be late by `delayMs`.
  */
-export async function connectFrom(localAddress: string, port: number, host = '127.0.0.1'): Promise<Forwarder> {
+export async function connectFrom(
+  localAddress: string,
+  port: number,
+  { host = '127.0.0.1', delayMs = 0 }: { host?: string; delayMs?: number } = {},
+): Promise<Forwarder> {
   const open = new Set<Socket>();
   const server = createServer({ allowHalfOpen: true, noDelay: true }, (client) => {
     const target = connect({ port, host, localAddress, allowHalfOpen: true, noDelay: true });
     for (const [one, other] of [[client, target] as const, [target, client] as const]) {
       open.add(one);
-      one.pipe(other);
+      if (delayMs === 0) one.pipe(other);
+      else one.pipe(late(delayMs)).pipe(other);
       one.once('error', () => other.resetAndDestroy());
       one.once('close', () => open.delete(one));
     }
@@ -31,4 +38,11 @@ export async function connectFrom(localAddress: string, port: number, host = '12
     await closed;
   };
   return { port: (server.address() as AddressInfo).port, close };
+}
+
+/** Passes on what it gets, each part so much later. */
+function late(delayMs: number): Transform {
+  return new Transform({
+    transform: (part, _, done) => void setTimeout(() => done(null, part), delayMs),
+  });
 }

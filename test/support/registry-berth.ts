@@ -43,7 +43,9 @@ export interface FrontOptions {
   /** Further keys of the backend. */
   backend?: Record<string, unknown>;
   /** Default: all of the cluster's. */
-  nodes?: readonly RegistryNode[];
+  nodes?: readonly Pick<RegistryNode, 'name' | 'endpoint'>[];
+  /** Further keys of the file. */
+  rest?: object;
   logFile?: string;
 }
 
@@ -56,11 +58,11 @@ export async function frontFor(t: TestContext, cluster: Cluster, options?: Front
 
 /** Starts Berth in front of the cluster's nodes; it ends before them. Returns when each node has been checked. */
 export async function startFront(cluster: Cluster, options: FrontOptions = {}): Promise<RegistryBerth> {
-  const { nodes = cluster.nodes, healthCheck = {}, backend = {}, logFile } = options;
+  const { nodes = cluster.nodes, healthCheck = {}, backend = {}, rest = {}, logFile } = options;
   const tls = { ca: cluster.ca, serverName: cluster.names[0] };
   const check = { type: 'registry', tls, interval: '1s', fastInterval: '200ms', ...healthCheck };
   const servers = nodes.map(({ name, endpoint }) => ({ name, address: endpoint }));
-  const plain = settings(servers, { healthCheck: check, ...backend }, { timeouts: { drain: '2s' } });
+  const plain = settings(servers, { healthCheck: check, ...backend }, { timeouts: { drain: '2s' }, ...rest });
   const config = {
     ...plain,
     frontends: { [FRONTEND]: { ...plain.frontends['f'], backend: BACKEND } },
