@@ -35,7 +35,7 @@ export class Trouble {
   }
 
   /** Brings all of it about; it goes on until the workspace closes. What it resolves to says what to try by hand. */
-  async run(): Promise<() => void> {
+  async run(): Promise<() => Promise<void>> {
     const { screen } = this;
     screen.say('A registry cluster in trouble: what do you see?');
     const cluster = await screen.during('starting', () => startCluster({ workspace: this.#workspace, nodes: 3 }));
@@ -65,7 +65,7 @@ export class Trouble {
   }
 
   /** What to try by hand while it is up. */
-  #invite(berth: RegistryBerth): void {
+  async #invite(berth: RegistryBerth): Promise<void> {
     const { screen } = this;
     screen.title('Try it');
     screen.say(`  export BERTH_CONFIG=${berth.file}`);
@@ -73,6 +73,7 @@ export class Trouble {
     screen.say(`  berth status`);
     screen.say(`  berth explain ${HAMMER}`);
     screen.say(`  berth help`);
+    screen.say(`  curl ${await berth.metricsUrl()}`);
     screen.say(`  tail -f ${this.#logFile}`);
     screen.say('\nWhich node is slow, which is out, and who hammers? Ctrl-C ends everything and removes it.');
   }
