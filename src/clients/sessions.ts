@@ -4,7 +4,7 @@ import { Session, type Keeper } from './session.ts';
 
 /** A session is over when for so long no connection began or ended, and none moved bytes. */
 const QUIET_MS = 10_000;
-/** Sessions under way at one time. A session takes 600 bytes, and 400 more where it moves bytes. */
+/** Sessions under way at one time. A session takes 300 bytes, and 200 more once it has moved bytes. */
 const MOST_SESSIONS = 20_000;
 /** Sessions that end in one turn of the event loop: two milliseconds of work, with their lines in the log. */
 const ENDS_A_TURN = 100;

@@ -1,6 +1,8 @@
+import { isIP } from 'node:net';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { z } from 'zod';
 import { DIRECTIONS, type Session } from '../../clients/session.ts';
-import { client, isClient, placeOf, placeQuery } from '../named.ts';
+import { addressIn, client, placeOf, placeQuery, type Place } from '../named.ts';
 import { listOf, pageOf, pagingQuery } from '../paging.ts';
 import { time } from '../parameters.ts';
 import { Refusal, route } from '../route.ts';
@@ -21,7 +23,9 @@ const row = z.strictObject({
   quietMs: z.number().describe('Since something was done in it; after ten seconds it is over'),
 });
 
-/** Sessions under way, the busiest first. */
+/** Sessions that are looked at and sorted in one turn of the event loop: two milliseconds of work. */
+const A_TURN = 2_000;
+
 export const sessionsRoute = route({
   method: 'GET',
   path: '/sessions',
@@ -32,29 +36,45 @@ export const sessionsRoute = route({
 })(async ({ view, query }) => {
   const place = placeOf(view, query);
   if (place instanceof Refusal) return place;
-  const wanted = view.sessions.underWay.filter((session) => {
-    if (!place.backends.includes(session.backend)) return false;
-    if (place.server !== undefined && place.server !== session.server) return false;
-    return query.client === undefined || isClient(query.client, session.client, keyIn(session, query.client));
-  });
-  const { items, ...page } = await pageOf(busiestFirst(wanted), query, wanted.length);
+  const { best, total } = await busiest(
+    view.sessions.underWay,
+    wanted(place, query.client),
+    query.page * query.perPage,
+  );
+  const { items, ...page } = await pageOf(best, query, total);
   const nowMs = performance.now();
   return { items: items.map((session) => rowOf(session, nowMs)), ...page };
 });
 
-/** `asked` itself where it is an address in the network that makes the client of this session. */
-function keyIn({ backend, client: key }: Session, asked: string): string | undefined {
-  return backend.clientKey(asked) === key ? asked : undefined;
+/** Tells which sessions are asked for. An address means the client that it is, or whose network it is in. */
+function wanted({ backends, server }: Place, asked: string | undefined): (session: Session) => boolean {
+  const address = asked === undefined ? '' : addressIn(asked);
+  const keys = new Map(backends.map((backend) => [backend, isIP(address) === 0 ? asked : backend.clientKey(address)]));
+  return (session) => {
+    if (!keys.has(session.backend) || (server !== undefined && server !== session.server)) return false;
+    return asked === undefined || session.client === keys.get(session.backend);
+  };
 }
 
-/** By bytes a second, then by bytes. */
-function busiestFirst(sessions: readonly Session[]): Session[] {
-  const ranked = sessions.map((session) => ({
-    session,
-    rate: Math.round(session.perSecond.in + session.perSecond.out),
-    bytes: session.in + session.out,
-  }));
-  return ranked.toSorted((a, b) => b.rate - a.rate || b.bytes - a.bytes).map(({ session }) => session);
+/** The `most` of them that move most bytes a second, or have moved most, and how many there are. */
+async function busiest(
+  sessions: readonly Session[],
+  isWanted: (session: Session) => boolean,
+  most: number,
+): Promise<{ readonly best: readonly Session[]; readonly total: number }> {
+  let best: { readonly session: Session; readonly rate: number; readonly bytes: number }[] = [];
+  let total = 0;
+  for (let from = 0; from < sessions.length; from += A_TURN) {
+    const more = sessions.slice(from, from + A_TURN).filter(isWanted);
+    total += more.length;
+    for (const session of more) {
+      const { in: bytesIn, out: bytesOut } = session.perSecond;
+      best.push({ session, rate: Math.round(bytesIn + bytesOut), bytes: session.in + session.out });
+    }
+    best = best.toSorted((a, b) => b.rate - a.rate || b.bytes - a.bytes).slice(0, most);
+    await nextTurn();
+  }
+  return { best: best.map(({ session }) => session), total };
 }
 
 function rowOf(session: Session, nowMs: number): z.input<typeof row> {

@@ -19,7 +19,11 @@ const row = z.strictObject({
 /** A client of a backend, before anybody has looked at the rest. */
 type Bound = { readonly backend: Backend; readonly client: string };
 
-const ip = () => client().optional().describe('Only of this client');
+const ip = () =>
+  client()
+    .refine((text) => text !== 'unix', { error: 'who comes by a unix socket has no binding' })
+    .optional()
+    .describe('Only of this client: an address in the network that makes it, or that network');
 
 /** Bindings, in an order that stays. */
 export const tableRoute = route({
