@@ -32,6 +32,8 @@ export class Queue {
   readonly #lines = new Map<Server, Line<Waiter>>();
   /** Those that wait, by client: they go where the first of them is bound. */
   readonly #byClient = new Map<string, Set<Waiter>>();
+  /** Clients that have moved to a server which some of their waiting connections have tried: these may find a place. */
+  readonly #astray = new Set<string>();
   #tickets = 0;
 
   /** Those who wait for no server in particular. */
@@ -73,6 +75,11 @@ export class Queue {
 
   /** A place of the server may have come free. */
   freed(server: Server): void {
+    this.#fill(server);
+    this.#settle();
+  }
+
+  #fill(server: Server): void {
     const freed = [server];
     for (let one = freed.pop(); one; one = freed.pop()) {
       while (one.hasRoom) {
@@ -88,12 +95,15 @@ export class Queue {
   /** Anything may have changed: which servers there are, how they are, how many places they have. */
   changed(): void {
     this.#again([this.#newcomers, ...this.#lines.values()].flatMap((line) => [...line]));
+    this.#settle();
   }
 
   /** The client is bound no longer: its connections that wait may go wherever newcomers go. */
   unbound(client: string): void {
     const waiters = this.#byClient.get(client);
-    if (waiters) this.#again([...waiters]);
+    if (!waiters) return;
+    this.#again([...waiters]);
+    this.#settle();
   }
 
   /** How many connections of the client wait. */
@@ -107,7 +117,15 @@ export class Queue {
       const server = this.#attempt(waiter);
       if (server) seated.add(server);
     }
-    for (const server of seated) this.freed(server);
+    for (const server of seated) this.#fill(server);
+  }
+
+  /** Each pass gives at least one of them a place, or is the last. */
+  #settle(): void {
+    for (const client of this.#astray) {
+      this.#astray.delete(client);
+      this.#again([...(this.#byClient.get(client) ?? [])].filter(({ server }) => !server));
+    }
   }
 
   /** Who gets a free place of the server: the longest waiter of its own line, or of those who may go to any. */
@@ -152,6 +170,7 @@ export class Queue {
       this.#leave(other);
       other.server = kind === 'stuck' ? servers[0] : undefined;
       this.#enter(other);
+      if (!other.server && client !== undefined) this.#astray.add(client);
     }
     return { choice, moved: choice.server };
   }

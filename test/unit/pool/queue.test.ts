@@ -129,6 +129,15 @@ test('a connection that moves its client takes those who wait along, to where th
   assert.deepEqual(await got(holder, moved, ...waiting), ['s1', 's2', 's2', 's2']);
 });
 
+test('a connection whose client moves to the very server that it has tried finds a place that is free', async (t) => {
+  const scene = await opened(t, { s1: 1, s2: 2, s3: 2 });
+  const holder = new Comer(scene, '10.1.1.1');
+  const waiting = new Comer(scene, '10.1.1.1', new Set([scene.server('s2')]));
+  assert.equal(scene.server('s1').slots.waiting, 1);
+  const moved = new Comer(scene, '10.1.1.1', new Set([scene.server('s1'), scene.server('s3')]));
+  assert.deepEqual(await got(holder, moved, waiting), ['s1', 's2', 's3']);
+});
+
 test('a client that is unbound goes on where it is served; those of it that wait go where a place is', async (t) => {
   const scene = await opened(t, { s1: 1, s2: 1 });
   const [first, second] = [new Comer(scene, '10.1.1.1'), new Comer(scene, '10.1.1.2')];
