@@ -3,9 +3,9 @@ import { z } from 'zod';
 import { whole } from './parameters.ts';
 
 /** How long a walk holds the event loop before others have their turn. */
-const TURN_MS = 4;
+const TURN_MS = 2;
 /** Steps between two looks at the clock. */
-const STEPS = 256;
+const STEPS = 128;
 
 /** The query parameters of every list. */
 export const pagingQuery = {

@@ -55,10 +55,10 @@ suite('what Berth says of the clients of a registry', { timeout: 120_000 }, () =
     const berth = await frontFor(t, cluster);
     const door = (await cluster.connectFrom(CLIENT, await berth.port())).port;
     const peers = (): string[] => cluster.nodes.flatMap((node) => [...node.peers('skopeo/')]);
-    const before = new Set(peers());
+    const known = new Set(peers());
     await cluster.push(await cluster.makeImage({ layers: 1, layerBytes: 100_000 }), 'whois/image:1', door);
     const [server] = serversOf(await berth.newConnections());
-    const fresh = peers().filter((peer) => !before.has(peer));
+    const fresh = peers().filter((peer) => !known.has(peer));
     assert.ok(fresh.length > 0);
     for (const peer of fresh) {
       const { status, body } = await api(berth, 'GET', `/api/v1/whois?from=${peer}`);

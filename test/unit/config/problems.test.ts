@@ -359,6 +359,11 @@ check(
   'FILE:8:37: backends.b.servers.s1.weight: expected a whole number from 0 to 256, got "1"',
 );
 check(
+  'lines for something that has none',
+  `${SHORTEST}log: { connections: session }\n`,
+  'FILE:9:21: log.connections: expected true, false or sessions, got "session"',
+);
+check(
   'a log level',
   `${SHORTEST}log: { level: inf }\n`,
   'FILE:9:15: log.level: expected one of trace, debug, info, warn, error, fatal, silent, got "inf". Did you mean "info"?',

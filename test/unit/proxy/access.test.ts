@@ -27,8 +27,12 @@ class Gate {
     this.#rules = accessRules(rules);
   }
 
+  /** Whoever asks before is told the same, and counts for nothing. */
   admit(address: string): string | undefined {
-    return this.#access.admit(this.#rules, address);
+    const judged = [1, 2].map(() => this.#access.judge(this.#rules, address));
+    const refusal = this.#access.admit(this.#rules, address);
+    assert.deepEqual(judged, [refusal, refusal]);
+    return refusal;
   }
 
   leave(address: string): void {

@@ -105,6 +105,83 @@ test('a sweep brings the counters of servers up to date, and the end does the re
   assert.deepEqual([traffic.in, traffic.out, record.in, record.out], [7, 3, 7, 3]);
 });
 
+test('the account of a client hears of each connection, and of each byte once', async (t) => {
+  const stand = await ProxyStand.open(t);
+  const [one, two] = [await stand.join('127.0.0.5'), await stand.join('127.0.0.5')];
+  const account = stand.accounts.get('127.0.0.5');
+  assert.equal(account?.open, 2);
+  one.client.socket.write('12345');
+  await one.server.gets(5);
+  two.server.socket.write('123');
+  await two.client.gets(3);
+  for (let sweep = 0; sweep < 2; sweep++) {
+    stand.frontend.sweep(performance.now());
+    assert.deepEqual([account?.in, account?.out], [5, 3]);
+  }
+  one.client.socket.write('67');
+  await one.server.gets(7);
+  await stand.isEmpty();
+  assert.deepEqual(account, { joined: ['s1', 's1'], in: 7, out: 3, open: 0 });
+});
+
+test('a connection that reaches no server comes and goes in the account of its client', async (t) => {
+  const stand = await ProxyStand.open(t, { backend: { servers: { s1: { weight: 0 } } } });
+  const client = await stand.arrive('127.0.0.5');
+  await client.isClosed();
+  assert.equal((await stand.record()).end, 'SC');
+  assert.deepEqual(stand.accounts.get('127.0.0.5'), { joined: [], in: 0, out: 0, open: 0 });
+});
+
+test('connections have numbers, and say how they stand; one of them is ended', async (t) => {
+  const stand = await ProxyStand.open(t);
+  const { client, server } = await stand.join('127.0.0.5');
+  const other = await stand.join('127.0.0.6');
+  client.socket.write('12345');
+  await server.gets(5);
+  const [first, second] = [...stand.frontend.standing];
+  assert.deepEqual([first?.id, second?.id, stand.frontend.connection(1)], [1, 2, first]);
+  const startedMs = first?.standing.startedMs ?? 0;
+  stand.frontend.sweep(startedMs + 1_000);
+  const { from, movedMs, perSecond, ...rest } = first!.standing;
+  assert.deepEqual(rest, {
+    id: 1,
+    frontend: 'f',
+    backend: 'b',
+    server: 's1',
+    client: `127.0.0.5:${client.socket.localPort}`,
+    key: '127.0.0.5',
+    sni: undefined,
+    phase: 'D',
+    startedMs,
+    in: 5,
+    out: 0,
+  });
+  assert.match(String(from), /^127\.0\.0\.1:\d+$/);
+  assert.ok(movedMs >= startedMs && perSecond.in > 0 && perSecond.out === 0, JSON.stringify({ movedMs, perSecond }));
+  for (let sweep = 2; sweep <= 60; sweep++) stand.frontend.sweep(startedMs + sweep * 1_000);
+  assert.deepEqual(first!.standing.perSecond, { in: 0, out: 0 }, 'what is idle has no rate');
+  first!.kill('K');
+  assert.equal((await stand.record()).end, 'KD');
+  assert.equal(stand.frontend.connection(1), undefined);
+  other.client.socket.write('!');
+  await other.server.gets(1);
+  server.socket.destroy();
+});
+
+test('whether a client would be let in is told without letting it in', async (t) => {
+  const stand = await ProxyStand.open(t, {
+    frontend: { maxConnections: 1, deny: ['10.0.0.1'], acceptProxy: ['10.0.0.2', '10.0.0.1'] },
+  });
+  const { frontend } = stand;
+  for (let i = 0; i < 2; i++) {
+    assert.deepEqual(frontend.judge('10.0.0.1'), { refusal: 'denied', mustAdvertise: true });
+    assert.deepEqual(frontend.judge('10.0.0.2'), { refusal: undefined, mustAdvertise: true });
+    assert.deepEqual(frontend.judge('10.0.0.3'), { refusal: undefined, mustAdvertise: false });
+  }
+  await stand.join();
+  assert.equal(frontend.judge('10.0.0.3')?.refusal, 'max_connections');
+});
+
 test('a connection that was reset before it was accepted is nobody’s: no record, no place', async (t) => {
   const stand = await ProxyStand.open(t);
   const socket = new Socket();
