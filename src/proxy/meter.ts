@@ -34,8 +34,9 @@ export class Meter {
 
   /** To be called about once a second. */
   sweep(nowMs: number): void {
-    const [bytesIn, bytesOut] = this.#take();
-    if (bytesIn + bytesOut > 0) {
+    const isQuiet = this.#relay.bytesIn === this.#in && this.#relay.bytesOut === this.#out;
+    if (!isQuiet) {
+      const [bytesIn, bytesOut] = this.#take();
       this.#account.moved(bytesIn, bytesOut, nowMs);
       this.#rates ??= {
         in: new Rate(this.#in - bytesIn, this.#lookedMs),
