@@ -1,8 +1,9 @@
 import type { BackendStatus, NameStatus, ServerStatus } from './answers.ts';
 import { figure } from './chart.ts';
-import { complaint, conditionOf, tally, tallyText, urgency } from './condition.ts';
+import { tally, tallyText, urgency, urgencyOf } from './condition.ts';
 import { h, list, setHidden, setText, type Part } from './dom.ts';
 import { bytesPerSecond, count, plural } from './format.ts';
+import { Histories } from './histories.ts';
 import { History } from './history.ts';
 import { serverRow, type Row } from './server-row.ts';
 import { serverTable, type Order } from './server-table.ts';
@@ -24,7 +25,8 @@ export function backendPart(change: (backend: string, server: ServerStatus) => v
     { name: 'in', write: bytesPerSecond },
     { name: 'out', write: bytesPerSecond },
   ]);
-  const histories = { held: new History(), moved: new History() };
+  const whole = { held: new History(), moved: new History() };
+  const each = new Histories();
   const names = h('ul', { class: 'names' });
   const showNames = list<NameStatus>(names, ({ server }) => server, namePart);
   const table = serverTable(() => shown && showRows(shown, false));
@@ -38,22 +40,12 @@ export function backendPart(change: (backend: string, server: ServerStatus) => v
   const head = h('div', { class: 'backend-head' }, h('div', {}, title, facts), figures);
   const element = h('section', { class: 'backend' }, head, names, table.element, none);
 
-  function showRows({ backend, nowMs, filter, onlyTrouble }: Look, steady: boolean): void {
-    const wanted = backend.servers.filter(
-      (server) => matches(server, filter) && (!onlyTrouble || conditionOf(server) !== 'up' || complaint(server)),
-    );
-    rows(
-      ordered(wanted, table.order).map((server) => ({
-        backend: backend.name,
-        server,
-        nowMs,
-        clients: portion(server, backend),
-      })),
-      steady,
-    );
-    setText(none, backend.servers.length === 0 ? 'No server yet.' : 'No server is like this.');
-    setHidden(none, wanted.length > 0);
-    setHidden(table.element, wanted.length === 0);
+  function showRows(look: Look, steady: boolean): void {
+    const all = rowsOf(look, table.order, each);
+    rows(all, steady);
+    setText(none, look.backend.servers.length === 0 ? 'No server yet.' : 'No server is like this.');
+    setHidden(none, all.length > 0);
+    setHidden(table.element, all.length === 0);
   }
 
   return {
@@ -65,15 +57,32 @@ export function backendPart(change: (backend: string, server: ServerStatus) => v
       element.setAttribute('aria-label', `Backend ${backend.name}`);
       table.element.setAttribute('aria-label', `Servers of ${backend.name}`);
       setText(facts, factsOf(backend));
-      histories.held.add(nowMs, [backend.connections]);
-      histories.moved.add(nowMs, [backend.bytesInPerSecond, backend.bytesOutPerSecond]);
-      held.draw(histories.held);
-      moved.draw(histories.moved);
+      whole.held.add(nowMs, [backend.connections]);
+      whole.moved.add(nowMs, [backend.bytesInPerSecond, backend.bytesOutPerSecond]);
+      each.add(backend.servers, nowMs);
+      held.draw(whole.held);
+      moved.draw(whole.moved);
       showNames(backend.names.filter(({ resolves }) => !resolves));
       // Nothing moves below a pointer that is about to press a button, nor below the focus.
       showRows(look, table.body.matches(':hover, :focus-within'));
     },
   };
+}
+
+/** The rows that are wanted, in the order that is wanted. */
+function rowsOf({ backend, nowMs, filter, onlyTrouble }: Look, order: Order, each: Histories): Row[] {
+  const wanted = backend.servers.filter(
+    (server) => matches(server, filter) && (!onlyTrouble || urgency(server) < urgencyOf('up')),
+  );
+  const { tops } = each;
+  return ordered(wanted, order).map((server) => ({
+    backend: backend.name,
+    server,
+    nowMs,
+    past: each.of(server.name),
+    tops,
+    clients: portion(server, backend),
+  }));
 }
 
 function namePart(): Part<NameStatus> {

@@ -1,4 +1,5 @@
 import { h, setAttribute, setText, svg } from './dom.ts';
+import { UNKNOWN } from './format.ts';
 import { niceTop, type History } from './history.ts';
 
 const WIDTH = 300;
@@ -6,17 +7,18 @@ const HEIGHT = 48;
 
 export type Line = { readonly name: string; readonly write: (value: number) => string };
 
+export type Chart = { readonly element: SVGElement; draw(history: History, top: number): void };
+
 /** A small chart of the last minutes. Who cannot see the lines is told the figures that they end at and lie between. */
-export function chart(what: string, lines: readonly Line[]): { element: SVGElement; draw(history: History): void } {
+export function chart(what: string, lines: readonly Line[]): Chart {
   const paths = lines.map((_, i) => svg('path', { class: `line line-${i}`, 'vector-effect': 'non-scaling-stroke' }));
   const area = svg('path', { class: 'area' });
   const box = { viewBox: `0 -1 ${WIDTH} ${HEIGHT + 2}`, preserveAspectRatio: 'none' };
   const element = svg('svg', { class: 'chart', role: 'img', 'aria-label': what, ...box }, area, ...paths);
   return {
     element,
-    draw(history) {
+    draw(history, top) {
       const ranges = lines.map((_, i) => history.range(i));
-      const top = niceTop(Math.max(...ranges.map((range) => range?.most ?? 0)));
       for (const [i, path] of paths.entries())
         setAttribute(path, 'd', history.path(i, top, WIDTH, HEIGHT) || undefined);
       const first = paths.length === 1 ? (paths[0]?.getAttribute('d') ?? '') : '';
@@ -54,15 +56,14 @@ export function figure(title: string, lines: readonly Line[]): { element: HTMLEl
   return {
     element,
     draw(history) {
-      picture.draw(history);
-      let most = 0;
+      const top = niceTop(history.most);
+      picture.draw(history, top);
       for (const [i, { write }] of lines.entries()) {
         const range = history.range(i);
-        most = Math.max(most, range?.most ?? 0);
         const value = values[i];
-        if (value) setText(value, range ? write(range.last) : '–');
+        if (value) setText(value, range ? write(range.last) : UNKNOWN);
       }
-      setText(scale, lines[0]?.write(niceTop(most)) ?? '');
+      setText(scale, lines[0]?.write(top) ?? '');
     },
   };
 }

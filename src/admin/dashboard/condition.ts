@@ -14,6 +14,10 @@ export function conditionOf({ up, state, weight, backup, connections }: ServerSt
 /** What an operator has to know first comes first. */
 const URGENCY: Readonly<Record<Condition, number>> = { down: 0, maint: 1, drain: 2, 'no new': 3, up: 4, standby: 4 };
 
+export function urgencyOf(condition: Condition): number {
+  return URGENCY[condition];
+}
+
 export function urgency(server: ServerStatus): number {
   const isIll = server.up && complaint(server) !== undefined;
   return Math.min(URGENCY[conditionOf(server)], isIll ? URGENCY.maint : Infinity);

@@ -10,10 +10,17 @@ export type Sample = { readonly atMs: number; readonly values: readonly number[]
 export class History {
   readonly samples: Sample[] = [];
 
+  /** A moment has one sample. */
   add(atMs: number, values: readonly number[]): void {
+    if (this.samples.at(-1)?.atMs === atMs) return;
     this.samples.push({ atMs, values });
     const oldest = atMs - WINDOW_MS;
     while ((this.samples[0]?.atMs ?? atMs) < oldest) this.samples.shift();
+  }
+
+  /** The greatest of all values. */
+  get most(): number {
+    return this.samples.reduce((most, { values }) => Math.max(most, ...values), 0);
   }
 
   /** The least, the greatest and the last of one of the values; undefined where there is no sample. */

@@ -3,7 +3,7 @@ import { bar, chart } from './chart.ts';
 import { complaint, conditionOf, shape } from './condition.ts';
 import { h, setAttribute, setHidden, setText, type Part } from './dom.ts';
 import { bytesPerSecond, clock, count, duration, milliseconds, perSecond } from './format.ts';
-import { History } from './history.ts';
+import type { Past } from './histories.ts';
 
 /** A server, with what its row needs of its backend. */
 export type Row = {
@@ -11,6 +11,9 @@ export type Row = {
   readonly server: ServerStatus;
   /** The balancer's clock. */
   readonly nowMs: number;
+  readonly past: Past;
+  /** The scale of the charts. */
+  readonly tops: { readonly held: number; readonly moved: number };
   /** Of all clients of the backend; `fair` by the weights. Undefined where the backend is not sticky. */
   readonly clients: { readonly ofMost: number; readonly share: number; readonly fair: number | undefined } | undefined;
 };
@@ -55,13 +58,12 @@ export function serverRow(change: (backend: string, server: ServerStatus) => voi
   const act = h('td', { role: 'cell', class: 'act' }, button);
   const cells = [weight, connections, traffic, clients, queue, connect].map(({ element }) => element);
   const element = h('tr', { role: 'row' }, state, who, ...cells, act);
-  const [held, moved] = [new History(), new History()];
 
   return {
     element,
     update(row) {
       shown = row;
-      const { server, nowMs } = row;
+      const { server, nowMs, past, tops } = row;
       const condition = conditionOf(server);
       mark.show(condition);
       setText(word, server.up || server.state === 'ready' ? condition : `${condition}, ${server.state}`);
@@ -77,12 +79,10 @@ export function serverRow(change: (backend: string, server: ServerStatus) => voi
       setHidden(why, complaint(server) === undefined);
       const isOwn = server.weight === server.configuredWeight;
       weight.show(String(Number(server.weight.toFixed(2))), isOwn ? '' : `of ${server.configuredWeight}`);
-      held.add(nowMs, [server.connections]);
-      moved.add(nowMs, [server.bytesInPerSecond, server.bytesOutPerSecond]);
       connections.show(count(server.connections), `${perSecond(server.connectionsPerSecond)}/s new`);
-      connectionChart.draw(held);
+      connectionChart.draw(past.held, tops.held);
       traffic.show(`${bytesPerSecond(server.bytesInPerSecond)} in`, `${bytesPerSecond(server.bytesOutPerSecond)} out`);
-      trafficChart.draw(moved);
+      trafficChart.draw(past.moved, tops.moved);
       showClients(row, clients, portion);
       queue.show(count(server.queue), '');
       connect.show(
