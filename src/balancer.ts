@@ -4,8 +4,7 @@ import { metricsAnswers } from './admin/metrics-answers.ts';
 import { Recent } from './clients/recent.ts';
 import { Sessions } from './clients/sessions.ts';
 import { formatProblem } from './config/locate.ts';
-import { STANDARD_ADMIN, type Config } from './config/schema.ts';
-import { isOpen } from './config/values.ts';
+import type { Config } from './config/schema.ts';
 import type { ConfigFile } from './config-file.ts';
 import type { Control } from './control.ts';
 import { Counts } from './counts.ts';
@@ -15,11 +14,12 @@ import { plan, type Plan } from './generation/plan.ts';
 import type { Log } from './log.ts';
 import { Metrics } from './metrics.ts';
 import type { Backend } from './pool/backend.ts';
-import { missingSources } from './pool/sources.ts';
+import { tellOpenings } from './openings.ts';
 import type { Frontend } from './proxy/frontend.ts';
 import type { Sockets } from './proxy/relay/sockets.ts';
 import { Rates } from './rates.ts';
 import { reports } from './reports.ts';
+import { Rounds, type DoctorSeen } from './rounds.ts';
 import { StateKeeper } from './state.ts';
 import { Sweep } from './sweep.ts';
 import { version } from './version.ts';
@@ -70,6 +70,7 @@ export class Balancer implements View, Control {
       sockets,
       observer,
       state: new StateKeeper(() => this.backends, log),
+      rounds: new Rounds(this, log),
       metrics: metricsAnswers(this, new Metrics(this, counts, log.outlet)),
       admin: adminApi({ view: this, control: this, counts, log }),
     });
@@ -89,6 +90,10 @@ export class Balancer implements View, Control {
 
   get backends(): readonly Backend[] {
     return [...(this.#generation?.backends.values() ?? [])];
+  }
+
+  get doctor(): DoctorSeen | undefined {
+    return this.#house.rounds.seen;
   }
 
   addressesOf(frontend: string): readonly string[] {
@@ -179,16 +184,7 @@ export class Balancer implements View, Control {
     this.#log.follow(config.log);
     next.commit();
     this.#sweep.under(config.timeouts);
-    for (const { owner, address } of next.opened) {
-      if (owner.kind === 'frontend') this.#log.tell('listening', { frontend: owner.name, address });
-      else this.#log.tell(`listening_${owner.kind}`, { address });
-      if (owner.kind === 'metrics' && isOpen(config.metrics.bind)) this.#log.tell('metrics_open', { address });
-    }
-    for (const source of missingSources(config)) this.#log.tell('source_missing', source);
-    for (const { code, message } of next.missing) {
-      const reason = code === 'EADDRINUSE' ? `${STANDARD_ADMIN.bind.text} is taken` : message;
-      this.#log.tell('admin_missing', { code, reason });
-    }
+    tellOpenings(this.#log, config, next);
   }
 
   async #stop(reason: string): Promise<void> {
@@ -196,6 +192,7 @@ export class Balancer implements View, Control {
     const lame = this.#stage === 'running' && lameDuckMs > 0;
     this.#stage = lame ? 'lame-duck' : 'draining';
     this.#stops.abort();
+    this.#house.rounds.close();
     if (lame) {
       this.#log.tell('lame_duck', { reason, connections: this.#connections, lameDuckMs });
       await sleep(lameDuckMs, undefined, { signal: this.#hurries.signal }).catch(() => {});

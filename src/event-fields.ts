@@ -37,6 +37,7 @@ export const FIELDS = {
   file: text('a path'),
   from: text('IP:PORT of Berth towards the server, which the node takes for its client'),
   frontend: text('its name in balancer.yml'),
+  gravity: text('`FAIL` or `WARN`, as `berth doctor` has it'),
   in: number('bytes from the client to the server'),
   kind: text('`restored`, or `none` where there was no file'),
   lameDuckMs: number('how long Berth goes on accepting'),
@@ -44,8 +45,10 @@ export const FIELDS = {
   maxConnections: number('connections that fit below the open-file limit'),
   method: text('of the HTTP request'),
   moves: number('how often the client was given another server meanwhile'),
+  mend: text('how to mend it'),
   name: text('the name of the inherited socket'),
   node: text('the version of Node'),
+  nodes: number('nodes that were looked at'),
   of: number('how many there are in all'),
   out: number('bytes from the server to the client'),
   path: text('of the HTTP request'),
@@ -66,6 +69,7 @@ export const FIELDS = {
   version: text('the version of Berth'),
   via: text('how the server was found: `stuck`, `balanced` or `redispatched`'),
   weight: number("the server's share of new clients"),
+  where: text('the nodes that it is about, by the names of their servers'),
   who: text('who asked: an address, or the peer of a unix socket'),
 } as const satisfies Record<string, Field>;
 

@@ -192,6 +192,24 @@ export const EVENTS = {
     'All clients behind one address share one server: at most one line an hour for each client.',
   ),
 
+  // The doctor on a timer.
+  doctor_finding: warn(
+    'doctor finds',
+    ['backend', 'code', 'gravity', 'where', 'reason', 'mend'],
+    'A round of the doctor has found a fault that the round before had not.',
+  ),
+  doctor_cleared: info('doctor finds it no longer', ['backend', 'code', 'where'], 'A fault is mended.'),
+  doctor_clean: info(
+    'doctor finds nothing',
+    ['backend', 'nodes', 'durationMs'],
+    'The first round without a fault after a start, a round with faults, or a skipped one.',
+  ),
+  doctor_skipped: info(
+    'doctor skipped',
+    ['backend', 'reason'],
+    'No round, since a server is down or not ready, or for another reason: told once for each reason.',
+  ),
+
   // The state file.
   state_restored: info(
     'state',

@@ -1,5 +1,6 @@
 import { collectDefaultMetrics, Registry, type Metric } from 'prom-client';
 import type { Counts } from './counts.ts';
+import { doctorMetrics } from './doctor-metrics.ts';
 import type { Outlet } from './outlet.ts';
 import type { Backend } from './pool/backend.ts';
 import { takers } from './pool/choose.ts';
@@ -39,7 +40,8 @@ export class Metrics {
     this.#describeServers();
     this.#describeBackends();
     this.#describeTables();
-    for (const { type, name, help, read } of sessionMetrics(view, counts)) this.#add(type, name, help, read);
+    const others = [...sessionMetrics(view, counts), ...doctorMetrics(view)];
+    for (const { type, name, help, read } of others) this.#add(type, name, help, read);
   }
 
   /** The exposition, and its content type. */
@@ -196,9 +198,7 @@ export class Metrics {
     add('counter', 'retries_total', 'Connect attempts beyond the first', (one) => counts.ofBackend(one).retries);
     add('gauge', 'queue', 'Connections that wait for whichever server has a place first', ({ waiting }) => waiting);
     add('gauge', 'servers', 'Servers that the backend has', ({ servers }) => servers.length);
-    add('gauge', 'servers_taking_new', 'Servers that clients without a binding may be given now', ({ servers }) => {
-      return takers(servers).length;
-    });
+    add('gauge', 'servers_taking_new', 'Servers that take unbound clients', ({ servers }) => takers(servers).length);
     named('resolve_servers', 'Servers that the name in a server entry stands for now', ({ servers }) => servers);
     named(
       'resolve_successful',

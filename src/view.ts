@@ -6,6 +6,7 @@ import type { Backend } from './pool/backend.ts';
 import { takesNew } from './pool/choose.ts';
 import type { Frontend } from './proxy/frontend.ts';
 import type { Rates } from './rates.ts';
+import type { DoctorSeen } from './rounds.ts';
 
 /** A lame duck still accepts, and has itself taken out of the rotation of whoever sends clients. */
 export const STAGES = ['starting', 'running', 'lame-duck', 'draining'] as const;
@@ -25,6 +26,8 @@ export type View = {
   readonly sessions: Sessions;
   readonly recent: Recent;
   readonly rates: Rates;
+  /** What the doctor has seen on its rounds; undefined where none are wanted. */
+  readonly doctor: DoctorSeen | undefined;
   /** Where a frontend listens. */
   addressesOf(frontend: string): readonly string[];
   /** Brings the servers' byte counters up to date, and ends what is idle. */

@@ -27,6 +27,8 @@ export function* readNamedFiles(config: Config, folder: string): Generator<Findi
     yield* readNamed(key, folder, [...path, 'tls', 'key'], (text) => keyOf(cert?.content ?? '', text));
     yield* readNamed(password, folder, [...path, 'storage', 'passwordFile'], firstLine);
   }
+  yield* readNamed(config.doctor.ca, folder, ['doctor', 'ca'], certificates);
+  yield* readNamed(config.doctor.passwordFile, folder, ['doctor', 'passwordFile'], firstLine);
   yield* readNamed(config.admin?.tokenFile, folder, ['admin', 'tokenFile'], secret);
 }
 

@@ -37,6 +37,7 @@ export function crossCheck(root: unknown): Finding[] {
     ...checkBinds(root),
     ...checkHealthChecks(root),
     ...checkAdmin(root),
+    ...checkDoctor(root),
   ];
 }
 
@@ -160,4 +161,32 @@ function* checkAdmin(root: unknown): Generator<Finding> {
     path: ['admin', 'bind'],
     message: `${bind.text} is open to others; add tokenFile, or bind a loopback address`,
   };
+}
+
+function* checkDoctor(root: unknown): Generator<Finding> {
+  const doctor = at(root, 'doctor');
+  if (!isTree(doctor)) return;
+  const backends = entries(at(root, 'backends'));
+  const names = backends.map(([name]) => name);
+  const backend = at(doctor, 'backend');
+  if (typeof backend === 'string' && !names.includes(backend)) {
+    const message = `there is no backend ${JSON.stringify(backend)}.${didYouMean(backend, names)}`;
+    yield { path: ['doctor', 'backend'], message };
+  }
+  if ('user' in doctor !== 'passwordFile' in doctor) {
+    yield { path: ['doctor'], message: 'user and passwordFile go together' };
+  }
+  if (['0s', undefined].includes(at(doctor, 'interval') as string | undefined)) return;
+  if (backend === undefined && names.length > 1) {
+    yield { path: ['doctor'], message: `names no backend; add "backend: ${names[0] ?? 'NAME'}"` };
+  }
+  const [, audited] = backends.find(([name]) => name === (backend ?? names[0])) ?? [];
+  const check = at(audited, 'healthCheck');
+  if (
+    UNSET.includes(at(doctor, 'name')) &&
+    UNSET.includes(at(check, 'host')) &&
+    UNSET.includes(at(at(check, 'tls'), 'serverName'))
+  ) {
+    yield { path: ['doctor'], message: 'name is missing: the public name of the registry, as in docker pull NAME/…' };
+  }
 }

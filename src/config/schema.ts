@@ -25,7 +25,10 @@ import {
   hostHeader,
   serverNamePattern,
 } from './scalars.ts';
-import { isHost, parseRate, parseServerAddress, parseSize } from './values.ts';
+import { DOCTOR_REPOSITORY, isDoctorRepository, isHost, parseRate, parseServerAddress, parseSize } from './values.ts';
+
+/** More often, an audit would hardly end before the next one begins. */
+const LEAST_DOCTOR_MS = 1_000;
 
 const proxyVersion = () =>
   oneOf('none', 'v1', 'v2').describe('Begin with a PROXY protocol header; registries do not understand it');
@@ -268,6 +271,29 @@ export const STANDARD_ADMIN = admin.parse({});
 /** The `admin` key alone, which commands read even from a file that is wrong elsewhere. */
 export const adminSchema = z.object({ admin: admin.optional() });
 
+const doctor = z.strictObject({
+  interval: zeroOr()
+    .refine((ms) => ms === 0 || ms >= LEAST_DOCTOR_MS, { error: 'expected 0s, or at least 1s' })
+    .prefault('0s')
+    .describe('Between two audits of the nodes, which are what berth doctor does, gently; 0s = none'),
+  backend: backendName().optional().describe('Whose nodes; required where there is more than one'),
+  name: hostHeader()
+    .optional()
+    .describe("Public name of the registry, as in docker pull NAME/…; default: that of the backend's health check"),
+  ca: namedFile().optional().describe('PEM file of the authorities that clients trust; default: those of this system'),
+  user: text()
+    .regex(/^[^:]+$/, { error: 'expected a user name, without a colon' })
+    .optional()
+    .describe('User that may push and pull; without one, only what strangers see is audited'),
+  passwordFile: namedFile().optional().describe('File whose first line is the password'),
+  repository: spelled('a repository name such as berth-doctor/probe', (value) =>
+    isDoctorRepository(value) ? value : undefined,
+  )
+    .prefault(DOCTOR_REPOSITORY)
+    .describe('Where uploads begin, which are given up again'),
+  write: yesNo().prefault(false).describe('Also store a blob of some bytes on each node, and delete it again'),
+});
+
 /** Of `log.level`, from the most lines to none. */
 export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
 
@@ -314,6 +340,7 @@ export const schema = z.strictObject({
     })
     .prefault({})
     .describe('Lines on standard output'),
+  doctor: doctor.prefault({}).describe('berth doctor again and again, as metrics and events'),
 });
 
 export type Config = z.output<typeof schema>;

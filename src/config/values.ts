@@ -177,3 +177,14 @@ function covers(wildcard: string, host: string): boolean {
   if (wildcard === '*') return true;
   return (wildcard === '0.0.0.0' && isIP(host) === 4) || (wildcard === '::' && isIP(host) === 6);
 }
+
+/** Where the doctor begins its uploads, unless it is told otherwise. */
+export const DOCTOR_REPOSITORY = 'berth-doctor/probe';
+/** The grammar of the OCI distribution specification ("Pulling manifests", `<name>`). */
+const REPOSITORY_NAME = /^[a-z0-9]+(?:(?:\.|_{1,2}|-+)[a-z0-9]+)*(?:\/[a-z0-9]+(?:(?:\.|_{1,2}|-+)[a-z0-9]+)*)*$/;
+/** The doctor makes up names below the one it is given, and a registry takes 255 characters. */
+const LONGEST_REPOSITORY = 200;
+
+export function isDoctorRepository(name: string): boolean {
+  return name.length <= LONGEST_REPOSITORY && REPOSITORY_NAME.test(name);
+}

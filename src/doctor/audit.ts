@@ -23,6 +23,11 @@ export type AuditOptions = {
   readonly waitMs: number;
   /** The nodes' http.debug.addr. */
   readonly debug: readonly Endpoint[];
+  /**
+   * For an audit that must not disturb: it waits for this before it turns to each node, looks at one node at a time,
+   * pairs each node with the next one alone, and does not measure what a login costs. Rejects to give up the audit.
+   */
+  readonly turn?: (() => Promise<void>) | undefined;
 };
 
 /** What is known of one node, as far as the audit got. `ready`: the node can be asked for uploads. */
@@ -54,13 +59,13 @@ export async function audit(
   let done = 0;
   const inTurn = oneAtATime();
   progress(`looking at ${nodes.length} nodes`);
-  const seen = await Promise.all(
-    nodes.map(async (node) => {
-      const nodeSeen = await auditNode(node, options.repository, inTurn);
-      progress(`looking at the nodes: ${++done} of ${nodes.length}`);
-      return nodeSeen;
-    }),
-  );
+  const { repository, turn } = options;
+  const seen = await limited(nodes, turn ? 1 : nodes.length, async (node) => {
+    await turn?.();
+    const nodeSeen = await auditNode(node, repository, turn ? undefined : inTurn);
+    progress(`looking at the nodes: ${++done} of ${nodes.length}`);
+    return nodeSeen;
+  });
   const findings = [...seen.flatMap((nodeSeen) => nodeSeen.findings), ...compare(seen)];
   const ready = seen.filter((nodeSeen) => nodeSeen.ready).map(({ node }) => node);
   const pairs = await auditPairs(ready, options, progress, signal);
@@ -75,7 +80,7 @@ export async function audit(
 }
 
 /** The checks of one node, each only where those before it left something to ask: without TLS, nothing asks HTTP. */
-async function auditNode(node: Node, repository: string, inTurn: InTurn): Promise<NodeSeen> {
+async function auditNode(node: Node, repository: string, inTurn: InTurn | undefined): Promise<NodeSeen> {
   const { label, audience } = node;
   const reached = await reach(node);
   if (reached.kind !== 'reached') return { node, findings: judgeReached(label, reached), ready: false };
@@ -127,23 +132,24 @@ function compare(seen: readonly NodeSeen[]): Finding[] {
 
 async function auditPairs(
   nodes: readonly Node[],
-  { repository, waitMs }: AuditOptions,
+  { repository, waitMs, turn }: AuditOptions,
   progress: (step: string) => void,
   signal: AbortSignal,
 ): Promise<Finding[]> {
   progress('beginning uploads');
-  const ground = await findGround(nodes, repository, signal, progress);
+  const ground = await findGround(nodes, repository, signal, progress, turn);
   // A mount may remember that a folder was missing. So each node first looks in vain for the repository that another
   // node then uses; with two repositories of fresh names, every node has one to look for and one to use.
   const unheardOf = nodes.length < 2 ? [] : [1, 2].map((i) => `${repository}/${randomBytes(4).toString('hex')}-${i}`);
   progress('looking for repositories that are not there');
-  await Promise.all(
-    unheardOf.flatMap((name, i) => nodes.filter((_, j) => j !== i).map((node) => lookAtStorage(node, name))),
-  );
+  const toLookFor = unheardOf.flatMap((name, i) => nodes.filter((_, j) => j !== i).map((node) => ({ node, name })));
+  await limited(toLookFor, turn ? 1 : toLookFor.length, ({ node, name }) => lookAtStorage(node, name));
   let done = 0;
-  const findings = await limited(nodes, async (from, i) => {
+  const findings = await limited(nodes, turn ? 1 : AT_ONCE, async (from, i) => {
+    await turn?.();
     signal.throwIfAborted();
-    const others = nodes.filter((node) => node !== from);
+    const next = nodes[(i + 1) % nodes.length];
+    const others = nodes.filter((node) => node !== from && (!turn || node === next));
     const place = { repository: unheardOf[i] ?? repository, above: repository };
     const shared = await shareUpload(from, others, place, { waitMs, signal });
     progress(`going on with uploads on other nodes: ${++done} of ${nodes.length}`);
@@ -161,14 +167,16 @@ function withoutEchoes(findings: readonly Finding[]): Finding[] {
 async function auditBlobs(
   writers: readonly Node[],
   nodes: readonly Node[],
-  { repository, waitMs }: AuditOptions,
+  { repository, waitMs, turn }: AuditOptions,
   progress: (step: string) => void,
   signal: AbortSignal,
 ): Promise<Finding[]> {
   let done = 0;
-  const findings = await limited(writers, async (from) => {
+  const findings = await limited(writers, turn ? 1 : AT_ONCE, async (from) => {
+    await turn?.();
     signal.throwIfAborted();
-    const others = nodes.filter((node) => node !== from);
+    const next = nodes[(nodes.indexOf(from) + 1) % nodes.length];
+    const others = nodes.filter((node) => node !== from && (!turn || node === next));
     const blobs = await shareBlob(from, others, repository, { waitMs, signal });
     progress(`reading and deleting blobs on other nodes: ${++done} of ${writers.length}`);
     return judgeBlobs(blobs);
@@ -186,12 +194,16 @@ function oneAtATime(): InTurn {
   };
 }
 
-/** As `Promise.all` over `items`, with at most AT_ONCE of them under way. */
-async function limited<T, R>(items: readonly T[], work: (item: T, index: number) => Promise<R>): Promise<R[]> {
+/** As `Promise.all` over `items`, with at most `atOnce` of them under way. */
+async function limited<T, R>(
+  items: readonly T[],
+  atOnce: number,
+  work: (item: T, index: number) => Promise<R>,
+): Promise<R[]> {
   const results: R[] = [];
   const left = [...items.entries()];
   await Promise.all(
-    Array.from({ length: AT_ONCE }, async () => {
+    Array.from({ length: atOnce }, async () => {
       for (let next = left.shift(); next; next = left.shift()) results[next[0]] = await work(next[1], next[0]);
     }),
   );

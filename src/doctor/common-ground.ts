@@ -19,16 +19,17 @@ const LONGEST_MS = 35_000;
  * each node has just looked for them in vain. Where a node's mount remembers that they were missing, the node can
  * neither see the folders that another node makes nor make them itself: it answers 500, and its storage would look as
  * if it were not shared. The audit waits for such a node, patient or not: only time tells it from a node that cannot
- * write at all. Rejects only when `signal` aborts.
+ * write at all. Rejects only when `signal` aborts, or `turn`, which is waited for before each node, rejects.
  */
 export async function findGround(
   nodes: readonly Node[],
   repository: string,
   signal: AbortSignal,
   progress: (step: string) => void,
+  turn?: () => Promise<void>,
 ): Promise<GroundSeen[]> {
   if (nodes.length < 2) return [];
-  const began = await Promise.all(nodes.map(async (node) => ({ node, start: await begin(node, repository) })));
+  const began = await begunOn(nodes, repository, turn);
   if (!began.some(({ start }) => start.kind === 'started')) return [];
   const refusing = began.flatMap(({ node, start }) =>
     start.kind === 'not-started' && start.status !== undefined && start.status >= 500
@@ -40,6 +41,21 @@ export async function findGround(
     progress(`waiting up to ${LONGEST_MS / 1_000} s for uploads to begin on ${labels}`);
   }
   return Promise.all(refusing.map((refused) => tryAgain(refused, repository, signal)));
+}
+
+async function begunOn(
+  nodes: readonly Node[],
+  repository: string,
+  turn: (() => Promise<void>) | undefined,
+): Promise<{ node: Node; start: Started }[]> {
+  const beginOn = async (node: Node) => ({ node, start: await begin(node, repository) });
+  if (!turn) return Promise.all(nodes.map(beginOn));
+  const began = [];
+  for (const node of nodes) {
+    await turn();
+    began.push(await beginOn(node));
+  }
+  return began;
 }
 
 async function tryAgain(refused: GroundSeen, repository: string, signal: AbortSignal): Promise<GroundSeen> {

@@ -39,9 +39,10 @@ export async function openTcp({ endpoint }: Pick<Node, 'endpoint'>, signal: Abor
 /** A socket over TLS, whatever certificate the node shows. The caller destroys it. Throws StepFailed. */
 export async function openTls(node: Node, signal: AbortSignal): Promise<TLSSocket> {
   const socket = await openTcp(node, signal);
-  const { name, authorities, clientCertificate } = node.audience;
+  const { name, authorities, clientCertificate, secureContext } = node.audience;
   try {
-    return await shakeHands(socket, { name, ca: authorities, ...clientCertificate }, signal);
+    const material = secureContext ? { secureContext: secureContext() } : { ca: authorities, ...clientCertificate };
+    return await shakeHands(socket, { name, ...material }, signal);
   } catch (error) {
     if (signal.aborted) throw new StepFailed('tls', 'no answer to the handshake', error);
     const fault = handshakeFault(error as Error, clientCertificate !== undefined);

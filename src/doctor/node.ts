@@ -1,3 +1,4 @@
+import type { SecureContext } from 'node:tls';
 import { printable } from '../config/locate.ts';
 import type { Endpoint } from '../config/values.ts';
 import type { BearerChallenge } from '../pool/probe/challenge.ts';
@@ -27,6 +28,8 @@ export type Audience = {
   readonly credentials: Credentials | undefined;
   /** What the doctor shows to nodes that ask their clients for a certificate: PEM. */
   readonly clientCertificate?: { readonly cert: string; readonly key: string } | undefined;
+  /** Made of `authorities` and `clientCertificate`, once: to read the authorities of a system takes tens of ms. */
+  readonly secureContext?: () => SecureContext;
   /** The tokens of this audit, where a node wants tokens. */
   readonly tokens?: TokenSource;
 };

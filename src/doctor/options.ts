@@ -1,8 +1,9 @@
 import { readFileSync } from 'node:fs';
 import { isIP } from 'node:net';
+import { createSecureContext, type SecureContext } from 'node:tls';
 import { didYouMean } from '../config/suggest.ts';
 import type { BackendConfig, Config } from '../config/schema.ts';
-import { isHost, parseEndpoint, type Endpoint } from '../config/values.ts';
+import { DOCTOR_REPOSITORY, isDoctorRepository, isHost, parseEndpoint, type Endpoint } from '../config/values.ts';
 import { StartError } from '../errors.ts';
 import { systemAuthorities } from '../pool/probe/authorities.ts';
 import type { AuditOptions } from './audit.ts';
@@ -20,11 +21,6 @@ export type Order = {
   readonly options: AuditOptions;
 };
 
-const REPOSITORY = 'berth-doctor/probe';
-/** The grammar of the OCI distribution specification ("Pulling manifests", `<name>`). */
-const REPOSITORY_NAME = /^[a-z0-9]+(?:(?:\.|_{1,2}|-+)[a-z0-9]+)*(?:\/[a-z0-9]+(?:(?:\.|_{1,2}|-+)[a-z0-9]+)*)*$/;
-/** The doctor makes up names below the one it is given, and a registry takes 255 characters. */
-const LONGEST_REPOSITORY = 200;
 const LONGEST_PASSWORD_BYTES = 64 << 10;
 const WAIT_MS = 4_000;
 const PATIENT_WAIT_MS = 35_000;
@@ -35,26 +31,18 @@ const PATIENT_WAIT_MS = 35_000;
  */
 export async function readOrder(config: Config, flags: Flags, input: NodeJS.ReadStream): Promise<Order> {
   const text = (name: string): string | undefined => (typeof flags[name] === 'string' ? flags[name] : undefined);
-  const { servers, healthCheck } = pickBackend(config, text('backend'));
-  const { host, authority } = publicName(text('name') ?? checkedName(healthCheck));
-  const repository = text('repo') ?? REPOSITORY;
-  if (!REPOSITORY_NAME.test(repository) || repository.length > LONGEST_REPOSITORY)
-    throw wrong(`--repo ${repository} is no repository name, such as ${REPOSITORY}`);
+  const backend = pickBackend(config, text('backend'));
+  const repository = text('repo') ?? DOCTOR_REPOSITORY;
+  if (!isDoctorRepository(repository))
+    throw wrong(`--repo ${repository} is no repository name, such as ${DOCTOR_REPOSITORY}`);
   const debug = debugAddresses(text('debug'));
   const authorities = readAuthorities(text('ca'));
   const user = text('user');
   const password = await readPassword(user, flags['password-stdin'] === true, input);
   const credentials = user === undefined || password === undefined ? undefined : { user, password };
   return {
-    servers,
-    audience: {
-      name: host,
-      authority,
-      authorities,
-      credentials,
-      clientCertificate: clientCertificate(healthCheck),
-      tokens: new AuditTokens(authorities, credentials, repository),
-    },
+    servers: backend.servers,
+    audience: audienceOf(backend, { name: text('name'), authorities, credentials, repository }),
     options: {
       repository,
       debug,
@@ -62,6 +50,38 @@ export async function readOrder(config: Config, flags: Flags, input: NodeJS.Read
       waitMs: flags['patient'] === true ? PATIENT_WAIT_MS : WAIT_MS,
     },
   };
+}
+
+/** What the key `doctor` of balancer.yml orders. Throws a StartError. */
+export function orderOf({ doctor, backends }: Config): Order & { readonly backend: string } {
+  const [only = ''] = Object.keys(backends);
+  const backend = doctor.backend ?? only;
+  const { user, passwordFile, repository, write } = doctor;
+  const authorities = doctor.ca?.content ?? systemAuthorities();
+  const credentials = user !== undefined && passwordFile ? { user, password: passwordFile.content } : undefined;
+  const audited = pickBackend({ backends }, backend);
+  return {
+    backend,
+    servers: audited.servers,
+    audience: audienceOf(audited, { name: doctor.name, authorities, credentials, repository }),
+    options: { repository, debug: [], write, waitMs: WAIT_MS },
+  };
+}
+
+type Guise = Pick<Audience, 'authorities' | 'credentials'> & {
+  readonly name: string | undefined;
+  readonly repository: string;
+};
+
+/** As whom the doctor comes, where the checks of the backend know what the operator has not said. */
+function audienceOf({ healthCheck }: BackendConfig, guise: Guise): Audience {
+  const { authorities, credentials, repository } = guise;
+  const { host: name, authority } = publicName(guise.name ?? checkedName(healthCheck));
+  const tokens = new AuditTokens(authorities, credentials, repository);
+  const shown = clientCertificate(healthCheck);
+  let made: SecureContext | undefined;
+  const secureContext = (): SecureContext => (made ??= createSecureContext({ ca: authorities, ...shown }));
+  return { name, authority, authorities, credentials, clientCertificate: shown, secureContext, tokens };
 }
 
 /** The name that the checks of the backend give the registry. */
@@ -80,7 +100,7 @@ function wrong(message: string, cause?: unknown): StartError {
   return new StartError('DOCTOR_CALL', message, cause);
 }
 
-function pickBackend({ backends }: Config, name: string | undefined): BackendConfig {
+function pickBackend({ backends }: Pick<Config, 'backends'>, name: string | undefined): BackendConfig {
   const names = Object.keys(backends);
   if (name === undefined && names.length > 1) throw wrong(`--backend is missing; one of ${names.join(', ')}`);
   const picked = name ?? names[0] ?? '';

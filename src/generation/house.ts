@@ -7,6 +7,7 @@ import { openFiles } from '../proxy/descriptors.ts';
 import { Frontend, type Occupancy } from '../proxy/frontend.ts';
 import type { Sockets } from '../proxy/relay/sockets.ts';
 import type { Reports } from '../reports.ts';
+import type { Rounds } from '../rounds.ts';
 import type { StateKeeper } from '../state.ts';
 import type { Generation } from './generation.ts';
 
@@ -17,6 +18,7 @@ export type HouseParts = {
   readonly sockets: Sockets;
   readonly observer: Reports;
   readonly state: StateKeeper;
+  readonly rounds: Rounds;
   readonly metrics: Http;
   readonly admin: Http;
 };
@@ -27,6 +29,7 @@ export type HouseParts = {
  */
 export class House {
   readonly state: StateKeeper;
+  readonly rounds: Rounds;
   readonly metrics: Http;
   readonly admin: Http;
   readonly listeners: Listeners;
@@ -39,11 +42,12 @@ export class House {
   readonly #frontends = new Map<string, Frontend>();
   readonly #backends = new Map<string, Backend>();
 
-  constructor({ sockets, observer, state, metrics, admin }: HouseParts) {
+  constructor({ sockets, observer, state, rounds, metrics, admin }: HouseParts) {
     this.#sockets = sockets;
     this.#observer = observer;
     this.listeners = new Listeners(observer);
     this.state = state;
+    this.rounds = rounds;
     this.metrics = metrics;
     this.admin = admin;
   }
@@ -107,6 +111,7 @@ export class House {
   /** Ends every listener, question, check and timer. The admin's answers end last, by `admin.close()`. */
   close(): void {
     this.state.close();
+    this.rounds.close();
     for (const backend of this.#backends.values()) backend.close();
     this.listeners.close();
     this.metrics.close();

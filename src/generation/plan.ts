@@ -45,6 +45,7 @@ export async function plan(
       answers.push(step.ready);
     }
     steps.push(await house.state.plan(config, [...backends.values()]));
+    steps.push(await house.rounds.plan(config));
     steps.push(...[...frontends.values()].map((frontend) => termsStep(frontend, generation)));
     const listeners = await house.listeners.plan(sites(house, generation), house.parking(capacity), stops);
     steps.push({ commit: () => house.enter(generation, old), rollback() {} }, listeners);

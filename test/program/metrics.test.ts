@@ -51,6 +51,8 @@ const METRICS = `
   stick_table_expirations_total counter backend
   stick_table_moves_total counter backend
   log_lines_dropped_total counter
+  doctor_findings gauge
+  doctor_last_run_timestamp_seconds gauge
   event_loop_active_seconds_total counter
   config_last_reload_successful gauge
   config_last_reload_success_timestamp_seconds gauge

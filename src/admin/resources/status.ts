@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import type { Backend } from '../../pool/backend.ts';
 import type { Frontend } from '../../proxy/frontend.ts';
+import type { DoctorSeen } from '../../rounds.ts';
 import { version } from '../../version.ts';
 import { STAGES } from '../../view.ts';
 import { time } from '../parameters.ts';
@@ -50,6 +51,20 @@ const config = z.strictObject({
   }),
 });
 
+const doctor = z.strictObject({
+  backend: z.string(),
+  lastRun: time().nullable().describe('When its last round came to an end'),
+  skipped: z.string().nullable().describe('Why there was no round since'),
+  findings: z.array(
+    z.strictObject({
+      code: z.string().describe('One of docs/doctor.md'),
+      level: z.enum(['FAIL', 'WARN', 'INFO']),
+      where: z.string().describe('Nodes that it is about'),
+      seen: z.string().describe('What the doctor saw'),
+    }),
+  ),
+});
+
 export const statusRoute = route({
   method: 'GET',
   path: '/status',
@@ -64,6 +79,7 @@ export const statusRoute = route({
     config,
     frontends: z.array(frontend),
     backends: z.array(backend),
+    doctor: doctor.nullable().describe('What the rounds of the doctor have found; null = none are configured'),
   }),
 })(({ view, counts }) => {
   view.sweep();
@@ -77,6 +93,7 @@ export const statusRoute = route({
     startedAt: iso(performance.timeOrigin),
     now: iso(nowMs),
     pid: process.pid,
+    doctor: view.doctor ? seenBy(view.doctor) : null,
     config: { file, loadedAt: iso(loadedMs), lastReload: { ok, at: iso(last.atMs), problems: [...last.problems] } },
     frontends: view.frontends.map((one) => frontendOf(one, { view, counts })),
     backends: view.backends.map((one) => backendOf(one, { view, counts })),
@@ -120,6 +137,11 @@ function backendOf(of: Backend, seen: Seen): z.input<typeof backend> {
       reason: failing?.reason ?? '',
     })),
   };
+}
+
+function seenBy({ backend: audited, lastRunMs, skipped, findings }: DoctorSeen): z.input<typeof doctor> {
+  const lastRun = lastRunMs === undefined ? null : iso(lastRunMs);
+  return { backend: audited, lastRun, skipped: skipped ?? null, findings: [...findings] };
 }
 
 const iso = (ms: number): string => new Date(ms).toISOString();

@@ -132,7 +132,7 @@ admin: { token: "\${SECRET}" }
     'FILE:5:21: frontends.f.maxConnections: expected a whole number from 0 to 10000000, got 7.5',
     'FILE:10:15: log.level: the environment has no LEVEL; set it, or give a default: ${LEVEL:-…}',
     'FILE:10:40: log.connections: "${" begins neither ${NAME} nor ${NAME:-default}; to have the two characters, write "$${"',
-    'FILE:11:1: ${KEY}: unknown key. Known here: frontends, backends, timeouts, metrics, admin, state, log',
+    'FILE:11:1: ${KEY}: unknown key. Known here: frontends, backends, timeouts, metrics, admin, state, log, doctor',
     'FILE:12:17: admin.token: expected at least 16 characters',
   ]);
 });

@@ -72,6 +72,7 @@ test('the shortest useful file has every default', () => {
     metrics: { bind: { kind: 'tcp', host: '*', port: 9180, text: '*:9180' } },
     state: { file: '', interval: 30_000 },
     log: { level: 'info', connections: true, format: 'auto' },
+    doctor: { interval: 0, repository: 'berth-doctor/probe', write: false },
   });
 });
 

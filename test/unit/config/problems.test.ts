@@ -11,7 +11,7 @@ const check = (title: string, text: string, ...expected: string[]): void =>
 const BIND = 'expected "*:PORT", "ADDRESS:PORT", "[IPv6]:PORT" or "unix:/PATH"';
 const DURATION = 'expected a duration from 1ms to 24d, such as 500ms, 2s, 30m or 7d';
 const NAME = 'a name starts with a letter or digit and goes on with letters, digits and _ . : -';
-const TOP = 'frontends, backends, timeouts, metrics, admin, state, log';
+const TOP = 'frontends, backends, timeouts, metrics, admin, state, log, doctor';
 
 /** The shortest file with another line in the place of `line`. */
 const instead = (line: string, other: string): string => {
@@ -528,3 +528,35 @@ test('a text of four hundred characters is one line whole, and a longer one is c
   assert.equal(printable('x'.repeat(400)), 'x'.repeat(400));
   assert.equal(printable('x'.repeat(401)), `${'x'.repeat(399)}…`);
 });
+
+/** The shortest file with this doctor: its problems, by their columns. */
+const doctor = (keys: string, ...expected: string[]): void =>
+  check(`doctor: ${keys}`, `${SHORTEST}doctor: ${keys}\n`, ...expected.map((one) => `FILE:${LINES}:${one}`));
+const LINES = SHORTEST.split('\n').length;
+
+doctor('{ interval: 1h, name: registry.test }');
+doctor('{ interval: 0s }');
+doctor('{ interval: 500ms, name: r.test }', '21: doctor.interval: expected 0s, or at least 1s, got "500ms"');
+doctor('{ interval: 1h }', '1: doctor: name is missing: the public name of the registry, as in docker pull NAME/…');
+doctor('{ backend: c }', '20: doctor.backend: there is no backend "c". Did you mean "b"?');
+doctor('{ user: u }', '1: doctor: user and passwordFile go together');
+doctor('{ user: "u:v", passwordFile: f }', '17: doctor.user: expected a user name, without a colon, got "u:v"');
+doctor('{ user: u, passwordFile: f }', '34: doctor.passwordFile: cannot be used: no such file');
+doctor('{ ca: f }', '15: doctor.ca: cannot be used: no such file');
+doctor(
+  '{ repository: Upper }',
+  '23: doctor.repository: expected a repository name such as berth-doctor/probe, got "Upper"',
+);
+doctor(
+  '{ name: "https://registry.test" }',
+  '17: doctor.name: expected HOST or HOST:PORT, such as registry.example.com, got "https://registry.test"',
+);
+check(
+  'the doctor of several backends has to be told whose nodes to look at; a health check may know the name',
+  `${SHORTEST}  c: { servers: { s1: h:1 }, healthCheck: { type: http, host: r.test } }\ndoctor: { interval: 1h, name: r.test }\n`,
+  `FILE:${LINES + 1}:1: doctor: names no backend; add "backend: b"`,
+);
+check(
+  'the doctor takes the name of the health check',
+  `${SHORTEST}  c: { servers: { s1: h:1 }, healthCheck: { type: http, host: r.test } }\ndoctor: { interval: 1h, backend: c }\n`,
+);

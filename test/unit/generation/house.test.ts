@@ -8,7 +8,9 @@ import { House } from '../../../src/generation/house.ts';
 import type { Log } from '../../../src/log.ts';
 import { onreadSockets } from '../../../src/proxy/relay/sockets.ts';
 import type { Reports } from '../../../src/reports.ts';
+import { Rounds } from '../../../src/rounds.ts';
 import { StateKeeper } from '../../../src/state.ts';
+import type { View } from '../../../src/view.ts';
 
 function house(t: TestContext): House {
   const silent = new Proxy({}, { get: () => () => {} });
@@ -18,6 +20,7 @@ function house(t: TestContext): House {
     sockets: onreadSockets,
     observer: silent as unknown as Reports,
     state,
+    rounds: new Rounds({} as View, silent as unknown as Log),
     metrics: http(),
     admin: http(),
   });

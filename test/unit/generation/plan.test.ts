@@ -13,7 +13,9 @@ import type { Log } from '../../../src/log.ts';
 import type { ConnectionRecord } from '../../../src/proxy/record.ts';
 import { onreadSockets } from '../../../src/proxy/relay/sockets.ts';
 import type { Reports } from '../../../src/reports.ts';
+import { Rounds } from '../../../src/rounds.ts';
 import { StateKeeper } from '../../../src/state.ts';
+import type { View } from '../../../src/view.ts';
 import { Client } from '../../support/clients.ts';
 import { folderOf, openFilesOf } from '../../support/files.ts';
 import { closedPort, listenRaw } from '../../support/listening.ts';
@@ -71,6 +73,7 @@ class Site {
       sockets: onreadSockets,
       observer,
       state: new StateKeeper(() => [...(this.generation?.backends.values() ?? [])], quiet),
+      rounds: new Rounds({} as View, quiet),
       metrics: new Http(async (_, response) => void response.end('metrics')),
       admin: new Http(async (_, response) => void response.end('admin')),
     });
