@@ -133,9 +133,14 @@ export async function withBalancer(
   try {
     return await work(new AdminClient(admin));
   } catch (error) {
-    if (error instanceof Unreachable || error instanceof Refusal) return complain(error.message + hint(error));
+    if (isTold(error)) return complain(error.message + hint(error));
     throw error;
   }
+}
+
+/** Whether it is what asking may end in, with a message for people. */
+export function isTold(error: unknown): error is Unreachable | Refusal {
+  return error instanceof Unreachable || error instanceof Refusal;
 }
 
 /** Says on standard error what is wrong; the exit code. */

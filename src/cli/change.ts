@@ -6,6 +6,40 @@ import { text } from './look.ts';
 import { asJson, write } from './show.ts';
 import { counted } from './units.ts';
 
+/** `weight B/S N`. */
+export function setWeight({ file, json, given: [server = '', weight] }: Call): Promise<number> {
+  return withBalancer(file, async (client) => {
+    const answer = await change(client, server, { weight: Number(weight) });
+    const [{ name, weight: now }, before] = [rowOf(answer['server']), rowOf(answer['before'])];
+    const words = `${text(name)} has weight ${text(now)}, before ${text(before['weight'])}`;
+    await write(json ? asJson(answer) : `${printable(words)}\n`);
+    return 0;
+  });
+}
+
+/** `end ID`, or `end` with --server or --client. */
+export function end({ file, json, argument, values }: Call): Promise<number> {
+  const { server, client: of } = values as { server?: string; client?: string };
+  return withBalancer(file, async (client) => {
+    const path = argument === undefined ? 'connections' : `connections/${encodeURIComponent(argument)}`;
+    const answer = rowOf(await client.ask('DELETE', path, { server, client: of }));
+    await write(json ? asJson(answer) : `${counted(answer['ended'], 'connection')} ended\n`);
+    return 0;
+  });
+}
+
+/** `unbind IP`, or `unbind` with --server or --all. */
+export function unbind({ file, json, argument, values }: Call): Promise<number> {
+  const { server, backend, all } = values as { server?: string; backend?: string; all?: string };
+  const every = all === undefined ? {} : { backend: all, all: true };
+  return withBalancer(file, async (client) => {
+    const answer = rowOf(await client.ask('DELETE', 'table', { ip: argument, server, backend, ...every }));
+    const words = `${counted(answer['unbound'], 'client')} unbound; open connections stay where they are`;
+    await write(json ? asJson(answer) : `${words}\n`);
+    return 0;
+  });
+}
+
 /** A balancer is asked at the admin address of the file, but listens at the address of its last start or reload. */
 const CHANGED = ' (if admin has changed in the file: undo that for the reload, or send it SIGHUP)';
 
@@ -47,5 +81,6 @@ export async function change(client: AdminClient, server: string, wanted: Row): 
 
 function serverInWords(answer: Row): string {
   const { name, state, connections } = rowOf(answer['server']);
-  return printable(`${text(name)} is ${text(state)}; ${counted(connections, 'connection')} open`);
+  const moving = Number(answer['moves']) > 0 ? `; ${counted(answer['moves'], 'client')} to be moved` : '';
+  return printable(`${text(name)} is ${text(state)}; ${counted(connections, 'connection')} open${moving}`);
 }

@@ -1,9 +1,9 @@
 import { isIP } from 'node:net';
 import { jsonSchema } from '../config/schema.ts';
 import { didYouMean } from '../config/suggest.ts';
-import { parseDuration } from '../config/values.ts';
 import { check as checkFile, configOrComplain } from './check.ts';
-import { help, VERSION } from './help.ts';
+import { given, ipFault, maxFault, needs, placeFault, serverFault, tableFault } from './faults.ts';
+import { help } from './help.ts';
 import type { Completes, OptionName } from './options.ts';
 import type { Signals } from './signals.ts';
 
@@ -60,12 +60,56 @@ export const COMMANDS: Record<string, Command> = {
     options: ['config', 'watch', 'json'],
     run: async (call) => (await import('./look.ts')).status(call),
   },
+  table: {
+    summary: 'list the bindings: which client has which server',
+    arguments: [{ ...IP, optional: true }],
+    options: ['config', 'backend', 'server', 'watch', 'json', 'haproxy', 'ids', 'state'],
+    exit: '0; with --haproxy: 0 all is printed, 1 HAProxy lacks some servers, 2 nothing can be had',
+    fault: ([ip], values) => tableFault(ip, values),
+    run: async (call) =>
+      call.values['haproxy'] === true
+        ? (await import('./haproxy-table.ts')).printForHaproxy(call)
+        : (await import('./lists.ts')).table(call),
+  },
+  connections: {
+    summary: 'list the open connections',
+    options: ['config', 'backend', 'server', 'client', 'watch', 'json'],
+    fault: (_, { server }) => placeFault(server),
+    run: async (call) => (await import('./lists.ts')).connections(call),
+  },
+  sessions: {
+    summary: 'list who pushes and pulls, the busiest first',
+    options: ['config', 'backend', 'server', 'client', 'watch', 'json'],
+    fault: (_, { server }) => placeFault(server),
+    run: async (call) => (await import('./lists.ts')).sessions(call),
+  },
   explain: {
     summary: 'say where a client of this address goes, and why',
     arguments: [IP],
     options: ['config', 'watch', 'json'],
     fault: ([ip]) => needs(isIP(ip ?? '') !== 0, 'explain', 'an IP address', '10.0.0.7'),
     run: async (call) => (await import('./look.ts')).explain(call),
+  },
+  whois: {
+    summary: "say which client an address in a node's log was",
+    arguments: [{ name: 'ADDRESS' }],
+    options: ['config', 'json'],
+    fault: ([from]) =>
+      needs(/.:\d+$/.test(from ?? ''), 'whois', 'IP:PORT (remoteaddr of a registry)', '10.0.0.5:50310'),
+    run: async (call) => (await import('./look.ts')).whois(call),
+  },
+  top: {
+    summary: 'show servers, busiest clients and events live',
+    options: ['config'],
+    exit: '0 q or Ctrl-C, 1 the balancer cannot be asked, 2 standard output is no terminal',
+    run: async (call) => (await import('./top.ts')).top(call),
+  },
+  events: {
+    summary: 'follow what the log says',
+    options: ['config', 'only', 'recent', 'json'],
+    fault: (_, { recent }) =>
+      recent === undefined || /^\d{1,3}$/.test(String(recent)) ? undefined : '--recent takes a number up to 500',
+    run: async (call) => (await import('./events.ts')).events(call),
   },
   drain: {
     summary: 'let a server keep its clients, and give it no new ones',
@@ -80,6 +124,34 @@ export const COMMANDS: Record<string, Command> = {
   },
   maint: changesServer('maint', 'give a server nothing; its clients are moved'),
   ready: changesServer('ready', 'end drain or maint'),
+  weight: {
+    summary: 'give a server another share of new clients, until a reload changes its weight',
+    arguments: [SERVER, { name: 'N' }],
+    options: ['config', 'json'],
+    fault: ([server, weight = '']) =>
+      serverFault('weight', server, ' 3') ??
+      needs(/^\d{1,3}$/.test(weight) && Number(weight) <= 256, 'weight', 'a number from 0 to 256', `${server} 3`),
+    run: async (call) => (await import('./change.ts')).setWeight(call),
+  },
+  end: {
+    summary: 'end a connection, or those of a server or a client',
+    arguments: [{ name: 'ID', optional: true }],
+    options: ['config', 'server', 'client', 'json'],
+    fault: ([id], { server, client }) =>
+      needs(given(id, server, client) === 1, 'end', 'an ID of berth connections, --server B/S or --client IP', '17') ??
+      placeFault(server),
+    run: async (call) => (await import('./change.ts')).end(call),
+  },
+  unbind: {
+    summary: 'take bindings away; the next connection of these clients is balanced afresh',
+    arguments: [{ ...IP, optional: true }],
+    options: ['config', 'backend', 'server', 'all', 'json'],
+    fault: ([ip], { server, all }) =>
+      needs(given(ip, server, all) === 1, 'unbind', 'an IP, --server B/S or --all BACKEND', '10.0.0.7') ??
+      ipFault('unbind', ip) ??
+      placeFault(server),
+    run: async (call) => (await import('./change.ts')).unbind(call),
+  },
   reload: {
     summary: 'load the configuration file again, as SIGHUP does',
     options: ['config', 'json'],
@@ -92,13 +164,6 @@ export const COMMANDS: Record<string, Command> = {
     exit: '0 all carried, 1 something was not, 2 unreadable',
     fault: ([file]) => (file === undefined ? 'import needs a file: berth import haproxy.cfg' : undefined),
     run: runImport,
-  },
-  table: {
-    summary: 'print which client is bound to which server, for HAProxy to take over',
-    options: ['config', 'haproxy', 'ids', 'state'],
-    exit: '0 all is printed, 1 HAProxy lacks some servers, 2 nothing can be had',
-    fault: (_, { haproxy }) => (haproxy === true ? undefined : 'table needs --haproxy: berth table --haproxy'),
-    run: async (call) => (await import('./haproxy-table.ts')).printForHaproxy(call),
   },
   schema: { summary: 'print the JSON Schema of balancer.yml', options: [], run: printSchema },
   completion: {
@@ -115,7 +180,7 @@ export const COMMANDS: Record<string, Command> = {
     fault: ([name]) => (name === undefined || Object.hasOwn(COMMANDS, name) ? undefined : unknownCommand(name)),
     run: ({ argument }) => print(help(COMMANDS, argument)),
   },
-  version: { summary: 'print the version', options: [], run: () => print(VERSION) },
+  version: { summary: 'print the version', options: [], run: printVersion },
 };
 
 /** What is said of a name that no command has. */
@@ -132,20 +197,6 @@ function changesServer(state: 'maint' | 'ready', summary: string): Command {
     fault: ([server]) => serverFault(state, server),
     run: async (call) => (await import('./change.ts')).setState(state)(call),
   };
-}
-
-function serverFault(command: string, server = ''): string | undefined {
-  return needs(/^[^/]+\/[^/]+$/.test(server), command, 'BACKEND/SERVER', 'docker_registry/s1');
-}
-
-function needs(good: boolean, command: string, what: string, example: string): string | undefined {
-  return good ? undefined : `${command} needs ${what}: berth ${command} ${example}`;
-}
-
-function maxFault(max: Values[string], wait: Values[string]): string | undefined {
-  if (typeof max !== 'string') return undefined;
-  if (wait !== true) return '--max says how long to wait, so it needs --wait';
-  return (parseDuration(max) ?? 0) > 0 ? undefined : `--max takes a duration such as 90s or 10m, not ${max}`;
 }
 
 async function start({ file, signals }: Call): Promise<number> {
@@ -178,6 +229,12 @@ async function runImport(call: Call): Promise<number> {
 
 function printSchema(): number {
   return print(`${JSON.stringify(jsonSchema(), null, 2)}\n`);
+}
+
+/** Loaded when it is asked for: tests read the command table where there is no package.json above it. */
+async function printVersion(): Promise<number> {
+  const { version } = await import('../version.ts');
+  return print(`berth ${version}\n`);
 }
 
 function print(text: string): number {

@@ -86,18 +86,20 @@ class Drain {
     const { connections = 0, queue = 0 } = row as { connections?: number; queue?: number };
     this.#left = counted(connections, 'connection');
     await this.#shown.row(this.#name, row, performance.now() - this.#begun);
-    return connections + queue > 0 ? undefined : this.#done();
+    // A balancer that stops may be followed by another, which would send clients to the server again.
+    const stays = status['stage'] === 'running';
+    return connections + queue > 0 || !stays ? undefined : this.#done();
   }
 
   /** The configuration names the server no more; its connections go on all the same. */
   async #judgeLeaver(): Promise<number | undefined> {
-    const [backend, server] = this.#name.split('/');
-    const { total = 0 } = (await this.#client.get('connections', { backend, server, perPage: 1 })) as {
-      total?: number;
-    };
-    this.#left = counted(total, 'connection');
+    let left = 0;
+    for await (const items of this.#client.pages('connections')) {
+      left += items.filter(({ backend, server }) => `${String(backend)}/${String(server)}` === this.#name).length;
+    }
+    this.#left = counted(left, 'connection');
     await this.#shown.note(`${this.#name} is no longer configured; ${this.#left} open`);
-    return total > 0 ? undefined : this.#done();
+    return left > 0 ? undefined : this.#done();
   }
 
   #find({ backends }: Row): Row | undefined {

@@ -1,9 +1,5 @@
-import { version } from '../version.ts';
 import type { Command } from './commands.ts';
 import { OPTIONS, type Option, type OptionName } from './options.ts';
-
-/** What `berth version` prints. */
-export const VERSION = `berth ${version}\n`;
 
 /** The text of `berth help`, or that of one command. */
 export function help(commands: Readonly<Record<string, Command>>, name?: string): string {

@@ -29,6 +29,27 @@ export function explain(call: Call): Promise<number> {
   });
 }
 
+/** Which client stood behind an address that a node's log shows. */
+export function whois(call: Call): Promise<number> {
+  const question = { from: call.argument };
+  return show(call, {
+    lines: async function* (client) {
+      const answer = await client.get('whois', question);
+      yield [answer, ...rowsOf(answer['others'])].map((one) => printable(personLine(text(answer['from']), one)));
+    },
+    json: async function* (client) {
+      yield asJson(await client.get('whois', question));
+    },
+  });
+}
+
+function personLine(from: string, { open, client, frontend, backend, server, since: at, endedAt, end }: Row): string {
+  const what = `${from} ${open === true ? 'is' : 'was'} ${text(client)}`;
+  const way = `by ${text(frontend)} to ${text(backend)}/${text(server)}`;
+  const when = open === true ? `since ${text(at)}` : `${text(at)} to ${text(endedAt)}, end ${text(end)}`;
+  return `${what}, ${way}, ${when}`;
+}
+
 function statusLines(answer: Row, paper: Paper): string[] {
   const { version, stage, startedAt, now, pid, config, frontends, backends } = answer;
   const head: Cell[] = [
@@ -66,19 +87,22 @@ const FRONTEND: readonly Column<Row>[] = [
 ];
 
 function backendLines(backend: Row, now: unknown, paper: Paper): string[] {
-  const { name, balance, queue, stickTable, servers, names } = backend;
-  const { size, entries } = rowOf(stickTable);
-  const sticky = stickTable === false ? 'not sticky' : `${count(entries)} of ${count(size)} bindings`;
-  const waiting = Number(queue) > 0 ? `, ${count(queue)} wait` : '';
-  const unresolved = rowsOf(names).filter(({ resolves }) => resolves === false);
+  const unresolved = rowsOf(backend['names']).filter(({ resolves }) => resolves === false);
   return [
-    line([{ text: `backend ${text(name)}`, style: 'bold' }, `: ${text(balance)}, ${sticky}${waiting}`], paper),
-    ...new Table(serverColumns(now), paper, '  ').lines(rowsOf(servers)),
+    backendTitle(backend, paper),
+    ...new Table(serverColumns(now), paper, '  ').lines(rowsOf(backend['servers'])),
     ...unresolved.map(({ server, address, since: at, reason }) => {
       const what = `  ${text(server)}: ${text(address)} does not resolve, for ${since(at, now)}: ${text(reason)}`;
       return line([{ text: what, style: 'yellow' }], paper);
     }),
   ];
+}
+
+export function backendTitle({ name, balance, queue, stickTable }: Row, paper: Paper): string {
+  const { size, entries } = rowOf(stickTable);
+  const sticky = stickTable === false ? 'not sticky' : `${count(entries)} of ${count(size)} bindings`;
+  const waiting = Number(queue) > 0 ? `, ${count(queue)} wait` : '';
+  return line([{ text: `backend ${text(name)}`, style: 'bold' }, `: ${text(balance)}, ${sticky}${waiting}`], paper);
 }
 
 /** What is seen of a server, in `status` and in `top`. */

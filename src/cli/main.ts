@@ -1,9 +1,10 @@
 import { existsSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { printable } from '../config/locate.ts';
+import { version } from '../version.ts';
 import { didYouMean } from '../config/suggest.ts';
 import { COMMANDS, unknownCommand, type Command } from './commands.ts';
-import { help, VERSION } from './help.ts';
+import { help } from './help.ts';
 import { OPTIONS, type Option, type OptionName } from './options.ts';
 import type { Signals } from './signals.ts';
 
@@ -28,7 +29,7 @@ export async function main(args: string[], signals: Signals): Promise<number> {
     forgiveClosedPipe();
   }
   if (values.version === true) {
-    process.stdout.write(VERSION);
+    process.stdout.write(`berth ${version}\n`);
     return 0;
   }
   if (values.help === true && (name === undefined || Object.hasOwn(COMMANDS, name))) {

@@ -22,15 +22,20 @@ export const OPTIONS = {
   backend: {
     type: 'string',
     value: 'NAME',
-    help: 'whose servers to audit; needed where there are several backends',
+    help: 'this backend alone; doctor needs it where there are several',
     completes: 'backend',
   },
+  server: { type: 'string', value: 'B/S', help: 'this server alone, as BACKEND/SERVER', completes: 'server' },
+  client: { type: 'string', value: 'IP', help: 'this client alone' },
+  all: { type: 'string', value: 'BACKEND', help: 'all bindings of this backend', completes: 'backend' },
   wait: { type: 'boolean', help: 'show what is left, and end when no connection is' },
   max: {
     type: 'string',
     value: 'DURATION',
     help: 'wait this long at most, then exit 1 (default: as long as it takes)',
   },
+  only: { type: 'string', value: 'A,B', help: 'these events alone, such as server_down,server_up' },
+  recent: { type: 'string', value: 'N', help: 'first the last N events that are kept (default: 10)' },
   watch: { type: 'boolean', help: 'show it again every 2 s, until q or Ctrl-C' },
   name: { type: 'string', value: 'HOST[:PORT]', help: 'public name of the registry, as clients write it (required)' },
   ca: {
@@ -60,10 +65,10 @@ export const OPTIONS = {
   state: {
     type: 'string',
     value: 'FILE',
-    help: 'the state file that import --table writes (default: berth.state), or that table reads',
+    help: 'the state file that import --table writes (default: berth.state), or that table --haproxy reads',
     completes: 'file',
   },
-  haproxy: { type: 'boolean', help: "print lines that bind the clients in HAProxy's table (required)" },
+  haproxy: { type: 'boolean', help: "print lines that bind the clients in HAProxy's table" },
   ids: {
     type: 'string',
     value: 'DUMP',

@@ -23,7 +23,7 @@ export function byteRate(value: unknown): string {
 /** A count, or an average of counts: `7`, `0.3`, `1200`. */
 export function count(value: unknown): string {
   if (!isNumber(value)) return UNKNOWN;
-  return Number.isInteger(value) || value >= 99.95 ? value.toFixed(0) : value.toFixed(1);
+  return Number.isInteger(value) || value >= 99.95 || value < 0.05 ? value.toFixed(0) : value.toFixed(1);
 }
 
 const UNITS = [

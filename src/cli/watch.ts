@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { complain, Refusal, Unreachable, type AdminClient } from './ask.ts';
+import { complain, isTold, type AdminClient } from './ask.ts';
 import { line, paperOf } from './print.ts';
 import { Screen } from './screen.ts';
 import { write, type Sight } from './show.ts';
@@ -71,8 +71,4 @@ async function watchOnPipe(client: AdminClient, sight: Sight, json: boolean): Pr
     }
     await sleep(EVERY_MS);
   }
-}
-
-function isTold(error: unknown): error is Error {
-  return error instanceof Unreachable || error instanceof Refusal;
 }

@@ -176,8 +176,8 @@ test('what is asked wrongly is answered with what is wrong', async (t) => {
     '{"state":"maint","constructor":{"prototype":{}}}': 'unknown key "constructor". Known: state, weight',
   };
   for (const [body, error] of Object.entries(wrong)) assert.deepEqual(await put('b/s1', body), [400, error], body);
-  assert.deepEqual(await put('c/s1', MAINT), [404, 'there is no backend c; there are b']);
-  assert.deepEqual(await put('b/s9', MAINT), [404, 'there is no server s9 in b; there are s1']);
+  assert.deepEqual(await put('c/s1', MAINT), [404, 'there is no backend c. Did you mean "b"? There are b']);
+  assert.deepEqual(await put('b/s9', MAINT), [404, 'there is no server s9 in b. Did you mean "s1"? There are s1']);
   assert.deepEqual(await put('b/%zz', MAINT), [404, 'there is no server %zz in b; there are s1']);
   assert.deepEqual(await put('b/__proto__', MAINT), [404, 'there is no server __proto__ in b; there are s1']);
   const large = JSON.stringify({ state: 'maint', padding: 'x'.repeat(1 << 20) });

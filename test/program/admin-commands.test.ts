@@ -124,9 +124,13 @@ test('drain, maint and ready do what they are called, and say so', async (t) => 
 test('what the balancer refuses is one line on standard error, and exit 1', async (t) => {
   const { berth } = await reachable(t, ['s1']);
   const said = await command('maint', 'b/s9', '-c', berth.file);
-  assert.deepEqual(said, { code: 1, out: '', err: 'berth: there is no server s9 in b; there are s1\n' });
+  assert.deepEqual(said, {
+    code: 1,
+    out: '',
+    err: 'berth: there is no server s9 in b. Did you mean "s1"? There are s1\n',
+  });
   const other = await command('maint', 'c/s1', '-c', berth.file);
-  assert.deepEqual(other, { code: 1, out: '', err: 'berth: there is no backend c; there are b\n' });
+  assert.deepEqual(other, { code: 1, out: '', err: 'berth: there is no backend c. Did you mean "b"? There are b\n' });
 });
 
 test('reload takes the new file, or says everything that is wrong with it and exits 1', async (t) => {

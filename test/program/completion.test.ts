@@ -22,7 +22,7 @@ async function stand(t: TestContext): Promise<{ BERTH_CONFIG: string }> {
 
 /** What bash offers for a line with the cursor at its end. */
 function offers(line: string, env: NodeJS.ProcessEnv = {}, cwd = '.'): string[] {
-  const script = `${BERTH} source <(berth completion bash); complete -p berth >&2
+  const script = `${BERTH} source <(berth completion bash); complete -p berth >/dev/null || exit 1
     COMP_LINE=$1 COMP_POINT=\${#1}; _berth; printf '%s\\n' "\${COMPREPLY[@]}"`;
   const options = { encoding: 'utf8', cwd, env: { ...process.env, ...env } } as const;
   const out = execFileSync('bash', ['--norc', '-c', script, 'bash', line], options);

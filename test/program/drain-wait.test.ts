@@ -1,23 +1,24 @@
 /** `berth drain --wait`: what an operator sees of a server that is taken out, and when it ends. */
 import assert from 'node:assert/strict';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { start, type Berth } from '../support/berth.ts';
 import { folderOf } from '../support/files.ts';
-import { command, serverStatus, setState } from '../support/operator.ts';
+import { command, reload, serverStatus, setState } from '../support/operator.ts';
 import { hold } from '../support/people.ts';
 import { serve } from '../support/servers.ts';
-import { settings } from '../support/settings.ts';
+import { settings, yaml, type Settings } from '../support/settings.ts';
 import { Terminal } from '../support/terminal.ts';
 import { eventually } from '../support/waiting.ts';
 
 /** A balancer with one server, whose configuration file outlives it. */
-async function stand(t: TestContext): Promise<{ berth: Berth; file: string }> {
+async function stand(t: TestContext): Promise<{ berth: Berth; file: string; config: Settings }> {
   const folder = folderOf(t);
   const rest = { admin: { bind: `unix:${join(folder, 'admin.sock')}` }, timeouts: { drain: '1s' } };
   const config = settings(await serve(t, ['s1']), { healthCheck: false }, rest);
   const file = join(folder, 'balancer.yml');
-  return { berth: await start(t, config, { file }), file };
+  return { berth: await start(t, config, { file }), file, config };
 }
 
 const isState = (berth: Berth, state: string): Promise<boolean> =>
@@ -85,6 +86,38 @@ test('whoever sets the server to ready meanwhile ends the wait with 1', async (t
   const { code, err } = await waiting;
   assert.equal(code, 1);
   assert.equal(err, 'berth: b/s1 takes clients again: somebody has set it to ready\n');
+});
+
+test('a reload does not end the wait, and a server that the file no longer names is waited for as well', async (t) => {
+  const { berth, file, config } = await stand(t);
+  const client = await hold(berth);
+  const waiting = command('drain', 'b/s1', '--wait', '-c', file);
+  await isState(berth, 'drain');
+  await reload(berth);
+  const { b } = config.backends;
+  const [other] = await serve(t, ['s2']);
+  await reload(berth, { ...config, backends: { b: { ...b, servers: { s2: other!.address } } } });
+  await client.finish();
+  const { code, out } = await waiting;
+  assert.equal(code, 0, out);
+});
+
+test('a restart does not end the wait: a balancer that comes back without the drain drains again', async (t) => {
+  const { berth, file, config } = await stand(t);
+  const client = await hold(berth);
+  const waiting = command('drain', 'b/s1', '--wait', '-c', file);
+  await isState(berth, 'drain');
+  berth.signal('SIGTERM');
+  assert.equal(await berth.exitCode(), 0);
+  client.socket.destroy();
+  // The file has gone with the folder of the first.
+  writeFileSync(file, yaml(config));
+  const second = await start(t, config, { file });
+  await isState(second, 'drain');
+  const { code, out } = await waiting;
+  assert.equal(code, 0);
+  assert.match(out, /the balancer has started anew, without the drain; it drains again\n/);
+  assert.match(out, /no connection is left, after [^\n]+\n$/);
 });
 
 test('on a terminal the line changes in its place, and Ctrl-C leaves the server drained and exits 130', async (t) => {

@@ -50,7 +50,7 @@ export class Terminal {
   }
 
   type(text: string): void {
-    this.#tmux('send-keys', '-l', text);
+    this.#tmux('send-keys', '-l', '--', text);
   }
 
   /** Keys by tmux's names: `q`, `C-c`, `Up`, `Tab`. */
@@ -83,6 +83,18 @@ export class Terminal {
   modes(): { alternate: boolean; cursor: boolean; wrap: boolean } {
     const [alternate, cursor, wrap] = this.#tmux('display', '-p', '#{alternate_on}#{cursor_flag}#{wrap_flag}');
     return { alternate: alternate === '1', cursor: cursor === '1', wrap: wrap === '1' };
+  }
+
+  /** The process that has the terminal: what the shell has started last. */
+  foreground(): number {
+    const tty = this.#tmux('display', '-p', '#{pane_tty}').trim().replace('/dev/', '');
+    const all = execFileSync('ps', ['-t', tty, '-o', 'pid=,stat='], { encoding: 'utf8' }).trim().split('\n');
+    return Number(
+      all
+        .findLast((line) => line.includes('+'))
+        ?.trim()
+        .split(/ +/)[0],
+    );
   }
 
   #tmux(...args: readonly string[]): string {

@@ -12,6 +12,7 @@ import { STANDARD_ADMIN } from '../../src/config/schema.ts';
 import { CATALOG } from '../../src/doctor/catalog.ts';
 import { ALERTS, alerts } from '../support/alerts-page.ts';
 import { anchorsOf, callsOf, linksOf, PAGES, readPage } from '../support/pages.ts';
+import { COMMANDS_PAGE, commandsPage } from '../support/commands-page.ts';
 import { DIRECTIVES, directives } from '../support/directives.ts';
 import { EVENTS_PAGE, eventsPage } from '../support/events-page.ts';
 import { REFERENCE, reference } from '../support/reference.ts';
@@ -35,6 +36,10 @@ test('docs/reference.md is what the schema says (npm run reference)', async () =
 
 test('docs/haproxy-directives.md is what the tables of the import say (npm run reference)', async () => {
   assert.equal(readFileSync(DIRECTIVES, 'utf8'), await directives());
+});
+
+test('docs/commands.md is what the command table says (npm run reference)', async () => {
+  assert.equal(readFileSync(COMMANDS_PAGE, 'utf8'), await commandsPage());
 });
 
 test('docs/events.md is what the table of events says (npm run reference)', async () => {

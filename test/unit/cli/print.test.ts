@@ -96,7 +96,7 @@ test('bytes, counts and durations are short, and what is not known is a dash', (
   assert.deepEqual(sizes.map(bytes).slice(0, 6), said.slice(0, 6));
   assert.deepEqual(sizes.map(bytes).slice(7), said.slice(7));
   assert.equal(byteRate(1_200_000), '1.2MB/s');
-  assert.deepEqual([0, 0.25, 7, 1234.5].map(count), ['0', '0.3', '7', '1235']);
+  assert.deepEqual([0, 0.04, 0.25, 7, 1234.5].map(count), ['0', '0', '0.3', '7', '1235']);
   const times = [0, 0.42, 12, 999, 1_000, 4_200, 45_000, 187_000, 7_500_000, 1_047_600_000];
   const spans = ['0ms', '0.4ms', '12ms', '999ms', '1.0s', '4.2s', '45s', '3m07s', '2h05m', '12d03h'];
   assert.deepEqual(times.map(duration), spans);
