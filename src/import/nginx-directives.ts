@@ -10,6 +10,9 @@ const TLS_ENDS = lost('Berth ends no TLS: the servers get what clients send, and
 const TLS_BEGINS = lost('Berth begins no TLS: the server gets what clients send');
 const ONE_CHECK = standard('each server is checked, and a failed connect counts as a failed check');
 
+/** What a mask of `map` becomes. */
+export const ONE_LABEL = carried('`sni`, where `*.` is one label and not several');
+
 /** `stream` and its `server`. */
 export const STREAM = {
   listen: carried('`bind`'),
@@ -19,7 +22,7 @@ export const STREAM = {
   preread_timeout: carried('`prefaceTimeout`'),
   allow: carried('`allow`'),
   deny: carried('`deny`'),
-  set_real_ip_from: carried('`acceptProxy`'),
+  set_real_ip_from: carried('`acceptProxy`, with `listen … proxy_protocol`; others may send no header'),
   limit_conn_zone: carried('`perSource`'),
   limit_conn: carried('`perSource.connections`'),
   proxy_timeout: carried('`timeouts.idle`'),
@@ -75,7 +78,7 @@ export const UPSTREAM_SERVER = {
 
 /** Parameters of `listen`. */
 export const LISTEN = {
-  proxy_protocol: carried('`acceptProxy`'),
+  proxy_protocol: carried('`acceptProxy`: the header says who the client is, and not its sender'),
   ipv6only: carried('`bind`'),
   ssl: TLS_ENDS,
   udp: lost('Berth relays no UDP'),

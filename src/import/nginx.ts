@@ -1,7 +1,7 @@
 import { Conditions, NO_LISTS, type Condition } from './conditions.ts';
 import { emptyDraft, ProxyDraft, type Around, type FileDraft, type Rule } from './draft.ts';
 import { cidrOf, EVERYBODY, networksOf } from './networks.ts';
-import { LISTEN, STREAM } from './nginx-directives.ts';
+import { LISTEN, ONE_LABEL, STREAM } from './nginx-directives.ts';
 import { readListen } from './nginx-listen.ts';
 import { readUpstream, upstreamOf } from './nginx-upstream.ts';
 import { lexNginx, type Directive } from './nginx-words.ts';
@@ -46,20 +46,30 @@ function readMap({ words, line, block = [] }: Directive, maps: Map<string, NameM
   ledger.note(line, textOf(words), isName ? STREAM.map : lost('`sni` looks at the server name alone'));
   if (!isName) return;
   const map: NameMap = [];
+  const hasMasks = block.some(({ words: [word] }) => word === 'hostnames');
   for (const { words: row, line: at } of block) {
     const [pattern = '', to = ''] = row;
     if (row.length === 1)
       ledger.note(at, textOf(row), pattern === 'include' ? STREAM.include : meaningless('as always'));
     else if (pattern.startsWith('~')) ledger.note(at, textOf(row), lost('`sni` takes names, and no expressions'));
     else if (pattern === 'include') ledger.note(at, textOf(row), STREAM.include);
+    else if (/^\*?\./.test(pattern) && !hasMasks)
+      ledger.note(at, textOf(row), meaningless('a name without `hostnames`'));
     else {
-      ledger.note(at, textOf(row), STREAM.map);
+      ledger.note(at, textOf(row), /^\*?\./.test(pattern) ? ONE_LABEL : STREAM.map);
       // `.example.com` is the name itself, and every name below.
       const patterns = pattern.startsWith('.') ? [pattern.slice(1), `*${pattern}`] : [pattern];
       map.push(...patterns.map((each) => ({ pattern: each, to, line: at })));
     }
   }
   maps.set(target, map);
+}
+
+/** Who may send a PROXY header: where nginx expects none, Berth must not either. */
+function settleProxy({ acceptProxy, proxyBinds }: ProxyDraft): void {
+  if (proxyBinds.length === 0) acceptProxy.length = 0;
+  // Whom nginx does not believe, Berth takes no header from.
+  else if (acceptProxy.length > 0) proxyBinds.length = 0;
 }
 
 function readServer(
@@ -82,6 +92,7 @@ function readServer(
   const inherited = common.filter(({ words }) => !own.has(words[0] === 'deny' ? 'allow' : words[0]));
   for (const one of common) if (!inherited.includes(one)) note(one, file);
   for (const one of [...inherited, ...block]) readDirective(draft, one, maps, file);
+  settleProxy(draft);
   handDown(draft, file);
   file.proxies.push(draft);
   file.ledger.note(line, 'server', carried('`frontends`'));

@@ -1,4 +1,4 @@
-/** `berth import`: its exit codes and files; and that its results do as HAProxy does. */
+/** `berth import`: its exit codes and files; and that its results do as HAProxy and nginx do. */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
@@ -6,12 +6,14 @@ import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { parse } from 'yaml';
 import { importHaproxy } from '../../src/import/haproxy.ts';
+import { importNginx } from '../../src/import/nginx.ts';
 import { CLI, start } from '../support/berth.ts';
 import { Client } from '../support/clients.ts';
 import { AROUND, specimens, type Specimen } from '../support/corpus.ts';
 import { folderOf } from '../support/files.ts';
 import { NO_HAPROXY, runHaproxy } from '../support/haproxy.ts';
 import { helloMessage, records, serverName } from '../support/hellos.ts';
+import { NO_NGINX_STREAM, runNginxStream } from '../support/nginx.ts';
 import { places } from '../support/people.ts';
 import { openWorkspace } from '../support/processes.ts';
 import { echoes, serve, type TestServer } from '../support/servers.ts';
@@ -161,14 +163,26 @@ const hello = (name: string): Buffer => records(helloMessage({ extensions: [serv
 const FROM: Record<string, readonly string[]> = {
   'allow-list.cfg': ['127.0.2.5', '127.51.100.9', '127.0.0.1', '127.7.7.7'],
   'blocked-networks.cfg': ['127.0.113.7', '127.51.100.200', '127.51.100.201'],
+  'access-and-proxy-protocol.conf': ['127.0.2.5', '127.0.2.6', '127.0.2.7'],
+  'mail-behind-proxy.conf': ['127.0.2.8', '127.0.2.9', '127.0.2.10'],
+  'postgres-access.conf': ['127.51.0.9', '127.51.0.10', '127.52.3.4', '127.52.3.5'],
+  'redis-and-amqp.conf': ['127.56.0.7', '127.56.1.7'],
   'deny-list-file.cfg': ['127.0.113.7', '127.0.113.8', '127.51.100.200', '127.51.100.201'],
 };
 const NAMES: Record<string, readonly string[]> = {
   'sni-gateway.cfg': ['blog.example.org', 'SHOP.example.org', 'x.wiki.example.org', 'other.example.org'],
   'sni-acls-strict.cfg': ['registry.example.com', 'r.example.com', 'quay.example.com', 'other.example.com'],
+  'preread-map.conf': ['REGISTRY.example.com', 'mirror.example.com', 'a.mirror.example.com', 'b.example.com'],
+  'sni-hostnames.conf': ['git.example.com', 'a.apps.example.com', 'apps.example.com', 'a.git.example.com'],
+  'sni-without-hostnames.conf': ['mail.example.com', 'MAIL.example.com', 'a.example.com'],
   'sni-map.cfg': ['a.example.com', 'b.example.com', 'c.example.com'],
 };
-const PROXIED = ['behind-another-proxy.cfg'];
+/** The frontends that await a PROXY header. */
+const PROXIED: Record<string, RegExp> = {
+  'behind-another-proxy.cfg': /./,
+  'access-and-proxy-protocol.conf': /^listen 1$/,
+  'mail-behind-proxy.conf': /./,
+};
 
 /** In the order of a first look: who served first is called 1. */
 const byTurn = (answers: readonly string[]): number[] => answers.map((name) => [...new Set(answers)].indexOf(name) + 1);
@@ -178,7 +192,8 @@ async function scenes({ name, text }: Specimen, ports: ReadonlyMap<string, numbe
   const serverOf = (answer: string): string => answer.replace(/^.*\//, '');
   for (const [frontend, port] of ports) {
     if (frontend === 'stats' || frontend === 'prometheus' || frontend === 'site') continue;
-    const preface = (from: string): string => (PROXIED.includes(name) ? `PROXY TCP4 ${from} 127.0.0.1 9 9\r\n` : '');
+    const preface = (from: string): string =>
+      PROXIED[name]?.test(frontend) ? `PROXY TCP4 ${from} 127.0.0.1 9 9\r\n` : '';
     const people = FROM[name] ?? Array.from({ length: 5 }, (_, i) => `127.60.0.${i + 1}`);
     const first: string[] = [];
     const again: string[] = [];
@@ -186,13 +201,13 @@ async function scenes({ name, text }: Specimen, ports: ReadonlyMap<string, numbe
       first.push(await visit(port, from, NAMES[name] ? hello(NAMES[name][0]!) : preface(from)));
     for (const from of people)
       again.push(await visit(port, from, NAMES[name] ? hello(NAMES[name][0]!) : preface(from)));
-    const inTurn = !/balance (source|leastconn)|weight [2-9]/.test(text);
+    const inTurn = !/balance (source|leastconn)|weight[ =][2-9]|least_conn|\bhash |random/.test(text);
     const backends: string[] = [];
     for (const sni of NAMES[name] ?? [])
       backends.push((await visit(port, '127.61.0.1', hello(sni))).split('/')[0] ?? '');
     seen[frontend] = {
       served: first.map((answer) => answer !== 'turned away'),
-      same: JSON.stringify(first) === JSON.stringify(again),
+      ...(/\brandom\b/.test(text) ? {} : { same: JSON.stringify(first) === JSON.stringify(again) }),
       ...(inTurn ? { turns: byTurn([...first, ...again].map(serverOf)) } : {}),
       backends,
     };
@@ -224,4 +239,51 @@ function writeList(list: string): string {
   const path = join(folder, list.replace('/', '-'));
   writeFileSync(path, `${(localLists(list) ?? []).join('\n')}\n`);
   return path;
+}
+
+/** What the stream block of a file needs that loopback does not have: certificates, UDP, logs. */
+const STREAM_NOT_HERE = / (ssl|reuseport)(?=[ ;])|ssl_certificate[^;]*;|(access_log|log_format|error_log)[^;]*;/g;
+
+/** The stream block of an nginx.conf, on free ports of loopback, before servers of the test. */
+async function streamHere(t: TestContext, { text }: Specimen): Promise<Here> {
+  const workspace = openWorkspace();
+  t.after(() => workspace.close());
+  const ports = new Map<string, number>();
+  const servers: TestServer[] = [];
+  const stream = text.slice(text.search(/^stream/m)).replace(/^\}\n[^]*$/m, '}\n');
+  const words = stream.replaceAll(STREAM_NOT_HERE, '').split(/(?<=[;{}])/);
+  let upstream = '';
+  const lines: string[] = [];
+  for (const whole of words) {
+    const [, named] = /^\s*upstream (\S+)/.exec(whole) ?? [];
+    if (named !== undefined) upstream = named;
+    const [, before = '', address = '', rest = ''] =
+      /^(\s*(?:listen|server|proxy_pass|default)\s+)([^\s;{$]+)([^{]*;)$/.exec(whole) ?? [];
+    const word = before.trim();
+    const port = /:\d+$/.test(address);
+    if (word === 'listen') {
+      const free = await workspace.freePort();
+      if (!rest.includes('udp')) ports.set(`listen ${ports.size + 1}`, free);
+      lines.push(`${before}127.0.0.1:${free}${rest}`);
+    } else if (word === 'server' || (word !== '' && port)) {
+      const [made] = await serve(t, [`${word === 'server' ? upstream : word}/${servers.length}`], echoes);
+      if (made) servers.push(made);
+      lines.push(`${before}${made?.address}${rest}`);
+    } else lines.push(whole.replace(/((?:allow|deny|set_real_ip_from)\s+)\d+(?=\.)/, '$1127'));
+  }
+  return { text: lines.join(''), ports, servers };
+}
+
+for (const specimen of specimens('conf')) {
+  test(`${specimen.name}: what it becomes does as nginx does`, { skip: NO_NGINX_STREAM }, async (t) => {
+    const nginx = await streamHere(t, specimen);
+    await runNginxStream(t, nginx.text);
+    const wanted = await scenes(specimen, nginx.ports);
+    const local = await streamHere(t, specimen);
+    const imported = importNginx(local.text, specimen.name, AROUND);
+    assert.ok(imported.kind === 'imported', JSON.stringify(imported));
+    const config = parse(imported.yaml) as Settings;
+    await start(t, { ...config, metrics: { bind: '127.0.0.1:0' }, admin: { bind: '127.0.0.1:0' } });
+    assert.deepEqual(await scenes(specimen, local.ports), wanted, `${local.text}\n${imported.yaml}`);
+  });
 }

@@ -39,6 +39,7 @@ for (const specimen of [...specimens('cfg'), ...specimens('conf')]) {
   });
 }
 
-test('there are at least 25 of them', () => {
+test('there are at least 25 of HAProxy, and at least 8 of nginx', () => {
   assert.ok(specimens('cfg').length >= 25);
+  assert.ok(specimens('conf').length >= 8);
 });
