@@ -31,7 +31,8 @@ export async function printForHaproxy({ file, values }: Call): Promise<number> {
   } catch (error) {
     return say(2, (error as Error).message);
   }
-  if (networks > 0) say(0, `clients that are networks: ${networks}; HAProxy finds them by \`stick on src,ipmask(…)\``);
+  const how = 'HAProxy finds them by `stick on src,ipmask(…)`';
+  if (networks > 0) say(0, `clients that are networks: ${networks}; ${how}`);
   return missing > 0 ? say(1, `bindings left out, since HAProxy has no such servers: ${missing}`) : 0;
 }
 
