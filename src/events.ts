@@ -227,11 +227,7 @@ export const EVENTS = {
     ['file', 'reason'],
     'The system does not let Berth read the state file, or put a damaged one aside.',
   ),
-  state_not_saved: error(
-    'state not saved',
-    ['file', 'reason'],
-    'The state file could not be written. Berth tries again after `state.interval`.',
-  ),
+  state_not_saved: error('state not saved', ['file', 'reason'], 'The file could not be written; Berth tries again.'),
 
   // Operators.
   operator: info(

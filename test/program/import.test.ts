@@ -255,8 +255,8 @@ async function streamHere(t: TestContext, { text }: Specimen): Promise<Here> {
   let upstream = '';
   const lines: string[] = [];
   for (const whole of words) {
-    const [, named] = /^\s*upstream (\S+)/.exec(whole) ?? [];
-    if (named !== undefined) upstream = named;
+    const [, called] = /^\s*upstream (\S+)/.exec(whole) ?? [];
+    if (called !== undefined) upstream = called;
     const [, before = '', address = '', rest = ''] =
       /^(\s*(?:listen|server|proxy_pass|default)\s+)([^\s;{$]+)([^{]*;)$/.exec(whole) ?? [];
     const word = before.trim();
