@@ -67,9 +67,9 @@ export function changeDialog(api: Api, done: (text: string) => void): Dialog {
     if (!weight.validity.valid) return setText(effect, 'A weight is a whole number from 0 to 256.');
     if (Object.keys(change).length === 0) return setText(effect, 'This is how it is now: nothing would change.');
     try {
-      const { moves } = await put(subject, change, true);
+      const { moves, server } = await put(subject, change, true);
       if (turn !== asked) return;
-      setText(effect, effectOf(subject, change, moves));
+      setText(effect, effectOf({ ...subject, server }, change, moves));
       confirm.disabled = false;
     } catch (error) {
       if (turn === asked) fail(error);
@@ -104,7 +104,11 @@ export function changeDialog(api: Api, done: (text: string) => void): Dialog {
     event.preventDefault();
     if (!confirm.disabled) void carryOut();
   });
-  form.addEventListener('change', () => void preview());
+  // The weight tells of each input. Its `change` would come with the press that takes the focus to the button, and
+  // disable the button before it is released.
+  form.addEventListener('change', ({ target }) => {
+    if (target !== weight) void preview();
+  });
   weight.addEventListener('input', () => {
     clearTimeout(typing);
     confirm.disabled = true;
