@@ -59,6 +59,11 @@ export class Dashboard {
     for (let i = 0; i < count; i++) await this.page.waitForResponse(/\/api\/v1\/status$/);
   }
 
+  /** Has the page's clock stand still, where it was installed: nothing that waits for a time happens by itself. */
+  async stopClock(): Promise<void> {
+    await this.page.clock.pauseAt((await this.page.evaluate<number>('Date.now()')) + 3_000);
+  }
+
   /** What axe-core finds in the page as it is now. */
   async findings(): Promise<string[]> {
     await this.page.evaluate(AXE);
