@@ -70,11 +70,11 @@ export class Trouble {
     screen.title('Try it');
     screen.say(`  export BERTH_CONFIG=${berth.file}`);
     screen.say(`  alias berth='node ${CLI}'`);
-    screen.say(`  berth status`);
-    screen.say(`  berth explain ${HAMMER}`);
-    screen.say(`  berth help`);
+    for (const call of ['top', 'status', 'sessions', `explain ${HAMMER}`, 'events', 'help'])
+      screen.say(`  berth ${call}`);
     screen.say(`  curl ${await berth.metricsUrl()}`);
     screen.say(`  tail -f ${this.#logFile}`);
+    screen.say(`  grep remoteaddr ${join(this.#workspace.dir, 'log', 's1.log')}   # then: berth whois ADDRESS`);
     screen.say('\nWhich node is slow, which is out, and who hammers? Ctrl-C ends everything and removes it.');
   }
 

@@ -35,7 +35,8 @@ export async function alerts(): Promise<string> {
 }
 
 function section({ alert, labels, annotations, ...rule }: Rule): string {
-  const [means = '', users = '', todo = ''] = annotations.description.split('\n');
+  const text = annotations.description.replaceAll(/"((?:berth|dig) [^"]+)"/g, '`$1`');
+  const [means = '', users = '', todo = ''] = text.split('\n');
   const when = rule.for === undefined ? 'at once' : `after ${rule.for}`;
   return `## ${alert}
 
