@@ -1,5 +1,5 @@
 /**
- * The registry nodes of the benchmark: a process that listens on several ports, started by round.ts with the number of
+ * The registry nodes of the benchmark: a process that listens on several ports, started by stage.ts with the number of
  * ports as its argument. It sends bulk, swallows bulk, and answers small requests (see protocol.ts).
  */
 import { Buffer } from 'node:buffer';

@@ -1,35 +1,22 @@
-/** The balancers that are compared: their configuration files, their processes, and the CPU time of these processes. */
-import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
-import { closeSync, openSync, readFileSync, writeFileSync } from 'node:fs';
+/** The balancers that are compared, and the configuration file of each. */
+import { spawnSync } from 'node:child_process';
+import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
-import { accepts, freePorts } from './ports.ts';
-
-const START_DEADLINE_MS = 15_000;
-const STOP_DEADLINE_MS = 10_000;
-
-/** /proc counts in USER_HZ (proc(5)), which is 100 on every architecture that Node has binaries for. */
-const TICKS_PER_SECOND = 100;
+import { mostConnections } from './limits.ts';
 
 export interface Contender {
   label: string;
-  /** Writes the configuration into `folder`; returns the command that runs the balancer in the foreground. */
-  prepare(folder: string, listen: Ports, backendPorts: readonly number[]): string[];
+  /**
+   * Writes the configuration into `folder`; returns the command that runs the balancer in the foreground, undefined
+   * where clients go to a node themselves.
+   */
+  prepare(folder: string, listen: Ports, backendPorts: readonly number[]): string[] | undefined;
 }
 
 /** The ports on which a contender listens; a contender without metrics leaves `metrics` unused. */
 export interface Ports {
   traffic: number;
   metrics: number;
-}
-
-/** The process of a contender; `port` is where it takes traffic. */
-export interface Running {
-  label: string;
-  port: number;
-  /** User and system time of all threads of the process since its start, in seconds, in steps of 10 ms. */
-  cpuSeconds(): number;
-  stop(): Promise<void>;
 }
 
 export interface BerthOptions {
@@ -78,7 +65,8 @@ export function haproxy(label: string, binary: string, tuned: boolean): Contende
       const lines = [
         'global',
         '  nbthread 1',
-        '  maxconn 4000',
+        // Splicing takes pipes.
+        `  maxconn ${Math.floor(mostConnections() * (tuned ? 0.75 : 1))}`,
         '  log stdout format raw local0',
         ...(tuned ? TUNED_GLOBAL : []),
         'defaults',
@@ -104,59 +92,49 @@ export function haproxy(label: string, binary: string, tuned: boolean): Contende
   };
 }
 
-/** The command of the HAProxy to run; undefined where none is installed. /usr/sbin is not on every user's PATH. */
-export function findHaproxy(): string | undefined {
-  return ['haproxy', '/usr/sbin/haproxy', '/usr/local/sbin/haproxy'].find(
-    (binary) => spawnSync(binary, ['-v']).status === 0,
-  );
+/** nginx's stream module with one process, sticky by a hash of the address, which is what it has for that. */
+export function nginx(binary: string): Contender {
+  return {
+    label: 'nginx',
+    prepare(folder, listen, backendPorts) {
+      const file = join(folder, 'nginx.conf');
+      const module = NGINX_STREAM_MODULES.find((path) => existsSync(path));
+      const lines = [
+        ...(module === undefined ? [] : [`load_module ${module};`]),
+        'daemon off; master_process off;',
+        `pid ${join(folder, 'nginx.pid')}; error_log stderr error;`,
+        `events { worker_connections ${2 * mostConnections()}; }`,
+        'stream {',
+        "  log_format line '$remote_addr $upstream_addr $bytes_sent $bytes_received $session_time';",
+        '  access_log /dev/null line;',
+        '  upstream nodes {',
+        '    hash $remote_addr consistent;',
+        ...backendPorts.map((port) => `    server 127.0.0.1:${port};`),
+        '  }',
+        `  server { listen 127.0.0.1:${listen.traffic} backlog=4096; proxy_pass nodes; proxy_connect_timeout 5s; }`,
+        '}',
+      ];
+      writeFileSync(file, lines.join('\n') + '\n');
+      return [binary, '-c', file, '-e', 'stderr'];
+    },
+  };
 }
 
-/**
- * Starts `contender`, and resolves when it accepts connections. All contenders log to /dev/null, so that writing the
- * log costs each of them the same. Rejects, with what the process wrote to standard error, where it does not start.
- */
-export async function launch(contender: Contender, folder: string, backendPorts: readonly number[]): Promise<Running> {
-  const [traffic = 0, metrics = 0] = await freePorts(2);
-  const command = contender.prepare(folder, { traffic, metrics }, backendPorts);
-  const [program = '', ...args] = command;
-  const complaints = join(folder, 'stderr.txt');
-  const stderr = openSync(complaints, 'w');
-  const child = spawn(program, args, { stdio: ['ignore', 'ignore', stderr] });
-  closeSync(stderr);
-  let spawnError: Error | undefined;
-  child.once('error', (error) => (spawnError = error));
-  // A benchmark that dies must leave no balancer behind.
-  const kill = (): void => void child.kill('SIGKILL');
-  process.once('exit', kill);
-  child.once('exit', () => process.off('exit', kill));
+/** No balancer: what nodes and load generator can do. */
+export const DIRECT: Contender = { label: 'direct', prepare: () => undefined };
 
-  const deadline = Date.now() + START_DEADLINE_MS;
-  while (!(await accepts(traffic))) {
-    if (spawnError !== undefined || child.exitCode !== null || Date.now() > deadline) {
-      child.kill('SIGKILL');
-      const why = spawnError?.message ?? (child.exitCode === null ? 'no answer' : `exit code ${child.exitCode}`);
-      const said = readFileSync(complaints, 'utf8').trim();
-      throw new Error(`${contender.label} does not start (${why}): ${command.join(' ')}\n${said}`.trim());
-    }
-    await sleep(20);
+/** Where distributions put it, if it is not part of the program. */
+const NGINX_STREAM_MODULES = [
+  '/usr/lib/nginx/modules/ngx_stream_module.so',
+  '/usr/lib64/nginx/modules/ngx_stream_module.so',
+];
+
+/** The command of a program, and what it says of its version; undefined where it is not installed. */
+export function find(name: 'haproxy' | 'nginx'): { binary: string; version: string } | undefined {
+  // /usr/sbin is not on every user's PATH.
+  for (const binary of [name, `/usr/sbin/${name}`, `/usr/local/sbin/${name}`]) {
+    const { status, stdout, stderr } = spawnSync(binary, ['-v'], { encoding: 'utf8' });
+    if (status === 0) return { binary, version: /\d+\.\d\S*/.exec(stdout + stderr)?.[0] ?? 'of unknown version' };
   }
-  const pid = child.pid ?? 0;
-  return { label: contender.label, port: traffic, cpuSeconds: () => cpuSeconds(pid), stop: () => stop(child) };
-}
-
-async function stop(child: ChildProcess): Promise<void> {
-  if (child.exitCode !== null || child.signalCode !== null) return;
-  const exited = new Promise<void>((resolve) => child.once('exit', () => resolve()));
-  child.kill('SIGTERM');
-  const timer = setTimeout(() => child.kill('SIGKILL'), STOP_DEADLINE_MS);
-  await exited;
-  clearTimeout(timer);
-}
-
-function cpuSeconds(pid: number): number {
-  const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
-  // The second field is the command, in brackets, and may hold spaces: so count the fields from the last bracket on.
-  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-  const [user, system] = [Number(fields[11]), Number(fields[12])];
-  return (user + system) / TICKS_PER_SECOND;
+  return undefined;
 }

@@ -1,25 +1,31 @@
 /** The benchmark's command line. */
 import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
-import { GROUPS, type Group } from './workloads.ts';
 
-export const USAGE = `usage: node .build/bench/relay.js [options]
-  --rounds N        rounds, 3 unless told; the figures are their medians
-  --only LIST       of bytes,kept,new
+export const MEASURES = ['bulk', 'kept', 'new', 'idle', 'table', 'images'] as const;
+export type MeasureName = (typeof MEASURES)[number];
+
+export const USAGE = `usage: npm run bench -- [options]
+  --only LIST       of ${MEASURES.join(',')}
+  --rounds N        rounds, 5 unless told; the figures are their medians
+  --quick           one short round, without images: less than two minutes, and figures that are coarse
+  --growth          bulk, kept, new, idle and table at a quarter, a half, the whole and the double, with a plot
   --node PATH       run Berth under another Node
   --cli PATH        Berth's compiled command line, dist/cli.js unless told
   --control         HAProxy in Berth's place: the ratios should be about 1
   --profile FOLDER  a .cpuprofile of each Berth process goes there (this costs CPU: the figures do not count)
-  --json            print one JSON object instead of tables`;
+  --out FOLDER      where the results go, bench/results unless told`;
 
 export interface Options {
   rounds: number;
-  groups: Group[];
+  measures: MeasureName[];
+  sizes: number[];
+  quick: boolean;
   node: string;
   cli: string;
   control: boolean;
   profileFolder: string | undefined;
-  json: boolean;
+  out: string;
 }
 
 /** What the user must put right before the benchmark can run; the message is one line. */
@@ -29,15 +35,18 @@ export class UsageError extends Error {}
 export function readOptions(args: string[]): Options | 'help' {
   const values = parse(args);
   if (values.help) return 'help';
-  const rounds = Number(values.rounds);
+  const { quick, growth, node, control, profile } = values;
+  const rounds = Number(values.rounds ?? (quick ? 1 : 5));
   if (!Number.isInteger(rounds) || rounds < 1 || rounds > 100) throw new UsageError('--rounds takes 1 to 100');
-  const groups = values.only.split(',').map((name) => {
-    const group = GROUPS.find((known) => known === name);
-    if (group === undefined) throw new UsageError(`--only takes a list of ${GROUPS.join(', ')}, not '${name}'`);
-    return group;
+  const standard = MEASURES.filter((name) => name !== 'images' || (!quick && !growth));
+  const measures = (values.only?.split(',') ?? standard).map((name) => {
+    const known = MEASURES.find((each) => each === name);
+    if (known === undefined) throw new UsageError(`--only takes a list of ${MEASURES.join(', ')}, not '${name}'`);
+    return known;
   });
-  const { node, control, json, profile } = values;
-  return { rounds, groups, node, cli: resolve(values.cli), control, profileFolder: profile, json };
+  const sizes = growth ? [0.25, 0.5, 1, 2] : [1];
+  const [cli, out] = [resolve(values.cli), resolve(values.out)];
+  return { rounds, measures, sizes, quick, node, cli, control, profileFolder: profile, out };
 }
 
 function parse(args: string[]) {
@@ -45,13 +54,15 @@ function parse(args: string[]) {
     return parseArgs({
       args,
       options: {
-        rounds: { type: 'string', default: '3' },
-        only: { type: 'string', default: GROUPS.join(',') },
+        only: { type: 'string' },
+        rounds: { type: 'string' },
+        quick: { type: 'boolean', default: false },
+        growth: { type: 'boolean', default: false },
         node: { type: 'string', default: process.execPath },
         cli: { type: 'string', default: 'dist/cli.js' },
         control: { type: 'boolean', default: false },
         profile: { type: 'string' },
-        json: { type: 'boolean', default: false },
+        out: { type: 'string', default: 'bench/results' },
         help: { type: 'boolean', default: false },
       },
     }).values;

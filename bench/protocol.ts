@@ -77,22 +77,24 @@ export function pour(socket: Socket, block: Buffer, total: number, done: () => v
 }
 
 /**
- * A piece of work for the load generator; `port` is the balancer's, on 127.0.0.1. For 'new', each of `parallel`
- * visitors makes `visits` connections one after another, and all visitors together come from `sources` addresses. After
- * 'stay' the `clients` that have downloaded remain connected until 'leave'.
+ * A piece of work for the load generator; `port` is the balancer's, on 127.0.0.1. `bytesPerSecond` paces all flows of a
+ * job together. After 'stay' the `clients` that have downloaded remain connected until 'leave', and do not read if they
+ * are `stuck`. For 'new', each of `parallel` visitors makes `visits` connections one after another, `everyMs` apart,
+ * and all visitors together come from `sources` addresses.
  */
 export type Job =
-  | { kind: 'stay'; port: number; clients: number; bytesEach: number }
+  | { kind: 'stay'; port: number; clients: number; bytesEach: number; stuck?: boolean }
   | { kind: 'leave' }
-  | { kind: 'download' | 'upload'; port: number; flows: number; bytesPerFlow: number }
+  | { kind: 'download' | 'upload'; port: number; flows: number; bytesPerFlow: number; bytesPerSecond?: number }
   | { kind: 'kept'; port: number; connections: number; requestsPerConnection: number }
-  | { kind: 'new'; port: number; parallel: number; sources: number; visits: number };
+  | { kind: 'new'; port: number; parallel: number; sources: number; visits: number; everyMs?: number };
 
-/** What was delivered completely, counted at the receiving end. */
+/** What was delivered completely, counted at the receiving end, and how long each request or connection took. */
 export interface Tally {
   bytes: number;
   requests: number;
   connections: number;
+  tookMs: number[];
 }
 
 export type JobReply = { kind: 'done'; tally: Tally } | { kind: 'failed'; reason: string };
