@@ -6,8 +6,10 @@ import { Sessions } from './clients/sessions.ts';
 import { formatProblem } from './config/locate.ts';
 import type { Config } from './config/schema.ts';
 import type { ConfigFile } from './config-file.ts';
-import type { Control } from './control.ts';
+import type { Control, Draft, Outcome } from './control.ts';
 import { Counts } from './counts.ts';
+import { messageOf } from './errors.ts';
+import { inWords, type Change } from './generation/changes.ts';
 import type { Generation } from './generation/generation.ts';
 import { House } from './generation/house.ts';
 import { plan, type Plan } from './generation/plan.ts';
@@ -18,6 +20,7 @@ import { tellOpenings } from './openings.ts';
 import type { Frontend } from './proxy/frontend.ts';
 import type { Sockets } from './proxy/relay/sockets.ts';
 import { Rates } from './rates.ts';
+import { rehearsal } from './rehearsal.ts';
 import { reports } from './reports.ts';
 import { Rounds, type DoctorSeen } from './rounds.ts';
 import { StateKeeper } from './state.ts';
@@ -114,18 +117,21 @@ export class Balancer implements View, Control {
     for (const { fd, name } of this.#house.listeners.inherited.closeRest()) {
       this.#log.tell('inherited_closed', { name, fd });
     }
-    const maxConnections = this.#generation?.capacity ?? 0;
-    this.#log.tell('started', { version, node: process.version, maxConnections });
+    this.#log.tell('started', { version, node: process.version, maxConnections: this.#generation?.capacity ?? 0 });
   }
 
-  /**
-   * Loads the file again, after the start or reload that is under way. Resolves to the problems that keep the old
-   * configuration in force, none where the new one is.
-   */
-  reload(): Promise<readonly string[]> {
+  /** Loads the file again, after the start, reload or rehearsal that is under way. */
+  reload(): Promise<Outcome<string>> {
     const reloaded = this.#busy.then(() => this.#reload());
     this.#busy = reloaded;
     return reloaded;
+  }
+
+  /** In its turn too: what a rehearsal tries must not stand in the way of a reload. */
+  rehearse(draft?: Draft): Promise<Outcome<Change>> {
+    const rehearsed = this.#busy.then(() => this.#rehearse(draft));
+    this.#busy = rehearsed;
+    return rehearsed;
   }
 
   /**
@@ -150,31 +156,39 @@ export class Balancer implements View, Control {
     if (this.#generation) this.#house.forget(this.#generation);
   }
 
-  async #reload(): Promise<readonly string[]> {
+  async #rehearse(draft: Draft | undefined): Promise<Outcome<Change>> {
+    const old = this.#generation;
+    if (this.#stage !== 'running' || !old) return { problems: [`it is ${this.#stage}`] };
+    return rehearsal(this.#house, old, () => this.configFile.load(draft), this.#stops.signal);
+  }
+
+  async #reload(): Promise<Outcome<string>> {
     if (this.#stage !== 'running') {
       // The file is not at fault: `config_last_reload_successful` stays as it is.
       this.#log.tell('reload_refused', { stage: this.#stage });
-      return [`it is ${this.#stage}`];
+      return { problems: [`it is ${this.#stage}`] };
     }
     this.#log.tell('reloading');
-    let problems: readonly string[] = [];
+    let [problems, changes]: [readonly string[], readonly Change[]] = [[], []];
     try {
       const loaded = this.configFile.load();
       if (loaded.kind === 'problems') problems = loaded.problems.map(formatProblem);
-      else await this.#turn(loaded.config);
+      else changes = await this.#turn(loaded.config);
     } catch (error) {
       // Whatever the error is (out of descriptors, say), the generation in force goes on.
-      problems = [error instanceof Error ? error.message : String(error)];
+      problems = [messageOf(error)];
     }
     this.configFile.loaded(problems);
     if (problems.length === 0) this.#log.tell('reloaded');
     else this.#log.tell('reload_failed', { problems });
-    return problems;
+    return problems.length === 0 ? { changes: changes.map(inWords) } : { problems };
   }
 
   /** Plans a generation, and puts it in force. Rejects with a StartError, and then nothing has changed. */
-  async #turn(config: Config): Promise<void> {
-    this.#commit(await plan(this.#house, this.#generation, config, this.#stops.signal));
+  async #turn(config: Config): Promise<readonly Change[]> {
+    const next = await plan(this.#house, this.#generation, config, this.#stops.signal);
+    this.#commit(next);
+    return next.changes;
   }
 
   #commit(next: Plan): void {

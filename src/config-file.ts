@@ -1,4 +1,5 @@
 import { loadConfig, loadText, type Loaded } from './config/load.ts';
+import type { Draft } from './control.ts';
 
 /** How a load went; `problems` are none where the configuration came into force. */
 export type Load = { readonly atMs: number; readonly problems: readonly string[] };
@@ -22,13 +23,9 @@ export class ConfigFile {
     return this.#last;
   }
 
-  load(): Loaded {
-    return loadConfig(this.path);
-  }
-
-  /** The same for another text, which problems call `name`, and whose relative files lie where those of the file do. */
-  parse(text: string, name: string): Loaded {
-    return loadText(text, name, this.path);
+  /** Loads the file, or a draft of it, whose relative files lie where those of the file do. */
+  load(draft?: Draft): Loaded {
+    return draft ? loadText(draft.text, draft.name, this.path) : loadConfig(this.path);
   }
 
   /** A load has ended, with these problems. */

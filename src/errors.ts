@@ -7,3 +7,6 @@ export class StartError extends Error {
     this.code = code;
   }
 }
+
+/** What is said of an error, whatever was thrown. */
+export const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));

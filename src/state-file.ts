@@ -1,5 +1,6 @@
 import { createReadStream } from 'node:fs';
-import { open, rename, rm, stat, type FileHandle } from 'node:fs/promises';
+import { access, constants, open, rename, rm, stat, type FileHandle } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { z } from 'zod';
@@ -69,16 +70,33 @@ export async function checkStateFile(file: string): Promise<void> {
     await (await open(attempt, 'a', 0o600)).close();
     await rm(attempt);
   } catch (error) {
-    const { code = '', message } = error as NodeJS.ErrnoException;
-    const known: Record<string, string> = {
-      EACCES: 'permission denied',
-      EISDIR: 'it is a folder',
-      ENOENT: 'its folder does not exist',
-      ENOTDIR: 'its folder is a file',
-      EROFS: 'its file system is read-only',
-    };
-    throw new StartError(code, `cannot write the state file ${file}: ${known[code] ?? message}`, error);
+    throw cannotWrite(file, error);
   }
+}
+
+/** The same without a trace: whether the folder lets this process write. Rejects with a StartError. */
+export async function rehearseStateFile(file: string): Promise<void> {
+  try {
+    const there = await stat(file).catch(() => undefined);
+    if (there?.isDirectory() === true) throw Object.assign(new Error(), { code: 'EISDIR' });
+    const folder = dirname(file);
+    if (!(await stat(folder)).isDirectory()) throw Object.assign(new Error(), { code: 'ENOTDIR' });
+    await access(folder, constants.W_OK | constants.X_OK);
+  } catch (error) {
+    throw cannotWrite(file, error);
+  }
+}
+
+function cannotWrite(file: string, error: unknown): StartError {
+  const { code = '', message } = error as NodeJS.ErrnoException;
+  const known: Record<string, string> = {
+    EACCES: 'permission denied',
+    EISDIR: 'it is a folder',
+    ENOENT: 'its folder does not exist',
+    ENOTDIR: 'its folder is a file',
+    EROFS: 'its file system is read-only',
+  };
+  return new StartError(code, `cannot write the state file ${file}: ${known[code] ?? message}`, error);
 }
 
 /**

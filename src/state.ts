@@ -3,7 +3,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Config } from './config/schema.ts';
 import type { Backend } from './pool/backend.ts';
 import type { Collection } from './pool/collection.ts';
-import { checkStateFile, readState, saveState, type Read, type StateLine } from './state-file.ts';
+import { checkStateFile, readState, rehearseStateFile, saveState, type Read, type StateLine } from './state-file.ts';
 import type { Teller } from './log.ts';
 import type { Step } from './step.ts';
 
@@ -47,6 +47,11 @@ export class StateKeeper {
       },
       rollback: () => kept?.rollback(),
     };
+  }
+
+  /** Whether a plan could write the file, without touching it. Rejects with a StartError. */
+  async rehearse({ file }: Config['state']): Promise<void> {
+    if (file !== '' && file !== this.#state.file) await rehearseStateFile(file);
   }
 
   /** Saves after the save that is under way; does nothing before a commit has named a file. */

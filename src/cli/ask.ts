@@ -43,8 +43,11 @@ export class AdminClient {
     this.#answerMs = answerMs;
   }
 
-  /** The answer to `METHOD /api/v1/PATH`. Throws Unreachable, or Refusal for a status other than 200. */
-  async ask(method: string, path: string, question: Question = {}, body?: object): Promise<unknown> {
+  /**
+   * The answer to `METHOD /api/v1/PATH`; a body that is a text is YAML. Throws Unreachable, or Refusal for a status
+   * other than 200.
+   */
+  async ask(method: string, path: string, question: Question = {}, body?: object | string): Promise<unknown> {
     const signal = AbortSignal.timeout(this.#answerMs);
     return this.#orUnreachable(async () => {
       const response = await this.#send(method, `${API}${path}${queryOf(question)}`, signal, {}, body);
@@ -86,7 +89,7 @@ export class AdminClient {
     path: string,
     signal: AbortSignal,
     headers: Row = {},
-    body?: object,
+    body?: object | string,
   ): Promise<IncomingMessage> {
     const { bind, token, tokenFile } = this.#admin;
     const secret = token ?? tokenFile?.content;
@@ -97,12 +100,12 @@ export class AdminClient {
       signal,
       headers: {
         ...(bind.kind === 'unix' ? { host: 'localhost' } : {}),
-        ...(body ? { 'content-type': 'application/json' } : {}),
+        ...(body ? { 'content-type': typeof body === 'string' ? 'application/yaml' : 'application/json' } : {}),
         ...(secret === undefined ? {} : { authorization: `Bearer ${secret}` }),
         ...(headers as Record<string, string>),
       },
     });
-    call.end(body && JSON.stringify(body));
+    call.end(typeof body === 'object' ? JSON.stringify(body) : body);
     const [response] = (await once(call, 'response')) as [IncomingMessage];
     return response;
   }

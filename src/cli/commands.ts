@@ -157,6 +157,13 @@ export const COMMANDS: Record<string, Command> = {
     options: ['config', 'json'],
     run: async (call) => (await import('./change.ts')).reload(call),
   },
+  diff: {
+    summary: 'say what a reload would change, and how many clients would move; it changes nothing',
+    arguments: [{ ...FILE, optional: true }],
+    options: ['config', 'json'],
+    exit: '0 nothing would change, 1 something would, 2 the file is wrong or nobody can be asked',
+    run: async (call) => (await import('./diff.ts')).diff(call),
+  },
   import: {
     summary: 'print the balancer.yml that does what a haproxy.cfg or nginx.conf does',
     arguments: [FILE],

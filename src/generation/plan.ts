@@ -4,28 +4,54 @@ import { StartError } from '../errors.ts';
 import type { ListenersStep } from '../listeners/listeners.ts';
 import type { Site } from '../listeners/site.ts';
 import type { Backend } from '../pool/backend.ts';
-import { FIRST_ANSWERS_MS, SOON_MS } from '../pool/members.ts';
-import { servesAtOnce } from '../pool/terms.ts';
+import { FIRST_ANSWERS_MS, SOON_MS, type PoolStep } from '../pool/members.ts';
+import { servesAtOnce, type ServerTerms } from '../pool/terms.ts';
 import { connectionCapacity } from '../proxy/descriptors.ts';
 import type { Frontend } from '../proxy/frontend.ts';
 import { termsOf } from '../proxy/terms.ts';
 import type { Step } from '../step.ts';
+import { changesOf, type Change } from './changes.ts';
 import type { Generation } from './generation.ts';
 import type { House } from './house.ts';
 
 /** A generation that is not in force yet. */
-export type Plan = Step & Pick<ListenersStep, 'opened' | 'missing'> & { readonly generation: Generation };
+export type Plan = Step &
+  Pick<ListenersStep, 'opened' | 'missing'> & {
+    readonly generation: Generation;
+    /** What the commit changes; nothing is said of a start. */
+    readonly changes: readonly Change[];
+  };
 
 /**
  * Opens and prepares, beside what runs, whatever of `wanted` can fail. A start is a plan without an `old` generation.
  * The commit is one moment: it neither waits nor fails. Rejects with a StartError where something cannot be had, or
  * when `stops` is aborted, and then has left nothing.
  */
-export async function plan(
+export function plan(house: House, old: Generation | undefined, wanted: Config, stops: AbortSignal): Promise<Plan> {
+  return prepared(house, old, wanted, stops, false);
+}
+
+/**
+ * What a reload to `wanted` would change: the same plan, rolled back. Sockets are open only while they are tried, and
+ * no file is touched. Rejects as a plan does.
+ */
+export async function rehearse(
+  house: House,
+  old: Generation,
+  wanted: Config,
+  stops: AbortSignal,
+): Promise<readonly Change[]> {
+  const next = await prepared(house, old, wanted, stops, true);
+  next.rollback();
+  return next.changes;
+}
+
+async function prepared(
   house: House,
   old: Generation | undefined,
   wanted: Config,
   stops: AbortSignal,
+  rehearsal: boolean,
 ): Promise<Plan> {
   const config = old ? share(old.config, wanted) : wanted;
   const capacity = connectionCapacity(config, house.otherFiles);
@@ -36,23 +62,33 @@ export async function plan(
   const steps: Step[] = [];
   const rollback = (): void => steps.toReversed().forEach((step) => step.rollback());
   try {
-    const answers: Promise<void>[] = [];
+    const pools = new Map<string, PoolStep>();
     // Before a start nobody is served: it does not wait for the names of one backend where another can serve.
     const patienceMs = !old && Object.values(config.backends).some(servesAtOnce) ? SOON_MS : FIRST_ANSWERS_MS;
     for (const backend of backends.values()) {
       const step = planned(backend, config, patienceMs);
       steps.push(step);
-      answers.push(step.ready);
+      pools.set(backend.name, step);
     }
-    steps.push(await house.state.plan(config, [...backends.values()]));
+    if (rehearsal) await house.state.rehearse(config.state);
+    else steps.push(await house.state.plan(config, [...backends.values()]));
     steps.push(await house.rounds.plan(config));
     steps.push(...[...frontends.values()].map((frontend) => termsStep(frontend, generation)));
-    const listeners = await house.listeners.plan(sites(house, generation), house.parking(capacity), stops);
-    steps.push({ commit: () => house.enter(generation, old), rollback() {} }, listeners);
+    const listeners = await house.listeners.plan(sites(house, generation), house.parking(capacity), stops, rehearsal);
+    if (rehearsal) listeners.rollback();
+    else steps.push({ commit: () => house.enter(generation, old), rollback() {} }, listeners);
     // While names are looked up, new binds accept already, and their clients are parked.
-    await unlessStopped(Promise.all(answers), stops);
-    const { opened, missing } = listeners;
-    return { generation, opened, missing, commit: () => steps.forEach((step) => step.commit()), rollback };
+    await unlessStopped(Promise.all([...pools.values()].map(({ ready }) => ready)), stops);
+    const { opened, closed, missing } = listeners;
+    const servers = (backend: string): ReadonlyMap<string, ServerTerms> => pools.get(backend)?.servers() ?? new Map();
+    return {
+      generation,
+      opened,
+      missing,
+      changes: old ? changesOf(old, { generation, opened, closed, servers }) : [],
+      commit: () => steps.forEach((step) => step.commit()),
+      rollback,
+    };
   } catch (error) {
     rollback();
     throw error;

@@ -115,7 +115,8 @@ async function sharesPorts(): Promise<boolean> {
   }
 }
 
-function nobodyAnswers(path: string): Promise<boolean> {
+/** Whether a socket's file has no process behind it. */
+export function nobodyAnswers(path: string): Promise<boolean> {
   return new Promise((resolve) => {
     const socket = connect(path, () => resolve(false));
     socket.on('connect', () => socket.destroy());

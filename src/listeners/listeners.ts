@@ -12,6 +12,8 @@ import { ownerText, sameOwner, type Owner, type Parking, type Site } from './sit
 export type ListenersStep = Step & {
   /** What a commit begins to listen on, for this owner. */
   readonly opened: readonly { readonly owner: Owner; readonly address: string }[];
+  /** What a commit leaves. */
+  readonly closed: readonly { readonly owner: Owner; readonly address: string }[];
   /** Why an optional site could not be had. */
   readonly missing: readonly StartError[];
 };
@@ -34,6 +36,8 @@ type Served = {
 type Draft = {
   readonly parking: Parking;
   readonly stops: AbortSignal | undefined;
+  /** Files of sockets stay as they are. */
+  readonly rehearsal: boolean;
   readonly frontends: readonly string[];
   /** Binds that somebody has asked for. An open listener of another bind may be left. */
   readonly kept: ReadonlySet<string>;
@@ -73,12 +77,13 @@ export class Listeners {
    * opens after the commit, in the turn in which that listener closes. Rejects with a StartError, at once where `stops`
    * is aborted while a name is looked up, and then has opened nothing.
    */
-  async plan(sites: readonly Site[], parking: Parking, stops?: AbortSignal): Promise<ListenersStep> {
+  async plan(sites: readonly Site[], parking: Parking, stops?: AbortSignal, rehearsal = false): Promise<ListenersStep> {
     // A bind that is being left and is wanted again is opened anew: its path or port is free only then.
     await Promise.all(this.#leaving.values());
     const draft: Draft = {
       parking,
       stops,
+      rehearsal,
       frontends: sites.flatMap(({ owner: { kind, name } }) => (kind === 'frontend' ? [name] : [])),
       kept: new Set(sites.filter(({ optional }) => optional !== true).map(keyOf)),
       wanted: new Map(),
@@ -101,7 +106,11 @@ export class Listeners {
     const opened = [...draft.wanted.values()]
       .filter(({ listener, site }) => !before.has(listener) || !sameOwner(listener.owner, site.owner))
       .map(({ listener, site: { owner } }) => ({ owner, address: listener.address }));
-    return { opened, missing, commit: () => this.#commit(draft.wanted), rollback };
+    const kept = new Set([...draft.wanted.values()].map(({ listener }) => listener));
+    const closed = [...before]
+      .filter((listener) => !kept.has(listener))
+      .map(({ owner, address }) => ({ owner, address }));
+    return { opened, closed, missing, commit: () => this.#commit(draft.wanted), rollback };
   }
 
   /** Takes what the kernel has accepted already, then listens no more for owners of this kind. */
@@ -161,7 +170,7 @@ export class Listeners {
     if (taken) throw fault(TAKEN, taken.listener);
     const open = this.#open.get(key);
     try {
-      if (open) draft.undo.push(open.permit(bind));
+      if (open && !draft.rehearsal) draft.undo.push(open.permit(bind));
     } catch (error) {
       throw fault(error as BindError);
     }
@@ -175,7 +184,8 @@ export class Listeners {
         : bind;
     const listener = new Listener({ ...site, bind: here }, draft.parking);
     try {
-      await listener.open(inheritedFd);
+      if (draft.rehearsal && here.kind === 'unix') await rehearse(here, 0);
+      else await listener.open(inheritedFd);
       draft.undo.push(() => listener.close());
       draft.wanted.set(key, { listener, site, after: [] });
     } catch (error) {

@@ -1,7 +1,8 @@
-import { readFileSync } from 'node:fs';
+import { accessSync, constants, existsSync, readFileSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { createServer } from 'node:net';
 import type { Bind } from '../config/values.ts';
-import { listen } from './bind.ts';
+import { listen, nobodyAnswers } from './bind.ts';
 import { FaultyBind } from './bind-error.ts';
 
 /** TCP_LISTEN in the column `st` of /proc/net/tcp (proc(5)). */
@@ -12,7 +13,7 @@ const LISTEN = '0A';
  * itself cannot be tried while they are open; what else can fail is tried. Rejects with a BindError.
  */
 export async function rehearse(bind: Bind, own: number): Promise<void> {
-  if (bind.kind === 'unix') return;
+  if (bind.kind === 'unix') return own > 0 ? undefined : rehearseUnix(bind.path);
   const wildcard = ['*', '0.0.0.0', '::'].includes(bind.host);
   if (wildcard) {
     // Whoever has the port on an address of its own was no obstacle to the narrow bind, and is to the wide bind.
@@ -22,6 +23,17 @@ export async function rehearse(bind: Bind, own: number): Promise<void> {
   const trial = createServer();
   await listen(trial, { ...bind, port: 0 });
   trial.close();
+}
+
+/** Whether a socket can be made at this path, which stays as it is: a file that nobody answers at is taken over. */
+async function rehearseUnix(path: string): Promise<void> {
+  try {
+    accessSync(dirname(path), constants.W_OK | constants.X_OK);
+  } catch (error) {
+    const { code = 'EACCES', message } = error as NodeJS.ErrnoException;
+    throw new FaultyBind(code, message);
+  }
+  if (existsSync(path) && !(await nobodyAnswers(path))) throw new FaultyBind('EADDRINUSE', 'address in use');
 }
 
 /** How many sockets of this machine listen on the port, in the families that `bind` covers. */

@@ -83,6 +83,7 @@ export class Backend {
     const members = this.#members.plan(config, patienceMs);
     return {
       ready: members.ready,
+      servers: () => members.servers(),
       commit: () => {
         const before = this.#config;
         this.#config = config;

@@ -29,6 +29,8 @@ export type PoolParts = {
 export type PoolStep = Step & {
   /** Resolves when every new name has had its first answer, or after a few seconds; never rejects. */
   readonly ready: Promise<void>;
+  /** The servers that would be in force by now, by name. */
+  servers(): ReadonlyMap<string, ServerTerms>;
 };
 
 /**
@@ -101,6 +103,7 @@ export class Members {
     const { ready, stop } = within(canServe ? Math.min(SOON_MS, patienceMs) : patienceMs, first);
     return {
       ready,
+      servers: () => wanted(config, discoveries),
       commit: () => {
         stop();
         this.#config = config;

@@ -138,7 +138,7 @@ test('reload takes the new file, or says everything that is wrong with it and ex
   const done = await command('reload', '-c', berth.file);
   assert.deepEqual(done, { code: 0, out: 'reloaded\n', err: '' });
   const json = await command('reload', '--json', '-c', berth.file);
-  assert.deepEqual(JSON.parse(json.out), { reloaded: true });
+  assert.deepEqual(JSON.parse(json.out), { reloaded: true, changes: [] });
   writeFileSync(berth.file, yaml({ ...file, timeouts: { idle: 'soon', conect: '1s' } }));
   const { code, out, err } = await command('reload', '-c', berth.file);
   assert.deepEqual([code, out], [1, '']);

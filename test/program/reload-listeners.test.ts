@@ -111,7 +111,8 @@ test('the metrics and admin addresses move; a request on the way is answered', a
   const moved = { metrics: { bind: '127.0.0.2:0' }, admin: { bind: '127.0.0.2:0' } };
   writeFileSync(berth.file, yaml(settings(servers, {}, moved)));
   const answer = await askAt(admin, 'POST', '/api/v1/reload');
-  assert.deepEqual([answer.status, answer.body], [200, { reloaded: true }]);
+  const { reloaded, changes } = answer.body as { reloaded: boolean; changes: string[] };
+  assert.deepEqual([answer.status, reloaded, changes.length], [200, true, 6], changes.join('\n'));
   await berth.line(({ msg }) => msg === 'reloaded');
   assert.match(addressOf('metrics'), /^127\.0\.0\.2:/);
   assert.equal((await askAt(addressOf('metrics'), 'GET', '/readyz')).status, 200);

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { request, type ClientRequest, type IncomingMessage } from 'node:http';
-import type { Berth } from './berth.ts';
+import type { Running } from './operator.ts';
 import { Changes, within } from './waiting.ts';
 
 export type Event = {
@@ -38,7 +38,7 @@ export class EventStream {
 
   /** `query` begins with a question mark. Rejects where the answer is not a stream. */
   static async open(
-    berth: Berth,
+    berth: Running,
     query = '',
     headers: Readonly<Record<string, string>> = {},
     localAddress = '127.0.0.1',

@@ -18,11 +18,14 @@ export async function reload(berth: Berth, file?: Settings | string): Promise<Lo
   return berth.line(({ msg }) => msg.startsWith('reload'), seen);
 }
 
+/** A balancer whose log can be read. */
+export type Running = Pick<Berth, 'lines' | 'until'>;
+
 export type Answer = { readonly status: number; readonly headers: IncomingHttpHeaders; readonly body: unknown };
 export type Question = { readonly body?: string; readonly headers?: Readonly<Record<string, string>> };
 
 /** Asks the admin address that the log has named last. */
-export async function api(berth: Berth, method: string, path: string, question: Question = {}): Promise<Answer> {
+export async function api(berth: Running, method: string, path: string, question: Question = {}): Promise<Answer> {
   const { address } = await berth.until(() => berth.lines.findLast(({ msg }) => msg === 'admin listening'));
   return askAt(String(address), method, path, question);
 }
@@ -119,21 +122,21 @@ export type Explanation = {
   readonly why: string;
 };
 
-export async function status(berth: Berth): Promise<Status> {
+export async function status(berth: Running): Promise<Status> {
   return (await granted(berth, 'GET', '/api/v1/status')).body as Status;
 }
 
 /** The servers of backend `b`, or of the first. */
-export async function serversOf(berth: Berth): Promise<readonly ServerStatus[]> {
+export async function serversOf(berth: Running): Promise<readonly ServerStatus[]> {
   return (await status(berth)).backends[0]?.servers ?? [];
 }
 
-export async function serverStatus(berth: Berth, name: string): Promise<ServerStatus | undefined> {
+export async function serverStatus(berth: Running, name: string): Promise<ServerStatus | undefined> {
   return (await serversOf(berth)).find((server) => server.name === name);
 }
 
 /** What is said of a client for backend `b`. */
-export async function explain(berth: Berth, ip: string): Promise<Explanation> {
+export async function explain(berth: Running, ip: string): Promise<Explanation> {
   const { body } = await granted(berth, 'GET', `/api/v1/explain?ip=${encodeURIComponent(ip)}`);
   return (body as { backends: Explanation[] }).backends[0]!;
 }
@@ -142,7 +145,7 @@ export async function explain(berth: Berth, ip: string): Promise<Explanation> {
  * The same, when none of the client's connections stands any more: it sees the end a moment before the balancer counts
  * it.
  */
-export function explainAway(berth: Berth, ip: string): Promise<Explanation> {
+export function explainAway(berth: Running, ip: string): Promise<Explanation> {
   return eventually(`the connections of ${ip} to end`, async () => {
     const said = await explain(berth, ip);
     return said.connections === 0 && said;
@@ -150,7 +153,7 @@ export function explainAway(berth: Berth, ip: string): Promise<Explanation> {
 }
 
 /** Of a server of backend `b`. */
-export function setState(berth: Berth, server: string, state: string): Promise<Answer> {
+export function setState(berth: Running, server: string, state: string): Promise<Answer> {
   const path = `/api/v1/servers/b/${encodeURIComponent(server)}`;
   return granted(berth, 'PUT', path, { body: JSON.stringify({ state }) });
 }
@@ -162,13 +165,13 @@ export type Changed = {
 };
 
 /** Of a server of backend `b`; `query` begins with a question mark. */
-export async function change(berth: Berth, server: string, wanted: object, query = ''): Promise<Changed> {
+export async function change(berth: Running, server: string, wanted: object, query = ''): Promise<Changed> {
   const path = `/api/v1/servers/b/${encodeURIComponent(server)}${query}`;
   return (await granted(berth, 'PUT', path, { body: JSON.stringify(wanted) })).body as Changed;
 }
 
 /** Asks, and is not refused. */
-async function granted(berth: Berth, method: string, path: string, question?: Question): Promise<Answer> {
+async function granted(berth: Running, method: string, path: string, question?: Question): Promise<Answer> {
   const answer = await api(berth, method, path, question);
   assert.equal(answer.status, 200, JSON.stringify(answer.body));
   return answer;

@@ -235,7 +235,7 @@ function noting({ house }: Site, ...waiting: readonly string[]): string[] {
         step[what]();
       };
       const ready = waiting.includes(name) ? new Promise<void>(() => {}) : step.ready;
-      return { ready, commit: also('commit'), rollback: also('rollback') };
+      return { ...step, ready, commit: also('commit'), rollback: also('rollback') };
     };
     return one;
   };
