@@ -15,9 +15,15 @@ export type Heard =
 
 /**
  * The events of a balancer, for as long as nobody aborts `signal`. A stream that breaks off is taken up again after its
- * last event, in the next process too. Throws where the first attempt fails, or the balancer refuses a later one.
+ * last event, in the next process too. Throws where the balancer refuses, or cannot be reached at the first attempt and
+ * `wasThere` does not say that it has been reached otherwise.
  */
-export async function* eventsOf(client: AdminClient, question: Question, signal: AbortSignal): AsyncGenerator<Heard> {
+export async function* eventsOf(
+  client: AdminClient,
+  question: Question,
+  signal: AbortSignal,
+  wasThere = false,
+): AsyncGenerator<Heard> {
   let lastId: string | undefined;
   let state: 'first' | 'on' | 'lost' = 'first';
   while (!signal.aborted) {
@@ -36,11 +42,12 @@ export async function* eventsOf(client: AdminClient, question: Question, signal:
     } catch (error) {
       if (signal.aborted) return;
       // A stream that breaks off is what was to be expected; who refuses a reader will not take him a second later.
-      if (state === 'first' || (state === 'lost' && !(error instanceof Unreachable))) throw error;
+      if (state !== 'on' && !(error instanceof Unreachable)) throw error;
+      if (state === 'first' && !wasThere) throw error;
     } finally {
       clearTimeout(late);
     }
-    if (state === 'on') yield { kind: 'lost' };
+    if (state !== 'lost') yield { kind: 'lost' };
     state = 'lost';
     await sleep(AGAIN_MS, undefined, { signal }).catch(() => {});
   }

@@ -82,7 +82,7 @@ class Top {
 
   async #listen(signal: AbortSignal): Promise<void> {
     try {
-      for await (const heard of eventsOf(this.#client, { recent: MOST_EVENTS }, signal)) {
+      for await (const heard of eventsOf(this.#client, { recent: MOST_EVENTS }, signal, true)) {
         if (heard.kind === 'event') this.#tell(pretty(heard.line, false), LEVELS[text(heard.fields['level'])]);
         else if (heard.kind === 'back') this.#tell('the balancer is back', 'green');
         else this.#tell('the balancer has gone away', 'red');

@@ -69,8 +69,15 @@ test('--watch shows it again and again, follows the size of the terminal, and le
   assert.equal(readFileSync(`${folder}/after`, 'utf8'), readFileSync(`${folder}/before`, 'utf8'));
 });
 
+/** A client that says something all the time: one that is quiet for ten seconds has no session. */
+async function chat(t: TestContext, berth: Berth): Promise<void> {
+  const client = await hold(berth, '127.0.7.1');
+  const timer = setInterval(() => client.socket.write('.'), 200);
+  t.after(() => clearInterval(timer));
+}
+
 /** Servers, the clients that hold them, and what has happened: the three parts of `top`. */
-const TOP = /^ +s1 +up(.|\n)*^ +127\.0\.7\.1(.|\n)*^last events\n(.|\n)*^ +\d\d:\d\d:\d\d\S* +INFO +\S/m;
+const TOP = /^ +s1 .*up(.|\n)*^ +127\.0\.7\.1(.|\n)*^last events\n(.|\n)*^ +\d\d:\d\d:\d\d\S* +INFO +\S/m;
 
 for (const [key, code] of [
   ['q', 0],
@@ -79,7 +86,7 @@ for (const [key, code] of [
 ] as const) {
   test(`top leaves the terminal as it was on ${key}`, async (t) => {
     const [berth, terminal] = await stand(t);
-    await hold(berth, '127.0.7.1');
+    await chat(t, berth);
     const folder = folderOf(t);
     await terminal.run(`echo before; stty -a >${folder}/before; berth top; echo code $?; stty -a >${folder}/after`);
     const screen = await terminal.shows(TOP);
@@ -95,7 +102,7 @@ for (const [key, code] of [
 
 test('top follows the size of the terminal, sorts by a key, and comes back after Ctrl-Z', async (t) => {
   const [berth, terminal] = await stand(t, { columns: 200, rows: 40 });
-  await hold(berth, '127.0.7.1');
+  await chat(t, berth);
   await terminal.run('berth top');
   assert.match(await terminal.shows(TOP), /SERVER +ADDRESS +HEALTH/);
   terminal.resize(80, 24);
