@@ -21,6 +21,8 @@ export interface TransferOptions {
   /** false: plain HTTP, or a certificate that is not verified. */
   verifyTls?: boolean;
   timeoutMs?: number;
+  /** Run skopeo through another program, such as `['nsenter', …]`. */
+  through?: readonly string[];
 }
 
 /** host:port, or a port of 127.0.0.1. */
@@ -199,7 +201,9 @@ export class Cluster {
     // For root, skopeo keeps what it knows about blobs outside the home directory, for good; for any other user, in it.
     const env = { _CONTAINERS_ROOTLESS_UID: '1' };
     const timeoutMs = options.timeoutMs ?? 120_000;
-    await this.workspace.run('skopeo', ['copy', '--insecure-policy', '-q', ...flags, ...ends], { env, timeoutMs });
+    const copy = ['copy', '--insecure-policy', '-q', ...flags, ...ends];
+    const [command, ...args] = options.through ? [...options.through, 'skopeo', ...copy] : ['skopeo', ...copy];
+    await this.workspace.run(command ?? 'skopeo', args, { env, timeoutMs });
     return { seconds: (performance.now() - started) / 1000 };
   }
 }

@@ -23,6 +23,13 @@ export function readPage(file: string): Page {
   return { prose: text.replaceAll(FENCED, ''), blocks };
 }
 
+/** The shell's blocks between this heading of a page and the next. */
+export function blocksBelow(file: string, heading: string): string[] {
+  const parts = readFileSync(file, 'utf8').split(/^#{2,} /m);
+  const below = parts.find((part) => part.startsWith(`${heading}\n`)) ?? '';
+  return [...below.matchAll(FENCED)].flatMap(([, , info, inside = '']) => (info === 'sh' ? [inside] : []));
+}
+
 /** The anchors of a page's headings, as GitHub makes them. */
 export function anchorsOf({ prose }: Page): string[] {
   const seen = new Map<string, number>();
