@@ -68,9 +68,13 @@ export class Api {
   async #ask(path: string, init: RequestInit): Promise<Response> {
     const headers = new Headers(init.headers);
     if (this.#token !== undefined) headers.set('authorization', `Bearer ${this.#token}`);
+    const ask = (): Promise<Response> =>
+      fetch(`/api/v1/${path}`, { ...init, headers, cache: 'no-store', referrerPolicy: 'no-referrer' });
     let response: Response;
     try {
-      response = await fetch(`/api/v1/${path}`, { ...init, headers, cache: 'no-store', referrerPolicy: 'no-referrer' });
+      // The balancer closes connections of a source that has many, and a browser opens several at once: a question may
+      // be asked once more. A change may not.
+      response = await (init.method === undefined ? ask().catch(ask) : ask());
     } catch (error) {
       throw new ApiError('silent', 0, 'no answer', error);
     }
