@@ -24,9 +24,6 @@ const SOON_MS = 60_000;
 /** Counters that are 0 in a Berth that is well; nothing that a test could do to it in a minute raises them. */
 const RIGHTLY_ZERO = [/berth_log_lines_dropped_total/];
 
-/** Only a Berth that repeats the audit of its nodes has these. */
-const OF_THE_AUDIT = /berth_doctor_/;
-
 const model = JSON.parse(readFileSync(DASHBOARD, 'utf8')) as Dashboard;
 
 function asked(): Asked[] {
@@ -64,7 +61,7 @@ suite('the dashboard and the alerts', { timeout: 240_000 }, () => {
     await prometheus.seen('berth_server_up', (up) => up === 1, SOON_MS);
     await trouble(t, berth, cluster);
 
-    let missing = asked().filter(({ query }) => !OF_THE_AUDIT.test(query));
+    let missing = asked();
     const look = async (): Promise<boolean> => {
       const shown = await Promise.all(missing.map(({ query }) => prometheus.history(query)));
       missing = missing.filter(({ query }, i) => {
@@ -85,9 +82,14 @@ suite('the dashboard and the alerts', { timeout: 240_000 }, () => {
     }
 
     const names = new Set(rules().flatMap(({ expr }) => expr.match(/\b(?:berth|process)_\w+/g) ?? []));
-    for (const name of [...names].filter((one) => !OF_THE_AUDIT.test(one)))
-      await prometheus.seen(`count(${name})`, (count) => count > 0, SOON_MS);
-    for (const alert of ['BerthServerDown', 'BerthQueueBuilds', 'BerthConnectErrors', 'BerthClientHoldsMost'])
+    for (const name of names) await prometheus.seen(`count(${name})`, (count) => count > 0, SOON_MS);
+    for (const alert of [
+      'BerthServerDown',
+      'BerthQueueBuilds',
+      'BerthConnectErrors',
+      'BerthClientHoldsMost',
+      'BerthDoctorFinds',
+    ])
       await prometheus.seen(`ALERTS{alertname="${alert}", alertstate="firing"}`, (value) => value === 1, SOON_MS);
   });
 });
@@ -125,6 +127,7 @@ async function settingsFor(t: TestContext, cluster: Cluster): Promise<Settings> 
       crowded: { servers: { s1: crowded!.address } },
     },
     timeouts: { queue: '4s' },
+    doctor: { interval: '1s', backend: 'docker_registry', ca: cluster.ca, ...user },
     metrics: { bind: '127.0.0.1:0' },
     admin: { bind: '127.0.0.1:0' },
   };
@@ -163,6 +166,8 @@ async function trouble(t: TestContext, berth: Berth, cluster: Cluster): Promise<
   }
   berth.signal('SIGHUP');
   await berth.line(({ msg }) => msg === 'reloaded');
+  // While a node is down there is no audit.
+  await berth.line(({ event }) => event === 'doctor_finding');
   await cluster.nodes[1]?.kill();
   await berth.change('server down', 's2');
 }
