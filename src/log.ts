@@ -10,6 +10,10 @@ type LogLevel = LogConfig['level'];
 
 /** How many events are kept for readers who come later; connections are not. */
 const KEPT = 500;
+/** A reload that fails may have many problems, each with a line of its own. */
+const KEPT_BYTES = 1 << 20;
+/** So that the sessions of a busy cluster do not drive out what has happened to its servers. */
+const KEPT_SESSIONS = KEPT / 2;
 
 /** An event as readers have it. `id` grows, from one process to the next too; a connection has the last event's. */
 export type Told = { readonly id: number; readonly event: EventName; readonly line: string };
@@ -37,6 +41,7 @@ export class Log {
   #line = '';
   #lastId = Date.now() * 1_000;
   readonly #kept: Told[] = [];
+  #keptBytes = 0;
   readonly #readers = new Set<Reader>();
   readonly #connectionReaders = new Set<Reader>();
 
@@ -94,7 +99,7 @@ export class Log {
   /** A session has ended: told to every reader, and `written` unless the level forbids. */
   session(fields: FieldsOf<'session'>, written: boolean): void {
     const line = this.#told('session', fields);
-    if (written && this.#writes('session')) this.outlet.write(line);
+    if (written && this.#writes('session')) this.outlet.write(this.#formed(line, 'session'));
   }
 
   /** `read` hears every event from now on, but connections only where it asks for them. Call the result to end it. */
@@ -131,10 +136,19 @@ export class Log {
     this.#childOf(event)[level](fields, filled(msg, fields));
     const line = this.#line;
     const told = { id: ++this.#lastId, event, line: line.trimEnd() };
-    this.#kept.push(told);
-    if (this.#kept.length > KEPT) this.#kept.shift();
+    this.#keep(told);
     for (const read of this.#readers) read(told);
     return line;
+  }
+
+  #keep(told: Told): void {
+    this.#kept.push(told);
+    this.#keptBytes += told.line.length;
+    while (this.#kept.length > KEPT || this.#keptBytes > KEPT_BYTES) {
+      const sessions = this.#kept.filter(({ event }) => event === 'session').length;
+      const oldest = sessions > KEPT_SESSIONS ? this.#kept.findIndex(({ event }) => event === 'session') : 0;
+      for (const { line } of this.#kept.splice(oldest, 1)) this.#keptBytes -= line.length;
+    }
   }
 
   #childOf(event: EventName): Logger {

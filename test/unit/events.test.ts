@@ -27,6 +27,19 @@ const record = {
   end: '--',
 } as const;
 
+const session = {
+  client: '10.0.0.7',
+  backend: 'b',
+  server: 's1',
+  direction: 'push',
+  moves: 0,
+  in: 804,
+  out: 1_297,
+  connections: 27,
+  durationMs: 12_000,
+  since: '2026-11-27T08:05:21.930Z',
+} as const;
+
 test('a line is JSON: level, time and event, then the fields, then what people read', async () => {
   const { log, lines } = writtenLog();
   log.tell('server_down', { backend: 'b', server: 's1', address: 'node1:5000', reason: 'connection refused' });
@@ -125,6 +138,26 @@ test('a reader that comes later has the last 500 events, by numbers that grow', 
   );
   assert.deepEqual(log.recent(2), kept.slice(-2));
   assert.deepEqual(log.recent(0), []);
+});
+
+test('what is kept has a bound in bytes, and sessions do not drive out what has happened to servers', () => {
+  const { log } = writtenLog();
+  const problems = Array.from({ length: 1_000 }, (_, i) => `balancer.yml:${i}:1: what is wrong`);
+  for (let i = 0; i < 100; i++) log.tell('reload_failed', { problems });
+  const bytes = log.recent(1_000).reduce((sum, { line }) => sum + line.length, 0);
+  assert.ok(bytes > 900_000 && bytes <= 1 << 20, `${bytes} bytes`);
+  for (let i = 0; i < 250; i++) log.tell('signal_ignored', { signal: String(i) });
+  for (let i = 0; i < 1_000; i++) log.session({ ...session, connections: i }, false);
+  const kept = log.recent(1_000);
+  const of = (event: string): Told[] => kept.filter((told) => told.event === event);
+  assert.deepEqual([of('session').length, of('signal_ignored').length], [250, 250]);
+  assert.equal(readLine(of('session').at(-1)!.line)['connections'], 999);
+});
+
+test('a session is written in the form of every other line', async () => {
+  const { log, lines } = writtenLog({}, { ...NOBODY, journal: true });
+  log.session(session, true);
+  assert.match((await lines()).join('\n'), /^<6>\{"level":"info",.*"event":"session",.*\}$/);
 });
 
 test('readers hear of lines that were dropped, and the log has the line when there is room again', async () => {
