@@ -120,6 +120,7 @@ export function serverColumns(now: unknown): readonly Column<Row>[] {
     { title: 'IN/S', cell: (row) => bytes(row['bytesInPerSecond']), align: 'right' },
     { title: 'OUT/S', cell: (row) => bytes(row['bytesOutPerSecond']), align: 'right' },
     { title: 'CONNECT', cell: ({ connectMs }) => duration(connectMs), align: 'right', rank: 5 },
+    { title: 'CHECK', cell: ({ checkMs }) => duration(checkMs), align: 'right', rank: 5 },
     { title: 'ERRORS', cell: ({ connectErrors }) => count(connectErrors), align: 'right', rank: 2 },
     { title: 'FOR', cell: ({ since: at }) => since(at, now), align: 'right' },
     { title: 'REASON', cell: reasonOf, least: 12, rank: 1 },

@@ -57,8 +57,9 @@ test('status tells what runs', async (t) => {
     clients: 1,
     names: [],
   });
-  const { since, connectMs, ...more } = s1!;
+  const { since, connectMs, checkMs, ...more } = s1!;
   assert.ok(connectMs! > 0 && connectMs! < 5_000);
+  assert.ok(checkMs === null || checkMs > 0);
   const rates = { connectionsPerSecond: 0, bytesInPerSecond: 0, bytesOutPerSecond: 0 };
   const up = { ...more, ...rates };
   assert.ok(Math.abs(Date.now() - Date.parse(since)) < 600_000);

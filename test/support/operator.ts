@@ -71,6 +71,7 @@ export type ServerStatus = {
   readonly bytesOutPerSecond: number;
   readonly connectErrors: number;
   readonly connectMs: number | null;
+  readonly checkMs: number | null;
   readonly queue: number;
   readonly clients: number;
 };

@@ -23,6 +23,7 @@ export type ServerStatus = {
   readonly bytesOutPerSecond: number;
   readonly connectErrors: number;
   readonly connectMs: number | null;
+  readonly checkMs: number | null;
 };
 
 export type NameStatus = {

@@ -35,7 +35,7 @@ function figuresOf({ backends, frontends }: Status): Figure[] {
   const arriving = frontends.reduce((all, one) => all + one.connectionsPerSecond, 0);
   const waiting = backends.reduce((all, { queue }) => all + queue, 0);
   return [
-    { name: 'Servers up', value: `${up + standby} of ${servers.length}`, tone: down > 0 ? 'bad' : 'good' },
+    { name: 'Taking clients', value: `${up + standby} of ${servers.length}`, tone: down > 0 ? 'bad' : 'good' },
     { name: 'Connections', value: count(frontends.reduce((all, one) => all + one.connections, 0)) },
     { name: 'New a second', value: perSecond(arriving) },
     { name: 'In (push)', value: bytesPerSecond(sum((server) => server.bytesInPerSecond)) },

@@ -87,7 +87,7 @@ export function serverRow(change: (backend: string, server: ServerStatus) => voi
       queue.show(count(server.queue), '');
       connect.show(
         milliseconds(server.connectMs),
-        server.connectErrors > 0 ? `${count(server.connectErrors)} failed` : '',
+        server.connectErrors > 0 ? `${count(server.connectErrors)} failed` : `check ${milliseconds(server.checkMs)}`,
       );
       setAttribute(button, 'aria-label', `Change ${server.name} of ${row.backend}`);
     },

@@ -30,6 +30,7 @@ export const serverRow = z.strictObject({
   bytesOutPerSecond: z.number(),
   connectErrors: z.int().describe('Connects that failed, since the start'),
   connectMs: z.number().nullable().describe('How long the last connects took, on average; null before the first'),
+  checkMs: z.number().nullable().describe('How long the last health check took; null where there was none'),
 });
 
 export type ServerRow = z.input<typeof serverRow>;
@@ -62,6 +63,7 @@ export function rowOf(server: Server, { table }: Backend, { view, counts }: Pick
     bytesOutPerSecond: rates.of(server, 'out'),
     connectErrors: Object.values(connectErrors).reduce((sum, count) => sum + count, 0),
     connectMs: connectMs === undefined ? null : rounded(connectMs),
+    checkMs: server.lastCheckSeconds === undefined ? null : rounded(1_000 * server.lastCheckSeconds),
   };
 }
 
