@@ -16,12 +16,13 @@ const INSTALLED = '/etc/berth/balancer.yml';
 export async function main(args: string[], signals: Signals): Promise<number> {
   const parsed = parseArgs({ args, options: OPTIONS, strict: false, allowPositionals: true, tokens: true });
   const { tokens, values, positionals } = parsed;
+  const [name, ...given] = positionals;
+  const command = name !== undefined && Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
   for (const token of tokens) {
     if (token.kind !== 'option') continue;
-    const fault = optionFault(token.name, token.rawName, token.value, token.inlineValue);
+    const fault = optionFault(command, token.name, token.rawName, token.value, token.inlineValue);
     if (fault !== undefined) return complain(fault);
   }
-  const [name, ...given] = positionals;
   // A balancer's log and signals are its own matter.
   const starts = name === 'start' && values.help !== true && values.version !== true;
   if (!starts) {
@@ -32,14 +33,13 @@ export async function main(args: string[], signals: Signals): Promise<number> {
     process.stdout.write(`berth ${version}\n`);
     return 0;
   }
-  if (values.help === true && (name === undefined || Object.hasOwn(COMMANDS, name))) {
+  if (values.help === true && (name === undefined || command)) {
     process.stdout.write(help(COMMANDS, name));
     return 0;
   }
   if (name === undefined) {
     return complain(`a command is missing; one of ${Object.keys(COMMANDS).join(', ')}. See berth --help`);
   }
-  const command = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
   if (!command) return complain(unknownCommand(name));
   const fault = tooMany(name, command, given);
   if (fault !== undefined) return complain(`${fault}. See berth ${name} --help`);
@@ -68,12 +68,22 @@ function standardFile(): string {
   return !existsSync(HERE) && existsSync(INSTALLED) ? INSTALLED : HERE;
 }
 
-/** What is wrong with one flag, whatever the command. */
-function optionFault(name: string, raw: string, value?: string, inline?: boolean): string | undefined {
+/** What is wrong with one flag as such; `command` says which flags were probably meant. */
+function optionFault(
+  command: Command | undefined,
+  name: string,
+  raw: string,
+  value?: string,
+  inline?: boolean,
+): string | undefined {
   const option: Option | undefined = Object.hasOwn(OPTIONS, name) ? OPTIONS[name as OptionName] : undefined;
   if (!option) {
-    const long = Object.keys(OPTIONS).map((known) => `--${known}`);
-    return `unknown option ${raw}.${didYouMean(raw, long) || ' See berth --help'}`;
+    const hint = (of: readonly string[] = []): string =>
+      didYouMean(
+        raw,
+        of.map((known) => `--${known}`),
+      );
+    return `unknown option ${raw}.${hint(command?.options) || hint(Object.keys(OPTIONS)) || ' See berth --help'}`;
   }
   if (option.type === 'boolean') return value === undefined ? undefined : `${raw} takes no value`;
   // parseArgs takes the next flag for the value of this one.
