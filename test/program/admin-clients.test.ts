@@ -80,7 +80,10 @@ test('a list refuses what it does not understand, with a hint', async (t) => {
     assert.match(await refusal(berth, `${path}?bakend=b`, 'GET', 400), /mean "backend"/);
     assert.match(await refusal(berth, `${path}?perPage=1001`, 'GET', 400), /perPage: .* from 1 to 1000/);
     assert.match(await refusal(berth, `${path}?backend=xyz`, 'GET', 404), /no backend xyz; there are b/);
-    assert.match(await refusal(berth, `${path}?server=b/s9`, 'GET', 404), /no server s9 in b. Did you mean "s1"\? There are s1, s2/);
+    assert.match(
+      await refusal(berth, `${path}?server=b/s9`, 'GET', 404),
+      /no server s9 in b. Did you mean "s1"\? There are s1, s2/,
+    );
     assert.match(await refusal(berth, `${path}?server=s1`, 'GET', 400), /server=BACKEND\/SERVER/);
     assert.match(await refusal(berth, `${path}?server=b/s1&backend=c`, 'GET', 400), /two backends/);
   }

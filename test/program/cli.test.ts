@@ -249,7 +249,8 @@ test('schema prints a JSON Schema that has every group of keys, described', () =
   assert.equal(schema.$schema, 'https://json-schema.org/draft/2020-12/schema');
   assert.deepEqual(schema.required, ['frontends', 'backends']);
   const groups = schema.properties ?? {};
-  assert.deepEqual(Object.keys(groups), ['frontends', 'backends', 'timeouts', 'metrics', 'admin', 'state', 'log']);
+  const wanted = ['frontends', 'backends', 'timeouts', 'metrics', 'admin', 'state', 'log', 'doctor'];
+  assert.deepEqual(Object.keys(groups), wanted);
   for (const [name, group] of Object.entries(groups)) assert.ok(group.description, name);
 });
 

@@ -278,7 +278,7 @@ describe('with a DNS server', { skip: NO_DNS }, () => {
       assert.deepEqual([name?.server, name?.address, name?.resolves, name?.reason], ['r', address, false, reason]);
       assert.match(
         (await command('status', '-c', berth.file)).out,
-        new RegExp(`r: ${address} does not resolve since .*Z: ${reason}`),
+        new RegExp(`r: ${address} does not resolve, for .*: ${reason}`),
       );
       const explained = (await command('explain', '10.0.0.1', '-c', berth.file)).out;
       assert.ok(explained.includes(`the next connection is reset; ${address} does not resolve: ${reason}`), explained);

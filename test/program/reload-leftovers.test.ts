@@ -7,7 +7,7 @@ import { Client } from '../support/clients.ts';
 import { NO_DNS, resolver } from '../support/dns.ts';
 import { openFilesOf } from '../support/files.ts';
 import { freeBind, insightOf, noSeriesOf, seriesOf, WITH_INSIGHT } from '../support/leftovers.ts';
-import { explain, reload, status } from '../support/operator.ts';
+import { explain, reload, standing, status } from '../support/operator.ts';
 import { whoServes } from '../support/people.ts';
 import { type Frozen, frozen, serve } from '../support/servers.ts';
 import { settings, type Settings, yaml } from '../support/settings.ts';
@@ -38,7 +38,7 @@ test(
     const berth = await start(t, plain, { through });
     const inside = new Client({ port: await berth.port() });
     await inside.line();
-    const [before, files] = [await status(berth), openFilesOf(berth.pid)];
+    const [before, files] = [await standing(berth), openFilesOf(berth.pid)];
 
     const added = await freeBind('127.0.9.1');
     const frontends = {
@@ -65,7 +65,7 @@ test(
     );
     assert.equal(s1!.accepted, 1, 'the server has seen nobody but the client inside');
     await eventually('the descriptors of before', () => openFilesOf(berth.pid) <= files);
-    assert.deepEqual(await status(berth), before);
+    assert.deepEqual(await standing(berth), before);
     assert.equal(await berth.metric('berth_frontend_connections{frontend="f"}'), 1);
     assert.deepEqual([...(await seriesOf(berth, 'g')), ...(await seriesOf(berth, 'h'))], []);
     inside.socket.write('still here');
@@ -120,7 +120,7 @@ test('a good reload leaves no series of what it removed, though connections stan
     frontends: {
       ...plain.frontends,
       leaving: { bind: '127.0.0.2:0', backend: 'gone' },
-      idle: { bind: '127.0.0.3:0', backend: 'unused' },
+      deserted: { bind: '127.0.0.3:0', backend: 'unused' },
     },
     backends: {
       b: { servers: { leaver: s2!.address, s1: s1!.address } },
@@ -140,7 +140,7 @@ test('a good reload leaves no series of what it removed, though connections stan
   assert.equal(standing[0]!.received.toString(), 's2\n');
   assert.equal((await reload(berth, plain)).msg, 'reloaded');
   assert.deepEqual(
-    (await Promise.all(['idle', 'unused', 'fourth'].map((name) => seriesOf(berth, name)))).flat(),
+    (await Promise.all(['deserted', 'unused', 'fourth'].map((name) => seriesOf(berth, name)))).flat(),
     [],
     'where no connection stands, at once',
   );
@@ -152,10 +152,10 @@ test('a good reload leaves no series of what it removed, though connections stan
     assert.equal(await client.finish(), 'end');
   }
   await berth.connections(3);
-  await noSeriesOf(berth, 'leaving', 'idle', 'gone', 'unused', 'leaver', 'third', 'fourth');
+  await noSeriesOf(berth, 'leaving', 'deserted', 'gone', 'unused', 'leaver', 'third', 'fourth');
   assert.equal(await whoServes(port, '127.0.7.1'), 's1');
   await berth.connections(4);
-  await noSeriesOf(berth, 'leaving', 'idle', 'gone', 'unused', 'leaver', 'third', 'fourth');
+  await noSeriesOf(berth, 'leaving', 'deserted', 'gone', 'unused', 'leaver', 'third', 'fourth');
 });
 
 for (const [what, happens] of [

@@ -7,7 +7,7 @@ import { test, type TestContext } from 'node:test';
 import { start, type Berth } from '../support/berth.ts';
 import { Client } from '../support/clients.ts';
 import { folderOf, openFilesOf } from '../support/files.ts';
-import { api, askAt, reload, status } from '../support/operator.ts';
+import { api, askAt, reload, standing, status } from '../support/operator.ts';
 import { whoServes } from '../support/people.ts';
 import { serve } from '../support/servers.ts';
 import { settings, yaml, type Settings } from '../support/settings.ts';
@@ -125,7 +125,7 @@ test('the metrics and admin addresses move; a request on the way is answered', a
 test('a file that is broken changes nothing, and the log says everything that is wrong with it', async (t) => {
   const plain = settings(await serve(t, ['s1']));
   const berth = await start(t, plain);
-  const before = await status(berth);
+  const before = await standing(berth);
   const line = await reload(
     berth,
     'frontends: { f: { bind: nowhere, backend: c } }\nbackends: { b: { servers: {} } }\n',
@@ -138,7 +138,7 @@ test('a file that is broken changes nothing, and the log says everything that is
     ['frontends.f.bind', 'frontends.f.backend', 'backends.b.servers'],
     problems.join('\n'),
   );
-  assert.deepEqual(await status(berth), before);
+  assert.deepEqual(await standing(berth), before);
   assert.equal(await berth.metric('berth_config_last_reload_successful'), 0);
   const loadedAt = await berth.metric('berth_config_last_reload_success_timestamp_seconds');
   const seen = berth.lines.length;
@@ -171,7 +171,7 @@ for (const what of ['frontend', 'metrics', 'admin', 'state'] as const) {
       },
     );
     const bindsWanted = { f: ['127.0.0.1:0', '127.0.0.3:0'], g: [what === 'frontend' ? taken : '127.0.0.4:0'] };
-    const [before, filesBefore, seen] = [await status(berth), openFilesOf(berth.pid), berth.lines.length];
+    const [before, filesBefore, seen] = [await standing(berth), openFilesOf(berth.pid), berth.lines.length];
     const line = await reload(
       berth,
       withBinds({ ...more, backends: { ...more.backends, c: more.backends['b']! } }, bindsWanted),
@@ -185,7 +185,7 @@ for (const what of ['frontend', 'metrics', 'admin', 'state'] as const) {
         .status,
       200,
     );
-    assert.deepEqual(await status(berth), before);
+    assert.deepEqual(await standing(berth), before);
     await eventually('as many descriptors', () => openFilesOf(berth.pid) <= filesBefore);
     assert.deepEqual(
       berth.lines.slice(seen).map(({ msg }) => msg),

@@ -3,7 +3,7 @@ import { writeFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { start } from '../support/berth.ts';
 import { Client, visit } from '../support/clients.ts';
-import { explain, explainAway, reload, serverStatus, setState, status } from '../support/operator.ts';
+import { explain, explainAway, reload, serverStatus, setState, standing, status } from '../support/operator.ts';
 import { clients, places, whoServes } from '../support/people.ts';
 import { hangs, refusing, serve } from '../support/servers.ts';
 import { QUICK_CHECKS, settings, yaml } from '../support/settings.ts';
@@ -20,7 +20,7 @@ test('a reload of the same file changes nothing: sockets, bindings, health, coun
   await setState(berth, 's3', 'maint');
   const client = new Client({ port, from: '127.0.7.1' });
   await client.line();
-  const before = await status(berth);
+  const before = await standing(berth);
   const counted = async (): Promise<string[]> =>
     (await berth.get('/metrics')).text
       .split('\n')
@@ -28,7 +28,7 @@ test('a reload of the same file changes nothing: sockets, bindings, health, coun
   const countedBefore = await counted();
   const seen = berth.lines.length;
   for (let i = 0; i < 3; i++) assert.equal((await reload(berth)).msg, 'reloaded');
-  assert.deepEqual(await status(berth), before);
+  assert.deepEqual(await standing(berth), before);
   assert.deepEqual(await counted(), countedBefore);
   const others = berth.lines.slice(seen).filter(({ msg }) => /listening|server (up|down)|draining/.test(msg));
   assert.deepEqual(others, [], 'no flap, no socket opened anew');
@@ -101,9 +101,9 @@ test('another resolveInterval moves nobody, and ends no maintenance', async (t) 
   const port = await berth.port();
   assert.deepEqual(await places(port, clients(2)), ['s1', 's2']);
   await setState(berth, 's1', 'drain');
-  const before = await status(berth);
+  const before = await standing(berth);
   await reload(berth, settings([s1!, s2!], { resolveInterval: '1m' }));
-  assert.deepEqual(await status(berth), before);
+  assert.deepEqual(await standing(berth), before);
   assert.deepEqual(await places(port, clients(2)), ['s1', 's2']);
 });
 

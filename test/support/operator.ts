@@ -127,6 +127,14 @@ export async function status(berth: Running): Promise<Status> {
   return (await granted(berth, 'GET', '/api/v1/status')).body as Status;
 }
 
+/** What a reload that fails leaves as it is: all of status but how that reload went, rates, and what checks measure. */
+export async function standing(berth: Running): Promise<unknown> {
+  const varies = /^(now|lastReload|connectMs|checkMs|\w+PerSecond)$/;
+  return JSON.parse(
+    JSON.stringify(await status(berth), (key, value: unknown) => (varies.test(key) ? undefined : value)),
+  );
+}
+
 /** The servers of backend `b`, or of the first. */
 export async function serversOf(berth: Running): Promise<readonly ServerStatus[]> {
   return (await status(berth)).backends[0]?.servers ?? [];
