@@ -136,8 +136,8 @@ test('a good reload leaves no series of what it removed, though connections stan
     await client.line();
     return client;
   };
-  const standing = [await place('f'), await place('leaving'), await place('leaving')];
-  assert.equal(standing[0]!.received.toString(), 's2\n');
+  const visitors = [await place('f'), await place('leaving'), await place('leaving')];
+  assert.equal(visitors[0]!.received.toString(), 's2\n');
   assert.equal((await reload(berth, plain)).msg, 'reloaded');
   assert.deepEqual(
     (await Promise.all(['deserted', 'unused', 'fourth'].map((name) => seriesOf(berth, name)))).flat(),
@@ -145,8 +145,8 @@ test('a good reload leaves no series of what it removed, though connections stan
     'where no connection stands, at once',
   );
 
-  standing[1]!.socket.resetAndDestroy();
-  for (const client of [standing[0]!, standing[2]!]) {
+  visitors[1]!.socket.resetAndDestroy();
+  for (const client of [visitors[0]!, visitors[2]!]) {
     client.socket.write('still here');
     await client.bytes('s2\nstill here'.length);
     assert.equal(await client.finish(), 'end');

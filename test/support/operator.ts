@@ -129,7 +129,7 @@ export async function status(berth: Running): Promise<Status> {
 
 /** What a reload that fails leaves as it is: all of status but how that reload went, rates, and what checks measure. */
 export async function standing(berth: Running): Promise<unknown> {
-  const varies = /^(now|lastReload|connectMs|checkMs|\w+PerSecond)$/;
+  const varies = /^(now|loadedAt|lastReload|connectMs|checkMs|\w+PerSecond)$/;
   return JSON.parse(
     JSON.stringify(await status(berth), (key, value: unknown) => (varies.test(key) ? undefined : value)),
   );
