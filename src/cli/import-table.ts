@@ -16,7 +16,7 @@ import { FORMAT } from '../state-file.ts';
 export function importTable(dump: string, file: string, { yaml, tables }: Imported & { kind: 'imported' }): string {
   const bindings = parseTableDump(readFileSync(dump, 'utf8'));
   if (!bindings) throw new Error('it is not the output of `show table NAME`');
-  const { backends } = schema.parse(parse(yaml));
+  const { backends } = schema.parse(parse(yaml, { uniqueKeys: false }));
   const longestMs = parseDuration(LONGEST_EXPIRY) ?? 0;
   const lines: string[] = [];
   let left = 0;
@@ -45,6 +45,10 @@ type Uses = (Imported & { kind: 'imported' })['tables'];
 
 function groups(tables: Uses): Map<string, Uses[number][]> {
   const result = new Map<string, Uses[number][]>();
-  for (const use of tables) result.set(use.table, [...(result.get(use.table) ?? []), use]);
+  for (const use of tables) {
+    const there = result.get(use.table);
+    if (there) there.push(use);
+    else result.set(use.table, [use]);
+  }
   return result;
 }

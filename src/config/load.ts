@@ -2,7 +2,7 @@ import { dirname, resolve } from 'node:path';
 import type { Environment } from './environment.ts';
 import { explain } from './explain.ts';
 import { foreignFile } from './foreign.ts';
-import type { Problem } from './locate.ts';
+import { inOrder, type Problem } from './locate.ts';
 import { readCidrFiles, readNamedFiles, readText, reason, secret } from './named-files.ts';
 import { crossCheck, type Finding } from './rules.ts';
 import { adminSchema, schema, STANDARD_ADMIN, type AdminConfig, type Config } from './schema.ts';
@@ -74,8 +74,6 @@ function validate(tree: Tree, folder: string): Loaded {
   const [own, others] = [known.filter(({ within }) => !within), known.filter(({ within }) => within)];
   return { kind: 'problems', problems: [...[...faults, ...found(own)].toSorted(inOrder), ...found(others)] };
 }
-
-const inOrder = (a: Problem, b: Problem): number => a.line - b.line || a.column - b.column;
 
 /**
  * The value of `admin` (or its default), even where the rest of the file is wrong; undefined where the value cannot be

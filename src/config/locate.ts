@@ -11,6 +11,9 @@ export type Problem = {
   readonly message: string;
 };
 
+/** As they stand in the file. */
+export const inOrder = (a: Problem, b: Problem): number => a.line - b.line || a.column - b.column;
+
 /** `FILE:LINE:COL: path: what is wrong` */
 export function formatProblem({ file, line, column, path, message }: Problem): string {
   return `${file}:${line}:${column}: ${path === '' ? '' : `${path}: `}${message}`;
@@ -86,8 +89,25 @@ export class Locator {
     return problems;
   }
 
+  /** Keys that a map has twice. */
+  namesTwice(): Problem[] {
+    const problems: Problem[] = [];
+    visit(this.#document, {
+      Map: (_, map, ancestors) => {
+        const seen = new Set<unknown>();
+        for (const pair of map.items) {
+          if (!isScalar(pair.key)) continue;
+          const offset = pair.key.range?.[0] ?? 0;
+          const path = (): string => dotted([...ancestors, pair]);
+          if (seen.has(pair.key.value)) problems.push(this.#problem(offset, path(), 'this name stands here twice'));
+          seen.add(pair.key.value);
+        }
+      },
+    });
+    return problems;
+  }
+
   yamlError({ code, message, pos }: { code: string; message: string; pos: [number, number] }): Problem {
-    if (code === 'DUPLICATE_KEY') return this.#problem(pos[0], this.#pathOfKey(pos[0]), 'this name stands here twice');
     if (code === 'MULTIPLE_DOCS')
       return this.#problem(pos[0], '', 'a second YAML document starts here; there can be one');
     const text = message.split('\n', 1)[0] ?? '';
@@ -159,21 +179,13 @@ export class Locator {
     return undefined;
   }
 
-  /** The dotted path of the key that starts at `offset`, or ''. */
-  #pathOfKey(offset: number): string {
-    return this.#pathOf(({ key }) => isScalar(key) && key.range?.[0] === offset);
-  }
-
   /** The dotted path of the first pair that is `wanted`, or ''. */
   #pathOf(wanted: (pair: Pair) => boolean): string {
     let found = '';
     visit(this.#document, {
       Pair: (_, pair, ancestors) => {
         if (!wanted(pair)) return undefined;
-        const keys = [...ancestors, pair].flatMap((node) =>
-          isPair(node) && isScalar(node.key) ? [String(node.key.value)] : [],
-        );
-        found = keys.join('.');
+        found = dotted([...ancestors, pair]);
         return visit.BREAK;
       },
     });
@@ -190,4 +202,8 @@ function isMerge({ key }: Pair): boolean {
 function sourcesOf({ value }: Pair, resolved: (node: unknown) => unknown): unknown[] {
   const whole = resolved(value);
   return isSeq(whole) ? whole.items : [value];
+}
+
+function dotted(nodes: readonly unknown[]): string {
+  return nodes.flatMap((node) => (isPair(node) && isScalar(node.key) ? [String(node.key.value)] : [])).join('.');
 }

@@ -1,4 +1,5 @@
-import { bindsCollide, isOpen, NAME_RULE, parseBind, type Bind } from './values.ts';
+import { Binds } from './binds.ts';
+import { isOpen, NAME_RULE, parseBind, type Bind } from './values.ts';
 import { didYouMean } from './suggest.ts';
 
 /** The keys and list indexes that lead to a value of the file. */
@@ -61,6 +62,7 @@ function* checkNames(root: unknown): Generator<Finding> {
 
 function* checkBackendNames(root: unknown): Generator<Finding> {
   const backends = entries(at(root, 'backends')).map(([name]) => name);
+  const known = new Set(backends);
   for (const [name, frontend] of entries(at(root, 'frontends'))) {
     if (!isTree(frontend)) continue;
     const backend = at(frontend, 'backend');
@@ -69,7 +71,7 @@ function* checkBackendNames(root: unknown): Generator<Finding> {
     }
     const routes = entries(at(frontend, 'sni')).map(([key, route]) => ({ path: ['sni', key], route }));
     for (const { path, route } of [{ path: ['backend'], route: backend }, ...routes]) {
-      if (typeof route !== 'string' || backends.includes(route)) continue;
+      if (typeof route !== 'string' || known.has(route)) continue;
       const message = `there is no backend ${JSON.stringify(route)}.${didYouMean(route, backends)}`;
       yield { path: ['frontends', name, ...path], message };
     }
@@ -90,13 +92,13 @@ function* checkServerNames(root: unknown): Generator<Finding> {
 }
 
 function* checkBinds(root: unknown): Generator<Finding> {
-  const seen: { bind: Bind; owner: string }[] = [];
+  const seen = new Binds<{ bind: Bind; owner: string }>();
   for (const { path, owner, value } of allBinds(root)) {
     const bind = bindOf(value);
     if (!bind) continue;
-    const other = seen.find((earlier) => bindsCollide(earlier.bind, bind));
+    const other = seen.colliding(bind);
     if (other) yield { path, message: `${bind.text} collides with ${other.bind.text} of ${other.owner}` };
-    seen.push({ bind, owner });
+    seen.add(bind, { bind, owner });
   }
 }
 

@@ -1,7 +1,7 @@
 import { isMap, LineCounter, parseDocument, Parser, type Document } from 'yaml';
 import type { z } from 'zod';
 import { expandDocument, isExpanded, spelledValue, type Environment, type Expansions } from './environment.ts';
-import { Locator, type Problem } from './locate.ts';
+import { inOrder, Locator, type Problem } from './locate.ts';
 import { isNameMap, type Path } from './rules.ts';
 
 /** A balancer.yml has some seven levels; hundreds exhaust the stack of a parser, which V8 does not always survive. */
@@ -28,12 +28,17 @@ export function readTree(file: string, text: string, env: Environment): Tree | {
   if (nestedTooDeeply(text)) return fault(`the file is nested too deeply; it may have ${DEEPEST_LEVEL} levels`);
   const lines = new LineCounter();
   // Without `logLevel` the parser prints its warnings to standard error, and `berth check` is there to tell of them.
-  const options = { lineCounter: lines, prettyErrors: false, logLevel: 'error', merge: true } as const;
+  // The parser compares each key with all before it: the locator finds the names that stand twice in one walk.
+  const unique = { uniqueKeys: false } as const;
+  const options = { lineCounter: lines, prettyErrors: false, logLevel: 'error', merge: true, ...unique } as const;
   const document: Document = parseDocument(text, options);
   const locate = new Locator(file, document, lines);
-  const faults = document.errors.map((error) => locate.yamlError(error));
+  const faults = locate.namesTwice();
   // A tree in which a name stands twice can be judged further; after any other fault there is no whole tree.
-  if (document.errors.some(({ code }) => code !== 'DUPLICATE_KEY')) return { problems: faults };
+  if (document.errors.length > 0) {
+    const errors = document.errors.map((error) => locate.yamlError(error));
+    return { problems: [...faults, ...errors].toSorted(inOrder) };
+  }
   const stray = [...locate.strayAliases(), ...locate.strayMerges()];
   if (stray.length > 0) return { problems: stray };
   const expansions = expandDocument(document, env);

@@ -151,7 +151,7 @@ class Judgement {
     const { number } = rule.line;
     const [tracked] = this.#draft.tracked.values();
     const name = table ?? tracked?.table ?? this.#draft.name;
-    const counters = this.#file.proxies.find((proxy) => proxy.name === name)?.table;
+    const counters = this.#file.proxies.named(name)?.table;
     if (of === 'connections') perSource.set('connections', most, number);
     else {
       const windowMs = counters?.windows.get('conn_rate') ?? counters?.windows.get('sess_rate');

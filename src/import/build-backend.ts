@@ -7,10 +7,10 @@ import { lost } from './outcome.ts';
 import { expiry, nameOf, parseTime, timer, type Prefix } from './scalars.ts';
 
 /** Writes a backend into `backends`. Leaves out a backend without a server that Berth can reach, and says so. */
-export function writeBackend(draft: ProxyDraft, backends: Outline, file: FileDraft): void {
+export function writeBackend(draft: ProxyDraft, backends: Outline, arrivals: Arrivals, file: FileDraft): void {
   const { name, section, back, servers } = draft;
   const placed = servers.flatMap((server) => {
-    const address = place(draft, server, file);
+    const address = place(draft, server, arrivals, file);
     return address === undefined ? [] : [{ server, address }];
   });
   if (placed.length === 0) {
@@ -64,7 +64,7 @@ function isDefault(key: string, value: unknown): boolean {
 }
 
 /** `HOST:PORT`; undefined, with a note, for a server that is left out. */
-function place(draft: ProxyDraft, server: ServerDraft, file: FileDraft): string | undefined {
+function place(draft: ProxyDraft, server: ServerDraft, arrivals: Arrivals, file: FileDraft): string | undefined {
   const { name, line, port, disabled } = server;
   const leaveOut = (why: string): undefined => {
     file.ledger.note(line, `server ${name}`, lost(`left out: ${why}`));
@@ -74,35 +74,39 @@ function place(draft: ProxyDraft, server: ServerDraft, file: FileDraft): string 
   const valid = (address: string): string | undefined =>
     parseServerAddress(address) ? address : leaveOut(`${address} is no address`);
   if (port === '') return valid(server.address);
-  const ports = portsOf(draft, file);
+  const arrival = arrivals.get(draft.name);
   const [, sign, offset] = /^([+-])(\d{1,5})$/.exec(port ?? '+0') ?? [];
-  if (offset !== undefined && ports.length !== 1)
+  if (offset !== undefined && typeof arrival !== 'number')
     return leaveOut('it has no port of its own, and the frontend has several');
-  const number = offset === undefined ? port : String((ports[0] ?? 0) + Number(`${sign}${offset}`));
+  const number = offset === undefined ? port : String(Number(arrival) + Number(`${sign}${offset}`));
   return valid(`${server.address}:${number}`);
 }
 
-/** The ports at which clients of a backend arrive. */
-function portsOf(backend: ProxyDraft, { proxies }: FileDraft): number[] {
-  const leading = proxies.filter(
-    ({ isFrontend, name, front, routes }) =>
-      isFrontend &&
-      (name === backend.name ||
-        front.scalar('backend') === backend.name ||
-        routes.some((route) => route.backend === backend.name)),
-  );
-  const ports = leading.flatMap(({ binds }) =>
-    binds.flatMap(({ value }) => {
+/** The port at which the clients of each backend arrive, by its name; `several` where there are more. */
+export type Arrivals = ReadonlyMap<string, number | 'several'>;
+
+export function arrivalsOf(proxies: readonly ProxyDraft[]): Arrivals {
+  const arrivals = new Map<string, number | 'several'>();
+  for (const { isFrontend, name, front, routes, binds } of proxies) {
+    if (!isFrontend) continue;
+    const ports = new Set<number>();
+    for (const { value } of binds) {
       const bind = parseBind(value);
-      return bind?.kind === 'tcp' ? [bind.port] : [];
-    }),
-  );
-  return [...new Set(ports)];
+      if (bind?.kind === 'tcp') ports.add(bind.port);
+    }
+    const [port] = ports;
+    if (port === undefined) continue;
+    for (const to of new Set([name, front.scalar('backend'), ...routes.map(({ backend }) => backend)])) {
+      const other = arrivals.get(String(to)) ?? port;
+      arrivals.set(String(to), ports.size === 1 && other === port ? port : 'several');
+    }
+  }
+  return arrivals;
 }
 
 function writeStickTable({ name, stick, table: own }: ProxyDraft, into: Outline, { proxies, ledger }: FileDraft): void {
   if (!stick) return into.set('stickTable', false);
-  const other = stick.table === undefined ? undefined : proxies.find((proxy) => proxy.name === stick.table);
+  const other = stick.table === undefined ? undefined : proxies.named(stick.table);
   const table = stick.table === undefined || stick.table === name ? own : other?.table;
   const map = into.map('stickTable', stick.line);
   writePrefix(stick.prefix, table?.type, map, stick.line);

@@ -3,7 +3,7 @@ import type { FileDraft, ProxyDraft } from './draft.ts';
 import { Outline, type Sourced } from './outline.ts';
 import { lost, meaningless } from './outcome.ts';
 import { textOf } from './read-proxy.ts';
-import { bindsCollide, parseBind } from '../config/values.ts';
+import { parseBind } from '../config/values.ts';
 import { nameOf } from './scalars.ts';
 
 const SERVER_NAME = /^(\*\.)?[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*$/;
@@ -19,8 +19,9 @@ export function writeFrontend(draft: ProxyDraft, frontends: Outline, backends: O
   const leaveOut = (why: string): void =>
     ledger.note(section.number, `${section.kind} ${name}`, lost(`left out: ${why}`));
   if (frontends.get(nameOf(name))) return leaveOut('another has this name');
-  const binds = draft.binds.filter((bind) => {
-    const other = file.taken.find(({ value }) => collide(value, bind.value));
+  const binds = [...draft.binds].filter((bind) => {
+    const address = parseBind(bind.value);
+    const other = address && file.taken.colliding(address);
     if (other) ledger.note(bind.line ?? 0, bind.value, lost(`line ${other.line} has this address`), 'bind');
     return !other;
   });
@@ -44,7 +45,10 @@ export function writeFrontend(draft: ProxyDraft, frontends: Outline, backends: O
     frontends.delete(nameOf(name));
     return leaveOut('none of its backends is there');
   }
-  file.taken.push(...binds);
+  for (const bind of binds) {
+    const address = parseBind(bind.value);
+    if (address) file.taken.add(address, bind);
+  }
   if (fallback && !onlyNames) into.set('backend', nameOf(fallback.value), fallback.line);
   for (const [pattern, to] of sni) into.map('sni').set(pattern, nameOf(to.value), to.line);
   if (sni.size > 0 || draft.proxyBinds.length > 0 || draft.acceptProxy.length > 0) copy(front, into, 'prefaceTimeout');
@@ -61,11 +65,6 @@ function withOptions(bind: Sourced<string>, { socketOptions }: ProxyDraft): Sour
   map.set('address', bind.value, bind.line);
   for (const [key, value] of options) map.set(key, value, bind.line);
   return map;
-}
-
-function collide(a: string, b: string): boolean {
-  const [one, other] = [parseBind(a), parseBind(b)];
-  return one !== undefined && other !== undefined && bindsCollide(one, other);
 }
 
 function copy(from: Outline, to: Outline, key: string): void {
@@ -93,7 +92,7 @@ function routesOf({ section, front, servers, routes }: ProxyDraft, { ledger }: F
           ledger.note(line.number, textOf([pattern]), lost('`sni` takes a name, or `*.` and a name'), 'server name');
           continue;
         }
-        const wider = [...byName.keys()].find((other) => other !== key && covers(other, key));
+        const wider = masksOf(key).find((mask) => byName.has(mask));
         if (wider !== undefined) {
           const says = `\`sni\` takes the name before \`${wider}\`, which stands above it here`;
           ledger.note(line.number, textOf(line.words), lost(says));
@@ -110,9 +109,13 @@ function routesOf({ section, front, servers, routes }: ProxyDraft, { ledger }: F
   return { byName, fallback: everybody ?? (typeof named === 'string' ? { value: named, line } : own) };
 }
 
-/** Whether `*.example.com` means the name too. */
-function covers(pattern: string, name: string): boolean {
-  return pattern.startsWith('*.') && name.endsWith(pattern.slice(1));
+/** The patterns `*.…` that mean a name too, the widest last. */
+function masksOf(name: string): string[] {
+  const labels = name.split('.');
+  return labels
+    .slice(1)
+    .map((_, i) => `*.${labels.slice(i + 1).join('.')}`)
+    .filter((mask) => mask !== name);
 }
 
 /** What is left of the routes where these names alone are let in. */
@@ -122,8 +125,8 @@ function restricted(
   only: OnlyNames,
 ): Map<string, Sourced<string>> {
   if (!only) return byName;
-  const patterns = only.patterns.map((pattern) => pattern.toLowerCase());
-  const kept = [...byName].filter(([name]) => patterns.some((pattern) => pattern === name || covers(pattern, name)));
+  const patterns = new Set(only.patterns.map((pattern) => pattern.toLowerCase()));
+  const kept = [...byName].filter(([name]) => [name, ...masksOf(name)].some((each) => patterns.has(each)));
   const result = new Map(kept);
   for (const pattern of patterns) {
     if (!result.has(pattern) && fallback) result.set(pattern, { value: fallback.value, line: only.line });
@@ -143,8 +146,8 @@ function writeAcceptProxy({ binds, proxyBinds, acceptProxy }: ProxyDraft, into: 
   const [line] = proxyBinds;
   if (line === undefined) return into.list('acceptProxy', acceptProxy);
   const ofBind = new Set(proxyBinds);
-  const without = binds.find((bind) => bind.line !== undefined && !ofBind.has(bind.line));
-  const isOfBind = binds.some((bind) => bind.line !== undefined && ofBind.has(bind.line));
+  const without = [...binds].find((bind) => !ofBind.has(bind.line));
+  const isOfBind = [...binds].some((bind) => ofBind.has(bind.line));
   if (without && isOfBind) {
     const says = `\`acceptProxy\` holds for the bind of line ${without.line} too; give that a frontend of its own`;
     ledger.note(line, 'accept-proxy', lost(says));

@@ -1,3 +1,4 @@
+import { Binds } from '../config/binds.ts';
 import type { Condition, Conditions, Lists } from './conditions.ts';
 import { Outline, type Sourced } from './outline.ts';
 import type { Ledger, Outcome } from './outcome.ts';
@@ -40,6 +41,9 @@ export type ServerDraft = {
   readonly tls: number | undefined;
 };
 
+/** The text of a bind changes where a wider bind takes its place. */
+export type BindDraft = { value: string; readonly line: number };
+
 export type TableDraft = {
   readonly line: number;
   readonly type: string;
@@ -64,7 +68,8 @@ export class ProxyDraft {
   readonly conditions: Conditions;
   readonly front: Outline;
   readonly back: Outline;
-  readonly binds: Sourced<string>[] = [];
+  readonly binds = new Set<BindDraft>();
+  readonly colliding = new Binds<BindDraft>();
   /** `mode` and `group` of unix sockets, by their binds. */
   readonly socketOptions = new Map<string, readonly (readonly [key: string, value: string | number])[]>();
   /** The binds of TLS that HAProxy ends, and those that await a PROXY header. */
@@ -78,6 +83,8 @@ export class ProxyDraft {
   readonly timeouts = new Map<string, Sourced<number>>();
   readonly serverDefaults: Token[] = [];
   readonly servers: ServerDraft[] = [];
+  /** The servers' names. */
+  readonly serverNames = new Set<string>();
   readonly check = new Outline();
   table: TableDraft | undefined;
   stick: StickDraft | undefined;
@@ -106,15 +113,55 @@ export class ProxyDraft {
 /** Reads one line into a draft; returns what became of the line where that is not what the table says. */
 export type Reader = (draft: ProxyDraft, args: readonly string[], line: Line, file: FileDraft) => Outcome | undefined;
 
+/** The frontends, backends and listens of a file, in their order and by their names. */
+export class Proxies {
+  readonly #all: ProxyDraft[] = [];
+  readonly #named = new Map<string, ProxyDraft>();
+  readonly #frontends = new Set<string>();
+  /** The last number that was given behind a name. */
+  readonly #counts = new Map<string, number>();
+  readonly #backends = new Map<string, ProxyDraft>();
+
+  get all(): readonly ProxyDraft[] {
+    return this.#all;
+  }
+
+  add(draft: ProxyDraft): void {
+    const { name, isFrontend, isBackend } = draft;
+    this.#all.push(draft);
+    if (!this.#named.has(name)) this.#named.set(name, draft);
+    if (isFrontend) this.#frontends.add(name);
+    if (isBackend && !this.#backends.has(name)) this.#backends.set(name, draft);
+  }
+
+  /** The first of the name. */
+  named(name: string): ProxyDraft | undefined {
+    return this.#named.get(name);
+  }
+
+  /** `wanted`, or `wanted_2` and so on where frontends have the name. */
+  freeFrontendName(wanted: string): string {
+    let name = wanted;
+    let count = this.#counts.get(wanted) ?? 1;
+    while (this.#frontends.has(name)) name = `${wanted}_${++count}`;
+    this.#counts.set(wanted, count);
+    return name;
+  }
+
+  backend(name: string): ProxyDraft | undefined {
+    return this.#backends.get(name);
+  }
+}
+
 /** The file, as far as it has been read. */
 export type FileDraft = {
   readonly around: Around;
   readonly ledger: Ledger;
-  readonly proxies: ProxyDraft[];
+  readonly proxies: Proxies;
   /** Keys of balancer.yml that hold for everything. */
   readonly root: Outline;
   /** The addresses of the frontends that have been written. */
-  readonly taken: Sourced<string>[];
+  readonly taken: Binds<Sourced<string>>;
   readonly resolvers: Map<string, Sourced<number>>;
   maxconn: Sourced<number> | undefined;
   /** The options that every unix socket has, and what stands before its path. */
@@ -127,9 +174,9 @@ export function emptyDraft(around: Around, ledger: Ledger): FileDraft {
   return {
     around,
     ledger,
-    proxies: [],
+    proxies: new Proxies(),
     root: new Outline(),
-    taken: [],
+    taken: new Binds(),
     resolvers: new Map(),
     maxconn: undefined,
     unixBind: [],

@@ -87,7 +87,7 @@ function readTcp(section: Section, file: FileDraft): void {
   const mode = modeOf(section);
   if (mode === 'tcp') {
     const draft = readProxy(section, file);
-    if (draft.disabled === undefined) file.proxies.push(draft);
+    if (draft.disabled === undefined) file.proxies.add(draft);
     file.ledger.note(number, what, draft.disabled === undefined ? carried(roomOf(kind)) : meaningless('disabled'));
     return;
   }

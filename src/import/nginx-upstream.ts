@@ -33,7 +33,7 @@ export function readUpstream({ words: [, name = ''], line, block = [] }: Directi
     }
   }
   file.ledger.note(line, `upstream ${name}`, { is: 'carried', says: '`backends`' });
-  file.proxies.push(draft);
+  file.proxies.add(draft);
 }
 
 function readServer(draft: ProxyDraft, words: readonly string[], line: number, { ledger }: FileDraft): void {
@@ -84,11 +84,11 @@ function addServer(
 
 /** The backend of an upstream's name, or of an address, for which a backend is made. */
 export function upstreamOf(target: string, line: number, file: FileDraft): string {
-  let upstream = file.proxies.find((proxy) => proxy.isBackend && proxy.name === target);
+  let upstream = file.proxies.backend(target);
   if (!upstream && target.includes(':')) {
     upstream = emptyUpstream(target, line);
     addServer(upstream, target, line, { keys: new Outline(line), disabled: undefined }, file.ledger);
-    file.proxies.push(upstream);
+    file.proxies.add(upstream);
   }
   return target;
 }

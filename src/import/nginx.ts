@@ -84,24 +84,24 @@ function readServer(
   }
   // Servers of nginx have no names.
   const address = listens[0]?.words[1] ?? '';
-  const name = nameFor(`stream_${address.replace(/^.*[:/]/, '')}`, file);
+  const name = file.proxies.freeFrontendName(`stream_${address.replace(/^.*[:/]/, '')}`);
   const section = { kind: 'frontend', name, number: line, address: '', lines: [], defaults: [] };
   const draft = new ProxyDraft(section, new Conditions(NO_LISTS));
   // What the server says itself takes the place of what `stream` says; lists of rules do as wholes.
   const own = new Set(block.map(({ words }) => (words[0] === 'deny' ? 'allow' : words[0])));
   const inherited = common.filter(({ words }) => !own.has(words[0] === 'deny' ? 'allow' : words[0]));
-  for (const one of common) if (!inherited.includes(one)) note(one, file);
+  for (const one of common) if (own.has(one.words[0] === 'deny' ? 'allow' : one.words[0])) note(one, file);
   for (const one of [...inherited, ...block]) readDirective(draft, one, maps, file);
   settleProxy(draft);
   handDown(draft, file);
-  file.proxies.push(draft);
+  file.proxies.add(draft);
   file.ledger.note(line, 'server', carried('`frontends`'));
 }
 
 /** What nginx says beside `listen` of the way to servers is in Berth said of their backend. */
 function handDown(draft: ProxyDraft, { proxies, ledger }: FileDraft): void {
-  const named = [draft.front.scalar('backend'), ...draft.routes.map(({ backend }) => backend)];
-  for (const backend of proxies.filter((proxy) => proxy.isBackend && named.includes(proxy.name))) {
+  const named = new Set([draft.front.scalar('backend'), ...draft.routes.map(({ backend }) => backend)]);
+  for (const backend of [...named].flatMap((name) => proxies.backend(String(name)) ?? [])) {
     const connect = draft.timeouts.get('connect');
     if (connect) backend.timeouts.set('connect', connect);
     for (const key of ['sendProxy', 'retries', 'source']) {
@@ -112,13 +112,6 @@ function handDown(draft: ProxyDraft, { proxies, ledger }: FileDraft): void {
       } else if (mine) backend.back.put(key, mine);
     }
   }
-}
-
-function nameFor(wanted: string, { proxies }: FileDraft): string {
-  const taken = (name: string): boolean => proxies.some((proxy) => proxy.isFrontend && proxy.name === name);
-  let name = wanted;
-  for (let i = 2; taken(name); i++) name = `${wanted}_${i}`;
-  return name;
 }
 
 function readDirective(draft: ProxyDraft, one: Directive, maps: ReadonlyMap<string, NameMap>, file: FileDraft): void {

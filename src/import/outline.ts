@@ -65,8 +65,9 @@ export class Outline {
 
   /** Takes out what the schema says anyway, and maps that are then empty. */
   withoutDefaults(forms: readonly Schema[] = [jsonSchema()]): this {
+    const all = forms.flatMap(flat);
     for (const [key, entry] of this.#entries) {
-      const below = forms.flatMap(flat).flatMap((form) => form.properties?.[key] ?? (form.additionalProperties || []));
+      const below = all.flatMap((form) => form.properties?.[key] ?? (form.additionalProperties || []));
       if (entry instanceof Outline) {
         if (entry.withoutDefaults(below).isEmpty) this.#entries.delete(key);
       } else if ('value' in entry && below.some((form) => form.default === entry.value)) this.#entries.delete(key);

@@ -1,5 +1,5 @@
 import { isIP } from 'node:net';
-import { bindsCollide, parseBind, parseMode } from '../config/values.ts';
+import { parseBind, parseMode } from '../config/values.ts';
 import type { FileDraft, ProxyDraft } from './draft.ts';
 import { BIND } from './options.ts';
 import { carried, lost, meaningless } from './outcome.ts';
@@ -56,18 +56,24 @@ function socketOptions(options: readonly string[]): [string, string | number][] 
   return Object.entries({ mode, group }).flatMap(([key, value]) => (value === undefined ? [] : [[key, value]]));
 }
 
-export function addBind(draft: ProxyDraft, text: string, line: number) {
+export function addBind({ binds, colliding }: ProxyDraft, text: string, line: number) {
   const bind = parseBind(text);
   if (!bind) return lost(`${text} is no address that Berth binds`);
-  for (const [i, { value, line: other }] of draft.binds.entries()) {
-    const earlier = parseBind(value);
-    if (!earlier || !bindsCollide(earlier, bind)) continue;
-    // The wider of the two takes the place of both.
-    if (bind.kind === 'tcp' && bind.host === '*') draft.binds[i] = { value: text, line: other };
-    return meaningless(`the bind of line ${other} takes these clients too`);
+  const wide = bind.kind === 'tcp' && bind.host === '*';
+  const earlier = colliding.colliding(bind);
+  if (!earlier) {
+    const added = { value: text, line };
+    binds.add(added);
+    colliding.add(bind, added);
+    return wide ? carried("`bind`; Berth's `*` is IPv4 and IPv6") : undefined;
   }
-  draft.binds.push({ value: text, line });
-  return bind.kind === 'tcp' && bind.host === '*' ? carried("`bind`; Berth's `*` is IPv4 and IPv6") : undefined;
+  if (wide && parseBind(earlier.value)?.text !== text) {
+    // The wider of the two takes the place of all that it collides with.
+    for (const other of colliding.take(bind)) if (other !== earlier) binds.delete(other);
+    earlier.value = text;
+    colliding.add(bind, earlier);
+  }
+  return meaningless(`the bind of line ${earlier.line} takes these clients too`);
 }
 
 /** The binds of one address of HAProxy's; or why there are none. */

@@ -149,7 +149,8 @@ export function readServer(
   const place = addressOf(address);
   const read = readOptions(draft, options, line.number, file, `server ${name}`);
   if (typeof place === 'string') return lost(`${place}; the server is left out`);
-  if (draft.servers.some((other) => other.name === name)) return lost(`there is a server ${name} already`);
+  if (draft.serverNames.has(name)) return lost(`there is a server ${name} already`);
+  draft.serverNames.add(name);
   draft.servers.push({ name, line: line.number, ...place, ...read });
   return undefined;
 }
@@ -161,9 +162,11 @@ export function readTemplate(draft: ProxyDraft, args: readonly string[], line: L
   const service = host.startsWith('_');
   if (isIP(host) !== 0 || (!service && port === undefined)) return lost('Berth finds servers by a name and its port');
   const read = readOptions(draft, options, line.number, file, `server-template ${prefix}`);
+  // Its servers are called by their addresses: a dash that was to part a number from the name parts nothing.
+  const name = prefix.replace(/[_.:-]+$/, '');
+  draft.serverNames.add(name);
   draft.servers.push({
-    // Its servers are called by their addresses: a dash that was to part a number from the name parts nothing.
-    name: prefix.replace(/[_.:-]+$/, ''),
+    name,
     line: line.number,
     address: service ? `srv:${host}` : `dns:${host}`,
     port: service ? '' : port,

@@ -19,16 +19,14 @@ export function reportLines(file: string, items: readonly Item[]): string[] {
 
 /** Items of one line with one answer, as one item. */
 function joined(items: readonly Item[]): Item[] {
-  const result: Item[] = [];
+  const groups = new Map<string, [Item, ...Item[]]>();
   for (const item of items) {
-    const i = result.findIndex((one) => {
-      return one.line === item.line && one.of === item.of && one.is === item.is && one.says === item.says;
-    });
-    const same = result[i];
-    if (same) result[i] = { ...same, what: `${same.what}, ${item.what}` };
-    else result.push(item);
+    const key = JSON.stringify([item.line, item.of, item.is, item.says]);
+    const group = groups.get(key);
+    if (group) group.push(item);
+    else groups.set(key, [item]);
   }
-  return result;
+  return [...groups.values()].map((group) => ({ ...group[0], what: group.map(({ what }) => what).join(', ') }));
 }
 
 /** `12 carried, 3 Berth's default, …` */

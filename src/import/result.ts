@@ -2,8 +2,8 @@ import { parse } from 'yaml';
 import { printable } from '../config/locate.ts';
 import { crossCheck } from '../config/rules.ts';
 import { schema } from '../config/schema.ts';
-import { bindsCollide, parseBind } from '../config/values.ts';
-import { writeBackend } from './build-backend.ts';
+import { parseBind } from '../config/values.ts';
+import { arrivalsOf, writeBackend } from './build-backend.ts';
 import { writeFrontend } from './build-frontend.ts';
 import { writeTimeouts } from './build-timeouts.ts';
 import type { FileDraft } from './draft.ts';
@@ -43,7 +43,7 @@ export function resultOf(name: string, file: FileDraft, faults: readonly Fault[]
     is: 'lost',
     says: message,
   }));
-  const tables = file.proxies.flatMap(({ name: backend, stick, servers }): TableUse[] =>
+  const tables = file.proxies.all.flatMap(({ name: backend, stick, servers }): TableUse[] =>
     stick
       ? [{ table: stick.table ?? backend, backend: nameOf(backend), servers: servers.map((one) => nameOf(one.name)) }]
       : [],
@@ -53,7 +53,8 @@ export function resultOf(name: string, file: FileDraft, faults: readonly Fault[]
 
 /** A last look at the result; what it finds is a fault of the import, which the operator must hear of. */
 function problemsOf(yaml: string): string[] {
-  const raw: unknown = parse(yaml);
+  // An outline has each key once, and the parser would compare each with all before it.
+  const raw: unknown = parse(yaml, { uniqueKeys: false });
   const issues = schema.safeParse(raw).error?.issues ?? [];
   return [...issues, ...crossCheck(raw)].map(({ path, message }) => `${path.join('.')}: ${message}`);
 }
@@ -70,10 +71,11 @@ function head(name: string, items: readonly Item[]): string {
 
 /** The file as a whole; undefined where no frontend is left. */
 function write(file: FileDraft): Outline | undefined {
-  const { proxies } = file;
+  const proxies = file.proxies.all;
   const root = new Outline();
   const [frontends, backends] = [root.map('frontends'), root.map('backends')];
-  for (const draft of proxies) if (draft.isBackend) writeBackend(draft, backends, file);
+  const arrivals = arrivalsOf(proxies);
+  for (const draft of proxies) if (draft.isBackend) writeBackend(draft, backends, arrivals, file);
   for (const draft of proxies) if (draft.isFrontend) writeFrontend(draft, frontends, backends, file);
   if (frontends.isEmpty || backends.isEmpty) return undefined;
   const used = proxies.filter(({ name, isBackend }) => !isBackend || backends.get(name) || frontends.get(name));
@@ -86,10 +88,9 @@ function write(file: FileDraft): Outline | undefined {
 
 /** A frontend may have the port at which Berth's metrics are by default. */
 function writeMetrics(root: Outline, { taken, ledger }: FileDraft): void {
-  const binds = taken.flatMap(({ value }) => parseBind(value) ?? []);
   const metrics = ['*:9180', '*:9280', '*:9380'].find((text) => {
     const bind = parseBind(text);
-    return bind && !binds.some((other) => bindsCollide(other, bind));
+    return bind && !taken.colliding(bind);
   });
   if (metrics === undefined || metrics === '*:9180') return;
   root.map('metrics').set('bind', metrics);
