@@ -164,13 +164,13 @@ test('a balancer that is away is said to be away, and the page goes on by itself
   await first.stop();
   await page.locator('#link:not([data-link="live"])').waitFor();
   await page.clock.runFor(SAID_WITHIN_MS - 1);
-  await page.getByText(/Berth does not answer, since/).waitFor();
+  await page.getByText(/Berth does not answer, since/).first().waitFor();
   assert.equal(await page.title(), 'no answer · Berth');
   await page.clock.resume();
   await dashboard.isSound();
 
   const second = await start(t, file);
-  await page.getByText(/Berth was started anew at/).waitFor();
+  await page.locator('#notice', { hasText: 'Berth was started anew at' }).waitFor();
   await page.getByText('live', { exact: true }).waitFor();
   assert.equal(await page.title(), 'Berth');
   await setState(second, 's1', 'drain');
