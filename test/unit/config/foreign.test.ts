@@ -160,7 +160,15 @@ test('an example of servers has the first address of the list, where the list ha
   const servers = (list: string): string =>
     file.problems(SHORTEST.replace('servers:\n      s1: registry1:5000', `servers: ${list}`)).join();
   const example = 'FILE:7:5: backends.b.servers: expected a map, got a list. Each server has a name: "servers: { s1:';
-  for (const bad of ['[]', '[7]', '[nonsense]', '[null]', '[{ name: s1 }]', '[{ address: 7 }]'])
+  for (const bad of [
+    '[]',
+    '[7]',
+    '[nonsense]',
+    '[null]',
+    '[{ name: s1 }]',
+    '[{ address: 7 }]',
+    '[{ address: ["h:1"] }]',
+  ])
     assert.equal(servers(bad), `${example} registry1:5000 }"`, bad);
   assert.equal(servers('["dns:r.internal:5000", "h:1"]'), `${example} dns:r.internal:5000 }"`);
   assert.deepEqual(file.problems(`${SHORTEST}timeouts: [5s]\n`), ['FILE:9:1: timeouts: expected a map, got a list']);

@@ -8,8 +8,9 @@ import { parseCidrs } from '../../../src/config/cidr-file.ts';
 import { expand, spelledValue, type Environment } from '../../../src/config/environment.ts';
 import { loadAdmin, loadConfig } from '../../../src/config/load.ts';
 import { formatProblem } from '../../../src/config/locate.ts';
-import type { Config } from '../../../src/config/schema.ts';
-import { readTree } from '../../../src/config/tree.ts';
+import { isNameMap } from '../../../src/config/rules.ts';
+import { schema, type Config } from '../../../src/config/schema.ts';
+import { readTree, retype } from '../../../src/config/tree.ts';
 import { isCidr } from '../../../src/config/values.ts';
 import { ConfigFile, lines, SHORTEST } from '../../support/config-file.ts';
 
@@ -145,15 +146,25 @@ test('commands that ask a running balancer read variables of the admin address t
 test("keys that begin with x- are the operator's own in every map of keys, and names in a map of names", () => {
   const plain = config(SHORTEST);
   const more = SHORTEST.replace('  f:\n', '  f:\n    x-note: { any: [thing] }\n')
-    .replace('  b:\n', '  b:\n    x-note: null\n')
+    .replace('  b:\n', '  b:\n    x-note: null\n    healthCheck: { x-note: 1 }\n')
+    .replace('backend: b\n', 'backend: b\n    perSource: { x-note: 1 }\n')
     .replace('registry1:5000', '{ address: registry1:5000, x-rack: 7 }');
-  assert.deepEqual(config(`x-top: 1\n${more}x-y: 2\n`), plain);
+  assert.deepEqual(config(`x-top: 1\n${more}x-y: 2\ntimeouts: { x-note: 1 }\n`), plain);
   const named = config(
     'frontends: { x-f: { bind: ":1", backend: x-b, sni: { x-ray.example.com: x-b } } }\n' +
       'backends: { x-b: { servers: { x-1: h:1 } } }\n',
   );
   assert.deepEqual(Object.keys(named.frontends['x-f']?.sni ?? {}), ['x-ray.example.com']);
   assert.deepEqual(Object.keys(named.backends['x-b']?.servers ?? {}), ['x-1']);
+});
+
+test('the keys of frontends, backends, server names and servers are names, and no others', () => {
+  const names = ['frontends', 'backends', 'frontends f sni', 'backends b servers'];
+  const others = ['', 'timeouts', 'frontends f', 'backends b', 'frontends f perSource', 'backends b healthCheck'];
+  others.push('frontends b servers', 'backends f sni', 'metrics m sni', 'metrics m servers', 'backends b servers s1');
+  const pathOf = (keys: string): string[] => keys.split(' ').filter((key) => key !== '');
+  for (const keys of names) assert.equal(isNameMap(pathOf(keys)), true, keys);
+  for (const keys of others) assert.equal(isNameMap(pathOf(keys)), false, keys);
 });
 
 test('<< merges maps, of which the first has it, and what stands in the map itself before all', () => {
@@ -331,6 +342,7 @@ test('an empty standard input is not taken for an empty file', () => {
 test('fifty levels are read, and one more is not', () => {
   const nested = (levels: number): string => `x-deep: ${'['.repeat(levels - 1)}${']'.repeat(levels - 1)}\n${SHORTEST}`;
   assert.deepEqual(problems(nested(50), {}), []);
+  assert.deepEqual(problems(nested(50).replace('[]', '[ ]'), {}), [], 'a space is no level');
   assert.deepEqual(problems(nested(51), {}), ['FILE:1:1: the file is nested too deeply; it may have 50 levels']);
 });
 
@@ -345,4 +357,22 @@ test('a variable of digits is a text where a text is wanted, and what is no numb
       ['11', '"7"'],
     ],
   );
+});
+
+test('a variable in the place of a map or a list is shown as the text that it is', () => {
+  const said = problems(withFrontend('perSource: ${A}\n    allow: ${A}'), { A: '7' });
+  assert.deepEqual(
+    said.map((line) => line.replace(/^.*?: /, '')),
+    ['frontends.f.perSource: expected a map, got "7"', 'frontends.f.allow: expected a list, got "7"'],
+  );
+});
+
+test('values are given other types only where a variable has one that a key wants', () => {
+  const changes = (text: string): boolean => {
+    const tree = readTree('balancer.yml', text, { A: '7' });
+    assert.ok(!('problems' in tree));
+    return retype(schema.safeParse(tree.raw).error?.issues ?? [], tree);
+  };
+  assert.equal(changes(withFrontend('maxConnections: ${A}')), true);
+  assert.equal(changes(withFrontend('maxConnections: "7"')), false);
 });

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { generateKeyPairSync } from 'node:crypto';
 import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -192,6 +193,10 @@ test('the key of a client certificate is one, has no passphrase, and belongs to 
   assert.deepEqual(pair('client.crt', 'client.crt'), [`${at} it holds no PEM private key`]);
   assert.deepEqual(pair('client.crt', 'locked.key'), [`${at} its key has a passphrase, and Berth takes none`]);
   assert.deepEqual(pair('client.crt', 'old-locked.key'), [`${at} its key has a passphrase, and Berth takes none`]);
+  for (const header of ['-----BEGIN ENCRYPTED PRIVATE KEY-----', 'Proc-Type: 4,ENCRYPTED']) {
+    writeFileSync(join(file.folder, 'no.key'), `No ${header}\n`);
+    assert.deepEqual(pair('client.crt', 'no.key'), [`${at} it holds no PEM private key`], 'not at the start of a line');
+  }
   assert.deepEqual(file.problems(`${SHORTEST}    healthCheck: { tls: { key: other.key } }\n`), [
     'FILE:9:20: backends.b.healthCheck.tls: cert and key go together',
   ]);
@@ -205,7 +210,7 @@ test('a file that is missing, a folder, too large, not text or not readable is o
   assert.deepEqual(lines(loadConfig(missing), missing), ['FILE:1:1: cannot read the file: no such file']);
   assert.equal(loadConfig(missing).kind, 'problems');
   assert.equal(file.load(`${SHORTEST}more: 1\n`).kind, 'problems');
-  assert.equal(file.load('frontend f\n  bind *:443\n').kind, 'problems');
+  for (const text of ['frontend f\n  bind *:443\n', '', '[']) assert.equal(file.load(text).kind, 'problems');
   const under = join(file.path, 'balancer.yml');
   assert.equal(loadConfig(under).kind, 'problems');
   assert.deepEqual(lines(loadConfig(file.folder), file.folder), ['FILE:1:1: cannot read the file: it is a directory']);
@@ -251,6 +256,7 @@ test('no secret value is ever repeated, wherever the mistake is', () => {
     admin('{ token: "a" hunter2 }'),
     admin('{ token: "\\qhunter2" }'),
     admin('\n  token: %hunter2'),
+    `${SHORTEST}    healthCheck: { storage: { password: *hunter2 } }\n`,
     admin('\n  token: hunter2: x'),
     admin('\n  token: hunter2\n  token: hunter2'),
   ];
@@ -291,4 +297,24 @@ test('a file of the largest size is read', () => {
   assert.deepEqual(file.problems('#'.repeat(4 << 20)), [
     'FILE:1:1: the file is empty; it needs frontends and backends',
   ]);
+});
+
+test('- is standard input', () => {
+  const load = new URL('../../../src/config/load.js', import.meta.url).href;
+  const code = `import { loadConfig } from '${load}'; console.log(JSON.stringify(loadConfig('-').config));`;
+  const read = execFileSync(process.execPath, ['--input-type=module', '-e', code], {
+    input: SHORTEST,
+    cwd: file.folder,
+  });
+  assert.deepEqual(JSON.parse(read.toString()), file.config(SHORTEST));
+});
+
+test('a check over TLS verifies where it has an authority, unless it is told not to', () => {
+  writeFileSync(join(file.folder, 'ca.pem'), CERTIFICATE);
+  const verifies = (tls: string): boolean | undefined => {
+    const { healthCheck } = file.config(`${SHORTEST}    healthCheck: { tls: ${tls} }\n`).backends['b']!;
+    return healthCheck !== false && healthCheck.tls !== false ? healthCheck.tls.verify : undefined;
+  };
+  assert.equal(verifies('{ ca: ca.pem }'), true);
+  assert.equal(verifies('{ ca: ca.pem, verify: false }'), false);
 });

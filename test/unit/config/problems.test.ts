@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { explain } from '../../../src/config/explain.ts';
 import { printable } from '../../../src/config/locate.ts';
 import { jsonSchema } from '../../../src/config/schema.ts';
 import { ConfigFile, SHORTEST } from '../../support/config-file.ts';
@@ -102,6 +103,18 @@ check(
   'FILE:3:10: frontends.f.deny.0: expected an address, a network such as 10.0.0.0/8, or file:PATH, got "10.0.0.0/99"',
   'FILE:7:19: frontends.f.allow: expected a list, got "x"',
 );
+/** A map with `backend: c`, merged into a map, which is merged into a map, and so on. */
+const merged = (times: number): string => `${'{ <<: '.repeat(times)}{ backend: c }${' }'.repeat(times)}`;
+check(
+  'a fault is found where it stands through twenty-one merges',
+  instead('backend: b', `<<: ${merged(20)}`),
+  'FILE:4:140: frontends.f.backend: there is no backend "c". Did you mean "b"?',
+);
+check(
+  'a fault further in than twenty-one merges is told of what merges',
+  instead('backend: b', `<<: ${merged(21)}`),
+  'FILE:2:3: frontends.f.backend: there is no backend "c". Did you mean "b"?',
+);
 check(
   'a merge of what is no map',
   instead('    backend: b\n', '    <<: b\n    sni: { <<: [{ a: b }, 7] }\n'),
@@ -133,6 +146,12 @@ check(
   `FILE:9:1: a\\nb\\u001b[31m\\u2028: unknown key. Known here: ${TOP}`,
 );
 check('a name twice', `${SHORTEST}      s1: h:1\n`, 'FILE:9:7: backends.b.servers.s1: this name stands here twice');
+check(
+  'a name twice below a key that is a list, of which the path says nothing',
+  `${SHORTEST}? [a, b]\n: { s: 1, s: 2 }\n`,
+  `FILE:1:1: [ a, b ]: unknown key. Known here: ${TOP}`,
+  'FILE:10:11: s: this name stands here twice',
+);
 check('a name with a space', instead('  f:', '  "a b":'), `FILE:2:3: frontends.a b: ${NAME}`);
 check(
   'a very long value is cut',
@@ -170,6 +189,11 @@ check(
   'FILE:3:91: frontends.f.bind.1.group: expected a group, by name or number, got "a b"',
 );
 check(
+  'a group that is neither a name nor a number',
+  instead('"*:443"', '{ address: "unix:/s", group: true }'),
+  'FILE:3:40: frontends.f.bind.group: expected a group, by name or number, got true',
+);
+check(
   'a bind that is a map where others have one',
   instead('"*:443"', '{ address: "*:443" }').replace(
     'backends:',
@@ -186,6 +210,18 @@ check(
   'no bind',
   instead('    bind: "*:443"\n', ''),
   `FILE:2:3: frontends.f.bind: is missing; ${BIND} or a map or a list`,
+);
+check(
+  'no bind, and further in a key of that name',
+  instead('    bind: "*:443"\n    backend: b\n', '    backend: b\n    sni: { bind: b }\n'),
+  `FILE:2:3: frontends.f.bind: is missing; ${BIND} or a map or a list`,
+);
+check(
+  'a list of pairs, in which a place is not known',
+  instead('"*:443"', '!!pairs [address: x, colour: y]'),
+  `FILE:3:5: frontends.f.bind.0.address: ${BIND}, got "x"`,
+  'FILE:3:5: frontends.f.bind.1.address: is missing',
+  'FILE:3:5: frontends.f.bind.1.colour: unknown key. Known here: address, reusePort, mode, group',
 );
 check(
   'an empty list of binds',
@@ -216,6 +252,11 @@ check(
   ),
   'FILE:7:7: frontends.f.sni.A.Example: is a.example again; upper and lower case are the same',
   'FILE:8:7: frontends.f.sni.*.B.example: is *.b.example again; upper and lower case are the same',
+);
+check(
+  'a server name to route by that is none',
+  instead('backend: b', 'sni: { "*": b }'),
+  'FILE:4:12: frontends.f.sni.*: expected a name such as registry.example.com or *.example.com',
 );
 check(
   'a null backend',
@@ -266,6 +307,18 @@ check(
   `FILE:9:48: timeouts.halfClosed: ${DURATION}, got "0ms"`,
 );
 check(
+  'metrics at a list of addresses, which collide with nobody',
+  `${SHORTEST}metrics: { bind: ["*:443"] }\n`,
+  `FILE:9:12: metrics.bind: ${BIND} or a map, got a list`,
+);
+
+check(
+  'durations that may be 0 say so',
+  `${SHORTEST}timeouts: { drain: 5, keepAlive: 5 }\n`,
+  `FILE:9:20: timeouts.drain: ${DURATION.replace('1ms', '0s')}, got 5`,
+  `FILE:9:34: timeouts.keepAlive: ${DURATION.replace('1ms to 24d', '0s to 9h')}, got 5`,
+);
+check(
   'a duration without a unit',
   `${SHORTEST}timeouts: { idle: 5 }\n`,
   `FILE:9:19: timeouts.idle: ${DURATION}, got 5`,
@@ -290,7 +343,14 @@ healthCheck(
   '40: .rise: expected a whole number from 1 to 1000, got 0',
   '49: .port: expected a whole number from 1 to 65535, got 0',
 );
+healthCheck('{ type: http, expect: [] }', '32: .expect: expected at least one status, got a list');
+healthCheck('{ type: http, path: 7 }', '38: .path: expected text, got 7');
+healthCheck(
+  '{ type: registry, storage: { repository: a, user: "u:v", passwordFile: balancer.yml } }',
+  '68: .storage.user: expected a user name, without a colon, got "u:v"',
+);
 healthCheck('{ port: sam }', '26: .port: expected same or a port, got "sam"');
+healthCheck('{ storage: false, host: "" }');
 healthCheck('{ path: /x }', '26: .path: belongs to "type: http"; this check has type "tcp"');
 healthCheck(
   '{ type: http, path: "/a b" }',
@@ -331,6 +391,11 @@ check(
   'a size of 0',
   backend('stickTable: { size: 0 }'),
   'FILE:9:25: backends.b.stickTable.size: expected a number of entries from 1 to 16m, such as 200k, got 0',
+);
+check(
+  'a size that is neither a number nor a text',
+  backend('stickTable: { size: [] }'),
+  'FILE:9:19: backends.b.stickTable.size: expected a number of entries, such as 200k, got a list',
 );
 check(
   'a prefix that is too long',
@@ -453,7 +518,7 @@ const accepted = (title: string, text: (value: string) => string, right: string[
 accepted(
   'Host headers',
   (value) => backend(`healthCheck: { type: http, host: ${value} }`),
-  ['', 'a', 'a.example', 'a.example:5000', '10.0.0.1', '[::1]', '[::1]:5000'],
+  ['', 'a', 'a.example', 'a.example:5000', '10.0.0.1', '[::1]', '[::1]:5000', '[2001:db8::12]'],
   ['::1', 'a:', 'a:0', 'a:b', '[a]', '[::1', '::1]', 'x[::1]', '[::1]x', '[]', '[10.0.0.1]', 'a b'],
 );
 accepted(
@@ -560,3 +625,11 @@ check(
   'the doctor takes the name of the health check',
   `${SHORTEST}  c: { servers: { s1: h:1 }, healthCheck: { type: http, host: r.test } }\ndoctor: { interval: 1h, backend: c }\n`,
 );
+
+test('an issue about a value that is not there shows no value', () => {
+  const issue = { code: 'custom', message: 'expected a name', input: undefined } as const;
+  assert.deepEqual(explain({ ...issue, path: ['a'] }, {}), [{ path: ['a'], message: 'expected a name' }]);
+  assert.deepEqual(explain({ ...issue, path: ['a', 0] }, { a: 'text' }), [
+    { path: ['a', 0], message: 'expected a name' },
+  ]);
+});

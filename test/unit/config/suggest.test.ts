@@ -35,6 +35,7 @@ test('an exchange of two neighbours is one slip, wherever it is, and an exchange
     ['acb', 'bca', false],
     ['aabb', 'bbaa', false],
     ['abcdefbnid', 'abcdefbind', true],
+    ['wxyzba', 'cdefab', false],
   ];
   for (const [written, candidate, isNear] of table)
     assert.equal(nearest(written, [candidate]) === candidate, isNear, `${written} for ${candidate}`);

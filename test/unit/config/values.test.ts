@@ -96,6 +96,7 @@ test('binds', () => {
     '[2001:DB8::0001]:443': ['2001:db8::1', 443],
     '[::FFFF:a00:1]:443': ['10.0.0.1', 443],
     '[fe80::1%eth0]:443': ['fe80::1%eth0', 443],
+    '[2001:db8::ffff:1234]:443': ['2001:db8::ffff:1234', 443],
     '[::ffff:10.0.0.1%eth0]:443': ['::ffff:10.0.0.1%eth0', 443],
     'LocalHost:0': ['localhost', 0],
     'a.b-c_d.example.:65535': ['a.b-c_d.example.', 65_535],
@@ -163,6 +164,7 @@ test('the address of a server is an endpoint, or a name that DNS has servers for
   const table: Record<string, object | undefined> = {
     'registry1:5000': { host: 'registry1', port: 5000 },
     'dns:registry.internal:5000': { discover: 'dns', name: 'registry.internal', port: 5000 },
+    'dns:3com.test:5000': { discover: 'dns', name: '3com.test', port: 5000 },
     'srv:_registry._tcp.example.com': { discover: 'srv', name: '_registry._tcp.example.com' },
     'dns:5000': { host: 'dns', port: 5000 },
     'srv:5000': { host: 'srv', port: 5000 },
@@ -240,7 +242,16 @@ test('networks', () => {
     '10.0.0.0/8 ',
     '10.0.0.0/a',
   ];
-  wrong.push('fe80::/64%eth0', '2001:db8::1%eth0', 'fe80::1%', '*', 'localhost', '10.0.0.0/1e1', '[::1]/128');
+  wrong.push(
+    'fe80::/64%eth0',
+    '2001:db8::1%eth0',
+    '2001:fe80::1%eth0',
+    'fe80::1%',
+    '*',
+    'localhost',
+    '10.0.0.0/1e1',
+    '[::1]/128',
+  );
   for (const text of right) assert.equal(isCidr(text), true, text);
   for (const text of wrong) assert.equal(isCidr(text), false, JSON.stringify(text));
 });

@@ -49,7 +49,7 @@ class Site {
   readonly #clients: Client[] = [];
 
   constructor(t: TestContext) {
-    const quiet = { info() {}, warn() {}, error() {} } as unknown as Log;
+    const quiet = { tell() {}, info() {}, warn() {}, error() {} } as unknown as Log;
     const observer: Reports = {
       serverChanged: ({ name, health }) => void this.told.push(`${health.up ? 'up' : 'down'} ${name}`),
       adminChanged: ({ name, admin }) => void this.told.push(`${admin} ${name}`),
@@ -301,6 +301,20 @@ test('a backend that stays, and whose checks stay, goes on checking its servers 
   await eventually('no check', () => checks() > before + 2);
 });
 
+test('a start brings back what the file of the state says of its servers', async (t) => {
+  const { one } = await nodes(t);
+  const config = configure(one, { state: { file: join(folderOf(t), 'state') } });
+  await t.test('by another process, which has ended', async (before) => {
+    const site = new Site(before);
+    const [server] = (await site.turn(config)).backends.get('b')!.servers;
+    server!.setAdmin('maint');
+    await site.house.state.save();
+  });
+  const site = new Site(t);
+  const [restored] = (await site.turn(config)).backends.get('b')!.servers;
+  assert.equal(restored?.admin, 'maint');
+});
+
 test('metrics and admin answer at their addresses, after another commit too', async (t) => {
   const { one } = await nodes(t);
   const site = new Site(t);
@@ -341,4 +355,18 @@ test('a frontend that leaves with connections is known until they end, and is it
     site.house.forget(alone);
     return g !== undefined && !site.house.frontends.includes(g);
   });
+});
+
+test('a frontend that leaves without connections is known while its bind stands, for who comes by the backlog', async (t) => {
+  const { one } = await nodes(t);
+  const site = new Site(t);
+  await site.turn(configure(one, { frontends: { g: { bind: '127.0.0.1:0', backend: 'b' } } }));
+  const known = (): string[] => site.house.frontends.map(({ name }) => name);
+  const next = await plan(site.house, site.generation, configure(one), NEVER);
+  next.commit();
+  assert.ok(site.house.listeners.serves({ kind: 'frontend', name: 'g' }));
+  assert.deepEqual(known(), ['f', 'g']);
+  await eventually('its bind stands', () => !site.house.listeners.serves({ kind: 'frontend', name: 'g' }));
+  site.house.forget(next.generation);
+  assert.deepEqual(known(), ['f']);
 });

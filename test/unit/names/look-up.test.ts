@@ -120,6 +120,8 @@ test('an address is known once, and those at which nobody can be reached are lef
   const { dns, sources } = await nameserver(t);
   dns.addresses('r.test', '0.0.0.0', '::', '224.0.0.1', '255.255.255.255', 'ff02::1', '10.0.0.1', '::ffff:10.0.0.1');
   assert.deepEqual(await found('r.test', sources), ['10.0.0.1']);
+  dns.addresses('r.test', '2001:db8::1', '::ffff:10.0.0.1');
+  assert.deepEqual(await found('r.test', sources), ['10.0.0.1', '2001:db8::1'], 'IPv4 first, however it is written');
   dns.addresses('r.test', '0.0.0.0', '::');
   await assert.rejects(found('r.test.', sources), fault('ENODATA', 'the name has no address'));
 });

@@ -1,8 +1,13 @@
 /** A client that has no server yet: what it has said, whether it is gone, and how it is turned away. */
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { connect, createServer } from 'node:net';
+import { join } from 'node:path';
 import { describe, test } from 'node:test';
-import type { Client } from '../../../src/proxy/client.ts';
+import { Client } from '../../../src/proxy/client.ts';
+import { RelayBuffers } from '../../../src/proxy/relay/buffers.ts';
 import { eventSockets, onreadSockets } from '../../../src/proxy/relay/sockets.ts';
+import { folderOf } from '../../support/files.ts';
 import { Pattern, type Peer } from '../../support/peer.ts';
 import { timers } from '../../support/proxy-stand.ts';
 import { RelayStand } from '../../support/relay-stand.ts';
@@ -178,6 +183,19 @@ for (const sockets of [onreadSockets, eventSockets]) {
       await using stand = await RelayStand.open(sockets);
       const { client, waiting } = await stand.arrive();
       assert.deepEqual(waiting.local, { address: '127.0.0.1', port: client.socket.remotePort });
+    });
+
+    test('of a unix socket has connected to no address', async (t) => {
+      const path = join(folderOf(), 'socket');
+      const server = createServer({ pauseOnConnect: true, allowHalfOpen: true }).listen(path);
+      t.after(() => server.close());
+      await once(server, 'listening');
+      const peer = connect(path).on('error', () => {});
+      t.after(() => void peer.destroy());
+      const [socket] = (await once(server, 'connection')) as ConstructorParameters<typeof Client>;
+      const client = new Client(socket, sockets, new RelayBuffers());
+      assert.equal(client.local, undefined);
+      client.refuse();
     });
 
     test('that is closed is gone, and hears an end; one that is refused hears a reset', async () => {

@@ -1,7 +1,8 @@
 /** Sockets as a relay has them, each by itself: how they are read and written, and how they fail. */
 import assert from 'node:assert/strict';
+import dns from 'node:dns';
 import { once } from 'node:events';
-import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net';
+import { connect, createServer, isIP, Server, type AddressInfo, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { describe, test, type TestContext } from 'node:test';
 import {
@@ -183,6 +184,26 @@ describe('the probe of this Node', () => {
     await eventually('a descriptor is left', () => openFilesOf(process.pid) <= before);
   });
 
+  test('talks over loopback alone, and looks no name up', async (t) => {
+    const [listens, lookups] = [t.mock.method(Server.prototype, 'listen'), t.mock.method(dns, 'lookup')];
+    const finds = probeOnread();
+    const server = listens.mock.calls[0]?.this as Server;
+    await once(server, 'listening');
+    assert.equal((server.address() as AddressInfo).address, '127.0.0.1');
+    assert.equal(await finds, true);
+    assert.deepEqual(
+      lookups.mock.calls.map(({ arguments: [name] }) => name).filter((name) => isIP(name) === 0),
+      [],
+    );
+  });
+
+  test('finds that this Node cannot read into buffers of ours where no answer comes within two seconds', async (t) => {
+    t.mock.timers.enable({ apis: ['setTimeout'] });
+    const finds = probeOnread();
+    t.mock.timers.tick(2_000);
+    assert.equal(await finds, false);
+  });
+
   const right = { ...onreadSockets };
   /** What a socket that reads into buffers of ours does in a Node in which that is not possible. */
   const faults: Record<string, (t: TestContext) => unknown> = {
@@ -206,6 +227,11 @@ describe('the probe of this Node', () => {
       t.mock.method(onreadSockets, 'connect', (...given: Parameters<Sockets['connect']>) =>
         failing(right.connect(...given)),
       ),
+    'nothing can listen': (t) =>
+      t.mock.method(Server.prototype, 'listen', function (this: Server) {
+        setImmediate(() => this.emit('error', new Error('not in this Node')));
+        return this;
+      }),
     'no accepted socket can be made': (t) => t.mock.method(onreadSockets, 'adopt', impossible),
     'no socket that connects can be made': (t) => t.mock.method(onreadSockets, 'connect', impossible),
   };
