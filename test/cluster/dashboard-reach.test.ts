@@ -164,7 +164,10 @@ test('a balancer that is away is said to be away, and the page goes on by itself
   await first.stop();
   await page.locator('#link:not([data-link="live"])').waitFor();
   await page.clock.runFor(SAID_WITHIN_MS - 1);
-  await page.getByText(/Berth does not answer, since/).first().waitFor();
+  await page
+    .getByText(/Berth does not answer, since/)
+    .first()
+    .waitFor();
   assert.equal(await page.title(), 'no answer · Berth');
   await page.clock.resume();
   await dashboard.isSound();
