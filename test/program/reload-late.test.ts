@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import { start } from '../support/berth.ts';
 import { Client } from '../support/clients.ts';
 import { NO_DNS, resolver } from '../support/dns.ts';
-import { freeBind } from '../support/leftovers.ts';
+import { arrive, freeBind } from '../support/leftovers.ts';
 import { yaml } from '../support/settings.ts';
 import { serve } from '../support/servers.ts';
 import { settings } from '../support/settings.ts';
@@ -32,17 +32,17 @@ test('a stop gives a reload up that waits for a name, and whoever is parked', { 
   const inside = new Client({ port: await berth.port() });
   await inside.line();
   const added = await freeBind('127.0.9.2');
-  const [host = '', port] = added.split(':');
   const frontends = { ...plain.frontends, g: { bind: added, backend: 'b' } };
   const backends = { ...plain.backends, c: { servers: { s2: 'dns:slow.test:5000' } } };
   writeFileSync(berth.file, yaml({ ...plain, frontends, backends }));
   berth.signal('SIGHUP');
   await dns.waits('A slow.test');
-  const parked = new Client({ port: Number(port), host });
+  const parked = await arrive(t, added);
   parked.socket.write('is anybody there?');
   const seen = berth.lines.length;
   berth.signal('SIGTERM');
-  assert.notEqual(await parked.ended, 'refused');
+  await parked.ended;
+  assert.equal(parked.received.length, 0, 'nobody has served it');
   await berth.line(
     ({ msg, problems }) =>
       msg === 'reload failed; the old configuration stays in force' && String(problems) === 'it is stopping',

@@ -1,12 +1,12 @@
 /** What a reload must not leave behind: connections that nobody owns, series of what is not there, dead listeners. */
 import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
-import { test, type TestContext } from 'node:test';
+import { test } from 'node:test';
 import { type Berth, start } from '../support/berth.ts';
 import { Client } from '../support/clients.ts';
 import { NO_DNS, resolver } from '../support/dns.ts';
 import { openFilesOf } from '../support/files.ts';
-import { freeBind, insightOf, noSeriesOf, seriesOf, WITH_INSIGHT } from '../support/leftovers.ts';
+import { arrive, freeBind, insightOf, noSeriesOf, seriesOf, WITH_INSIGHT } from '../support/leftovers.ts';
 import { explain, reload, standing, status } from '../support/operator.ts';
 import { whoServes } from '../support/people.ts';
 import { type Frozen, frozen, serve } from '../support/servers.ts';
@@ -16,16 +16,6 @@ import { eventually, within } from '../support/waiting.ts';
 const FAILED = 'reload failed; the old configuration stays in force';
 const portOf = (address = ''): number => Number(address.split(':').at(-1));
 const hostOf = (address = ''): string => address.replace(/:\d+$/, '');
-
-/** A client that is connected to `address`, as soon as somebody listens there. */
-function arrive(t: TestContext, address: string): Promise<Client> {
-  return eventually(`somebody to listen on ${address}`, async () => {
-    const client = new Client({ port: portOf(address), host: hostOf(address) });
-    t.after(() => client.socket.destroy());
-    const connected = new Promise<boolean>((resolve) => client.socket.once('connect', () => resolve(true)));
-    return (await Promise.race([connected, client.ended.then(() => false)])) && client;
-  });
-}
 
 test(
   'clients that come to a bind that a failing reload has opened are closed, and nothing of them is left',

@@ -2,7 +2,9 @@
 import { once } from 'node:events';
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { createServer, type AddressInfo } from 'node:net';
+import type { TestContext } from 'node:test';
 import type { Berth } from './berth.ts';
+import { Client } from './clients.ts';
 import { eventually } from './waiting.ts';
 
 /** The samples of Berth's own that carry `name` as the value of a label. */
@@ -30,6 +32,17 @@ export async function freeBind(host: string): Promise<string> {
   const { port } = server.address() as AddressInfo;
   await new Promise((resolve) => server.close(resolve));
   return `${host}:${port}`;
+}
+
+/** A client that is connected to `address`, as soon as somebody listens there. */
+export function arrive(t: TestContext, address: string): Promise<Client> {
+  const [host = '', port] = address.split(':');
+  return eventually(`somebody to listen on ${address}`, async () => {
+    const client = new Client({ port: Number(port), host });
+    t.after(() => client.socket.destroy());
+    const connected = new Promise<boolean>((resolve) => client.socket.once('connect', () => resolve(true)));
+    return (await Promise.race([connected, client.ended.then(() => false)])) && client;
+  });
 }
 
 /** Where a process listens on IPv4, as the kernel says (proc(5): net/tcp, state 0A). */
