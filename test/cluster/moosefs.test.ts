@@ -117,7 +117,8 @@ suite('registry nodes on MooseFS', { timeout: 180_000 }, () => {
       for (const i of [1, 2, 3]) {
         await assert.rejects(
           pushAnew(`unsticky-caching-${i}`, await berth.port()),
-          /blob upload unknown|500 Internal Server Error/,
+          // A node that answers early and closes resets a client that is still sending the blob.
+          /blob upload unknown|500 Internal Server Error|connection reset by peer|broken pipe/,
         );
       }
     });
