@@ -121,10 +121,13 @@ export class Screen {
   }
 }
 
+const ESCAPE = '\u001b';
+const CONTROL = '\u0000-\u001f\u007f';
+const KEYS = new RegExp(`${ESCAPE}(?:\\[[0-9;?<=>]*([@-~])?|O(.)?|)|([${CONTROL}])|([^])`, 'g');
+
 /** What was typed: letters, `ctrl-c` and the like, and arrows. Other sequences of a terminal mean nothing. */
 export function keysOf(typed: string): Key[] {
-  // oxlint-disable-next-line no-control-regex -- these are the keys
-  const keys = typed.matchAll(/\x1b(?:\[[0-9;?<=>]*([@-~])?|O(.)?|)|([\x00-\x1f\x7f])|([^])/g);
+  const keys = typed.matchAll(KEYS);
   return [...keys].flatMap(([, csi, ss3, control, letter]) => {
     if (control !== undefined) return [`ctrl-${String.fromCharCode(control.charCodeAt(0) | 0x60)}`];
     const arrow = NAMED[csi ?? ss3 ?? ''];

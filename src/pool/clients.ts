@@ -38,7 +38,7 @@ export class Clients<S extends object> {
     return undefined;
   }
 
-  /** A client that comes: a binding that was kept for it is as any other from now on. */
+  /** A client that comes: a binding that was kept for it is no longer a kept one. */
   find(client: string): Entry<S> | undefined {
     const known = this.#entries.get(client);
     if (known) return known;

@@ -4,6 +4,7 @@ import { spawn } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
+import { stripVTControlCharacters } from 'node:util';
 import { CLI, start } from '../support/berth.ts';
 import { visit } from '../support/clients.ts';
 import { folderOf } from '../support/files.ts';
@@ -39,8 +40,7 @@ const ESCAPE = '\u001b[';
 test('at a terminal the log is for people, in colours', async (t) => {
   const text = await atTerminal(t, {});
   assert.ok(text.includes(ESCAPE), text);
-  // oxlint-disable-next-line no-control-regex -- the control character is what colours begin with
-  assert.match(text.replaceAll(/\u001b\[[\d;]*m/g, ''), PRETTY);
+  assert.match(stripVTControlCharacters(text), PRETTY);
 });
 
 test('colours are left out with NO_COLOR, and at a terminal that has none', async (t) => {

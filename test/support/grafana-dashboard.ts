@@ -228,7 +228,7 @@ const CONNECTS = [
     'Queue',
     'Connections that wait: for whichever server has a place first, and bound clients for their own.',
     [
-      [sum('backend', of('berth_backend_queue')), '{{backend}}: any server'],
+      [sum('backend', of('berth_backend_queue')), '{{backend}}: whichever server is free first'],
       [sum('backend, server', of('berth_server_queue')), '{{backend}}/{{server}}'],
     ],
     { stacked: true },

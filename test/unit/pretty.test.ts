@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { closeSync, fstatSync, openSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { stripVTControlCharacters } from 'node:util';
 import * as fc from 'fast-check';
 import { LEVELS, type Level } from '../../src/events.ts';
 import { formOf, readershipOf } from '../../src/line-form.ts';
@@ -35,14 +36,12 @@ test('colours stand around level, time and names, and the text is the same witho
   for (const level of Object.keys(LEVELS)) {
     const line = JSON.stringify({ ...down, level });
     const coloured = pretty(line, true);
-    // oxlint-disable-next-line no-control-regex -- the control character is what colours begin with
-    assert.equal(coloured.replaceAll(/\u001b\[[\d;]*m/g, ''), pretty(line, false));
+    assert.equal(stripVTControlCharacters(coloured), pretty(line, false));
     assert.notEqual(coloured, pretty(line, false));
   }
 });
 
 /** Nothing but printable characters, on one line; no text is turned around. */
-// oxlint-disable-next-line no-control-regex -- control characters are what it looks for
 const OBEYED = /[\p{Cc}\p{Zl}\p{Zp}\p{Bidi_Control}]/u;
 
 test('whatever a stranger has written, a terminal has nothing to obey and a reader has one line', () => {

@@ -78,7 +78,8 @@ export class Page {
     if (document.visibilityState !== 'visible') return this.#poll.pause();
     this.#isAsleep = false;
     this.#poll.start();
-    // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a channel has one origin, its own
+    // A BroadcastChannel takes no target origin: it reaches pages of its own origin alone. The rule means windows.
+    // oxlint-disable-next-line unicorn/require-post-message-target-origin -- this is no window, see above
     this.#tabs.postMessage('seen');
   }
 
