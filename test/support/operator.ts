@@ -9,6 +9,8 @@ import { request, type IncomingHttpHeaders, type IncomingMessage } from 'node:ht
 import { CLI, type Berth, type LogLine } from './berth.ts';
 import { yaml, type Settings } from './settings.ts';
 import { eventually, within } from './waiting.ts';
+import type { z } from 'zod';
+import type { serverRow } from '../../src/admin/resources/server-row.ts';
 
 /** Writes the file where one is given, sends SIGHUP, and resolves to the line that says what came of it. */
 export async function reload(berth: Berth, file?: Settings | string): Promise<LogLine> {
@@ -49,32 +51,7 @@ export async function askAt(
   return { status: response.statusCode ?? 0, headers: response.headers, body: json ? JSON.parse(text) : text };
 }
 
-export type ServerStatus = {
-  readonly name: string;
-  readonly address: string;
-  readonly up: boolean;
-  readonly since: string;
-  readonly reason: string;
-  readonly storage: 'known' | 'unknown' | null;
-  readonly storageReason: string;
-  readonly state: string;
-  readonly usable: boolean;
-  readonly weight: number;
-  readonly configuredWeight: number;
-  readonly backup: boolean;
-  readonly connections: number;
-  readonly connectionsTotal: number;
-  readonly connectionsPerSecond: number;
-  readonly bytesIn: number;
-  readonly bytesOut: number;
-  readonly bytesInPerSecond: number;
-  readonly bytesOutPerSecond: number;
-  readonly connectErrors: number;
-  readonly connectMs: number | null;
-  readonly checkMs: number | null;
-  readonly queue: number;
-  readonly clients: number;
-};
+export type ServerStatus = z.output<typeof serverRow>;
 export type NameStatus = {
   readonly server: string;
   readonly address: string;
