@@ -17,7 +17,15 @@ const STANDARD_INPUT = '-';
  * by a health check that fails later.
  */
 export function* readNamedFiles(config: Config, folder: string): Generator<Finding> {
-  for (const [name, { healthCheck: check }] of Object.entries(config.backends)) {
+  for (const [name, { healthCheck: check, stickTable }] of Object.entries(config.backends)) {
+    if (stickTable !== false && stickTable.shared !== false) {
+      const { ca, cert, key, passwordFile } = stickTable.shared;
+      const path = ['backends', name, 'stickTable', 'shared'];
+      yield* readNamed(ca, folder, [...path, 'ca'], certificates);
+      yield* readNamed(cert, folder, [...path, 'cert'], certificates);
+      yield* readNamed(key, folder, [...path, 'key'], (text) => keyOf(cert?.content ?? '', text));
+      yield* readNamed(passwordFile, folder, [...path, 'passwordFile'], firstLine);
+    }
     if (check === false) continue;
     const path = ['backends', name, 'healthCheck'];
     const { ca, cert, key } = check.tls === false ? {} : check.tls;

@@ -37,6 +37,7 @@ export function crossCheck(root: unknown): Finding[] {
     ...checkServerNames(root),
     ...checkBinds(root),
     ...checkHealthChecks(root),
+    ...checkSharedTables(root),
     ...checkAdmin(root),
     ...checkDoctor(root),
   ];
@@ -150,6 +151,29 @@ function* checkHealthChecks(root: unknown): Generator<Finding> {
     const storage = at(check, 'storage');
     if (isTree(storage) && 'user' in storage !== 'passwordFile' in storage) {
       yield { path: ['backends', name, 'healthCheck', 'storage'], message: 'user and passwordFile go together' };
+    }
+  }
+}
+
+function* checkSharedTables(root: unknown): Generator<Finding> {
+  for (const [name, backend] of entries(at(root, 'backends'))) {
+    const stickTable = at(backend, 'stickTable');
+    const shared = at(stickTable, 'shared');
+    const path = ['backends', name, 'stickTable', 'shared'];
+    if (at(stickTable, 'sharedStates') === true && UNSET.includes(shared)) {
+      const message = 'belongs to a table that is shared; add "shared: redis://HOST:PORT"';
+      yield { path: ['backends', name, 'stickTable', 'sharedStates'], message };
+    }
+    if (!isTree(shared)) continue;
+    const ways = ['url', 'sentinels', 'nodes'].filter((key) => key in shared);
+    if (ways.length !== 1) yield { path, message: 'expected one of url, sentinels and nodes' };
+    if ('master' in shared !== 'sentinels' in shared) yield { path, message: 'sentinels and master go together' };
+    if ('cert' in shared !== 'key' in shared) yield { path, message: 'cert and key go together' };
+    if ('password' in shared && 'passwordFile' in shared) {
+      yield { path, message: 'password and passwordFile exclude each other' };
+    }
+    if ('user' in shared && !('password' in shared || 'passwordFile' in shared)) {
+      yield { path, message: 'user needs password or passwordFile' };
     }
   }
 }

@@ -1,6 +1,5 @@
 /** The kinds of scalars that balancer.yml has (durations, whole numbers, names, networks), each with its error text. */
 import { isIP } from 'node:net';
-import { isDeepStrictEqual } from 'node:util';
 import { z } from 'zod';
 import { cidrFileOf } from './cidr-file.ts';
 import {
@@ -67,14 +66,6 @@ export const namedFile = () => text().transform((file) => ({ file, content: '' }
 export const oneOf = <const T extends readonly string[]>(...values: T) =>
   z.enum(values, { error: `expected ${values.length > 1 ? 'one of ' : ''}${values.join(', ')}` });
 export const falseOr = <T extends z.ZodType>(schema: T) => z.union([z.literal(false), schema]);
-
-/**
- * A key for which this version has no code: the schema knows the key, and refuses every value but `standard`, so that
- * no file relies on what does not happen.
- */
-export function notYet<T extends z.ZodType>(schema: T, standard: z.output<T>) {
-  return schema.refine((value) => isDeepStrictEqual(value, standard), { error: 'is not available in this version' });
-}
 
 const bindText = () => spelled('"*:PORT", "ADDRESS:PORT", "[IPv6]:PORT" or "unix:/PATH"', parseBind);
 const GROUP = 'expected a group, by name or number';

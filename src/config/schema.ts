@@ -15,7 +15,6 @@ import {
   namedFile,
   oneOf,
   falseOr,
-  notYet,
   bind,
   binds,
   cidrs,
@@ -25,6 +24,7 @@ import {
   hostHeader,
   serverNamePattern,
 } from './scalars.ts';
+import { sharedTable } from './shared-table.ts';
 import { DOCTOR_REPOSITORY, isDoctorRepository, isHost, parseRate, parseServerAddress, parseSize } from './values.ts';
 
 /** More often, an audit would hardly end before the next one begins. */
@@ -106,9 +106,15 @@ const stickTable = z.strictObject({
   failback: oneOf('stay', 'return')
     .prefault('stay')
     .describe('stay with the server a client was moved to, or return to its first once that is up again'),
-  shared: notYet(text().prefault(''), '').describe(
-    'redis:// or rediss:// address of a table shared by several balancers',
-  ),
+  shared: sharedTable()
+    .prefault('')
+    .describe(
+      'A table that several balancers share, in Redis 6 or later, or Valkey: redis:// or rediss://, or a map; ' +
+        'empty = none',
+    ),
+  sharedStates: yesNo()
+    .prefault(false)
+    .describe("With shared: what an operator wants of a server (drain, maint, ready) is every balancer's"),
 });
 
 const healthCheckTls = z

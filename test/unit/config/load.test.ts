@@ -39,7 +39,8 @@ test('the shortest useful file has every default', () => {
           size: 200_000,
           expire: 1_800_000,
           failback: 'stay',
-          shared: '',
+          shared: false,
+          sharedStates: false,
         },
         healthCheck: {
           type: 'tcp',
