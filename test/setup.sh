@@ -69,6 +69,7 @@ has_package() { # by its program on the PATH, wherever that came from, else by d
   case $1 in
     apache2-utils) program=htpasswd ;;
     docker.io) program=dockerd ;;
+    elfutils) program=eu-strip ;;
     iproute2) program=ip ;;
     moosefs-chunkserver) program=mfschunkserver ;;
     moosefs-client) program=mfsmount ;;

@@ -1,0 +1,57 @@
+/**
+ * `npm run package [-- ARCHITECTURE…]`: Berth as one file that needs no Node, for each architecture, in .build/package/.
+ */
+import { execFileSync } from 'node:child_process';
+import { copyFileSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { bundle } from './bundle.ts';
+import { NODE, nodeFor, type Architecture } from './node.ts';
+
+const OUT = join('.build', 'package');
+/** What the files are made of, which nobody needs afterwards. */
+const PARTS = join('.build', 'package-parts');
+const DASHBOARD = join('dist', 'admin', 'dashboard');
+
+const { version } = JSON.parse(readFileSync('package.json', 'utf8')) as { version: string };
+const known = Object.keys(NODE.integrity) as Architecture[];
+const asked = process.argv.slice(2);
+const architectures = asked.length === 0 ? known : known.filter((architecture) => asked.includes(architecture));
+const unknown = asked.filter((architecture) => !known.includes(architecture as Architecture));
+if (unknown.length > 0) throw new Error(`no architecture: ${unknown.join(', ')}; there are ${known.join(' and ')}`);
+
+for (const folder of [OUT, PARTS]) {
+  rmSync(folder, { recursive: true, force: true });
+  mkdirSync(folder, { recursive: true });
+}
+const script = join(PARTS, 'berth.mjs');
+await bundle(script);
+for (const architecture of architectures) singleFile(architecture);
+
+function singleFile(architecture: Architecture): void {
+  const stripped = join(PARTS, `node-${architecture}`);
+  copyFileSync(nodeFor(architecture).executable, stripped);
+  // A fifth of Node is names for a debugger.
+  execFileSync('eu-strip', [stripped]);
+  const output = join(OUT, `berth-${version}-linux-${architecture}`);
+  const config = join(PARTS, `${architecture}.json`);
+  const ownFiles = ['package.json', ...readdirSync(DASHBOARD).map((name) => join(DASHBOARD, name))];
+  const settings = {
+    main: script,
+    mainFormat: 'module',
+    executable: stripped,
+    output,
+    disableExperimentalSEAWarning: true,
+    // Node cannot compile for another processor.
+    useCodeCache: architecture === process.arch,
+    // Node's debugger, which SIGUSR1 would open, is not to be had from the first moment on.
+    execArgv: ['--disable-sigusr1'],
+    // NODE_OPTIONS holds here as it does for `node dist/cli.js`; each flag of the command line is Berth's.
+    execArgvExtension: 'env',
+    assets: Object.fromEntries(ownFiles.map((file) => [file, file])),
+  };
+  writeFileSync(config, JSON.stringify(settings));
+  // Without --predictable the code cache would differ from build to build.
+  const args = ['--predictable', '--build-sea', config];
+  execFileSync(nodeFor(process.arch as Architecture).executable, args, { stdio: 'pipe' });
+  process.stdout.write(`${output}\n`);
+}
