@@ -50,6 +50,10 @@ async function works(t: TestContext, prefix: string): Promise<void> {
   assert.match(berth('doctor', '--help'), /audit the registry nodes/);
   running.signal('SIGTERM');
   assert.equal(await running.exitCode(), 0);
+  const pages = { ...env, MANPATH: join(prefix, 'share', 'man') };
+  for (const page of ['berth', 'balancer.yml']) {
+    assert.match(execFileSync('man', [page], { env: pages, encoding: 'utf8' }), new RegExp(`NAME\n +${page} - `));
+  }
 }
 
 describe('from a clone that nobody has set up', () => {
