@@ -97,10 +97,23 @@ function* checkBinds(root: unknown): Generator<Finding> {
   for (const { path, owner, value } of allBinds(root)) {
     const bind = bindOf(value);
     if (!bind) continue;
+    if (bind.kind === 'tcp' && at(value, 'reusePort') === true && !sharesPorts()) {
+      const message = `needs Node 22.12 or later, and this is Node ${process.versions.node}`;
+      yield { path: [...path, 'reusePort'], message };
+    }
     const other = seen.colliding(bind);
     if (other) yield { path, message: `${bind.text} collides with ${other.bind.text} of ${other.owner}` };
     seen.add(bind, { bind, owner });
   }
+}
+
+/**
+ * Whether this Node knows `reusePort`, which came with 22.12 and 23.1; an older Node would ignore the key. Whether the
+ * kernel can share a port is tried when the bind opens.
+ */
+function sharesPorts(): boolean {
+  const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
+  return major > 23 || (major === 23 && minor >= 1) || (major === 22 && minor >= 12);
 }
 
 /** A bind, in its short form or as a map. */

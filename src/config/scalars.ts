@@ -75,7 +75,9 @@ const bindMap = () =>
       address: bindText().describe('As the short form'),
       reusePort: yesNo()
         .optional()
-        .describe('Share the port with other sockets of this user (SO_REUSEPORT); needs Node 22.12 or later'),
+        .describe(
+          'Share the port with other Berths of this user on this machine (SO_REUSEPORT); needs Node 22.12 or later',
+        ),
       mode: spelled('a mode in octal digits and quotes, such as "0660"', parseMode)
         .optional()
         .describe('Mode of a unix socket; who may write to the socket may connect'),

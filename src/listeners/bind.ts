@@ -13,6 +13,9 @@ const BACKLOG = 4096;
 const LOW_PORTS =
   'Ports below 1024 need CAP_NET_BIND_SERVICE (setcap cap_net_bind_service=+ep on the node binary, or ' +
   'AmbientCapabilities in a systemd unit) or root';
+const SOMEBODY_ELSES = 'another process listens there. Stop it, or bind another address';
+const NOT_SHARED =
+  'a process listens there that does not share the port with this one. Each of them needs reusePort, and the same user';
 const NOT_HERE =
   'this machine does not have that address. If it comes later (a VIP of keepalived), set net.ipv4.ip_nonlocal_bind=1 ' +
   '(IPv6: net.ipv6.ip_nonlocal_bind=1) with sysctl';
@@ -95,10 +98,10 @@ function tryListen(server: Server, options: Options): Promise<void> {
   });
 }
 
-/** Rejects with a BindError where this Node cannot share a port: `reusePort` of listen() came with 23.1 and 22.12. */
+/** Rejects with a BindError where a port cannot be shared here: `reusePort` of listen() came with Node 23.1 and 22.12. */
 export async function mustShare(bind: Bind): Promise<void> {
   if (bind.kind !== 'tcp' || bind.reusePort !== true || (await sharesPorts())) return;
-  throw new FaultyBind('ENOREUSE', `reusePort needs Node 22.12 or later, and this is Node ${process.versions.node}`);
+  throw new FaultyBind('ENOREUSE', `reusePort: this system shares no port (Node ${process.versions.node})`);
 }
 
 async function sharesPorts(): Promise<boolean> {
@@ -141,7 +144,7 @@ export function bindFault(error: BindError, bind: Bind, owner: string, own: stri
   const code = codeOf(error, bind);
   const port = bind.kind === 'tcp' ? bind.port : 0;
   const known: Record<string, string> = {
-    EADDRINUSE: own ?? 'another process listens there. Stop it, or bind another address',
+    EADDRINUSE: own ?? (bind.kind === 'tcp' && bind.reusePort === true ? NOT_SHARED : SOMEBODY_ELSES),
     EACCES: port > 0 && port < 1024 ? `permission denied. ${LOW_PORTS}` : 'permission denied',
     EADDRNOTAVAIL: NOT_HERE,
     ENOTSOCK: 'a file that is no socket stands there. Remove the file, or bind another path',

@@ -36,3 +36,9 @@ export function noIpv6(): string | false {
   const addresses = Object.values(networkInterfaces()).flatMap((all) => all ?? []);
   return addresses.some(({ address }) => address === '::1') ? false : 'not run: this machine has no ::1';
 }
+
+/** Whether this Node knows `reusePort` of a bind; an older one has a line that says so, which is tested in its place. */
+export const NODE_SHARES_PORTS = ((): boolean => {
+  const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
+  return major > 23 || (major === 23 && minor >= 1) || (major === 22 && minor >= 12);
+})();

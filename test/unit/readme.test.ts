@@ -10,6 +10,7 @@ import { loadConfig } from '../../src/config/load.ts';
 import { formatProblem } from '../../src/config/locate.ts';
 import { STANDARD_ADMIN } from '../../src/config/schema.ts';
 import { CATALOG } from '../../src/doctor/catalog.ts';
+import { NODE_SHARES_PORTS } from '../support/able.ts';
 import { ALERTS, alerts } from '../support/alerts-page.ts';
 import { anchorsOf, callsOf, linksOf, PAGES, readPage } from '../support/pages.ts';
 import { COMMANDS_PAGE, commandsPage } from '../support/commands-page.ts';
@@ -89,7 +90,10 @@ test('every balancer.yml in the pages loads, and a part of a file loads where it
       const sample = parse(text.replaceAll('/etc/berth/', `${folder}/`), { merge: true }) as Tree;
       writeFileSync(file, JSON.stringify(laidOver(AROUND, sample)));
       const loaded = loadConfig(file);
-      assert.deepEqual(loaded.kind === 'config' ? [] : loaded.problems, [], `${page}\n${text}`);
+      const problems = loaded.kind === 'config' ? [] : loaded.problems;
+      // A Node that shares no port says so of a sample that is right elsewhere.
+      const wrong = problems.filter(({ path }) => NODE_SHARES_PORTS || !path.endsWith('.reusePort'));
+      assert.deepEqual(wrong, [], `${page}\n${text}`);
     }
   }
   assert.ok(samples >= 5, `${samples} samples`);

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { bindsCollide, parseBind, parseServerAddress } from '../../../src/config/values.ts';
+import { NODE_SHARES_PORTS } from '../../support/able.ts';
 import { ConfigFile } from '../../support/config-file.ts';
 
 const file = new ConfigFile();
@@ -79,10 +80,21 @@ test('the options of a bind are those of its address', () => {
   const bind = (given: object) => configOf({ bind: given }).frontends['f']?.bind;
   const tcp = { kind: 'tcp', text: '*:443', host: '*', port: 443 };
   assert.deepEqual([bind({ address: '*:443' })].flat(), [{ ...tcp, reusePort: false }]);
-  assert.deepEqual([bind({ address: '*:443', reusePort: true })].flat(), [{ ...tcp, reusePort: true }]);
   const unix = { kind: 'unix', text: 'unix:/run/b.sock', path: '/run/b.sock' };
   const given = { address: 'unix:/run/b.sock', mode: '0600', group: 'docker' };
   assert.deepEqual([bind(given)].flat(), [{ ...unix, mode: 0o600, group: 'docker' }]);
+});
+
+test('a bind may share its port where Node can do so; where it cannot, the file is wrong at that key', () => {
+  const shared = { bind: [{ address: '*:443', reusePort: true }] };
+  if (NODE_SHARES_PORTS) {
+    const tcp = { kind: 'tcp', text: '*:443', host: '*', port: 443, reusePort: true };
+    assert.deepEqual(configOf(shared).frontends['f']?.bind, [tcp]);
+    return;
+  }
+  const because = `needs Node 22.12 or later, and this is Node ${process.versions.node}`;
+  assert.deepEqual(wrong(shared), [`frontends.f.bind.0.reusePort: ${because}`]);
+  assert.deepEqual(wrong({ bind: { address: '*:443', reusePort: true } }), [`frontends.f.bind.reusePort: ${because}`]);
 });
 
 test('metrics that stand at the address of a frontend are the finding where the file has them', () => {

@@ -9,6 +9,7 @@ import { parseBind, type Bind } from '../../../src/config/values.ts';
 import { StartError } from '../../../src/errors.ts';
 import { Listeners } from '../../../src/listeners/listeners.ts';
 import type { Owner, Parking, Site } from '../../../src/listeners/site.ts';
+import { NODE_SHARES_PORTS } from '../../support/able.ts';
 import { folderOf, openFilesOf } from '../../support/files.ts';
 import { closedPort } from '../../support/listening.ts';
 import { Peer } from '../../support/peer.ts';
@@ -497,10 +498,9 @@ test('a port is shared where Node can do so, and refused with the reason where N
     const site = stage.place(frontend('f'), text);
     return { ...site, bind: { ...site.bind, reusePort: true } as Bind };
   };
-  const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
   const plan = stage.listeners.plan([shared(`127.0.0.1:${port}`)], new Places());
-  if (major < 22 || (major === 22 && minor < 12)) {
-    await assert.rejects(plan, /\(frontend f\): reusePort needs Node 22\.12 or later, and this is Node/);
+  if (!NODE_SHARES_PORTS) {
+    await assert.rejects(plan, /\(frontend f\): reusePort: this system shares no port \(Node/);
     return;
   }
   (await plan).commit();
