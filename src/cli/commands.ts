@@ -2,6 +2,7 @@ import { isIP } from 'node:net';
 import { jsonSchema } from '../config/schema.ts';
 import { didYouMean } from '../config/suggest.ts';
 import { check as checkFile, configOrComplain } from './check.ts';
+import { initFault } from '../init/given.ts';
 import { given, ipFault, maxFault, needs, placeFault, serverFault, tableFault } from './faults.ts';
 import { help } from './help.ts';
 import type { Completes, OptionName } from './options.ts';
@@ -18,7 +19,13 @@ export type Call = {
   /** Held for `start` alone. */
   readonly signals: Signals;
 };
-export type Argument = { readonly name: string; readonly optional?: true; readonly completes?: Completes };
+/** `many`: the last argument, once or more often. */
+export type Argument = {
+  readonly name: string;
+  readonly optional?: true;
+  readonly many?: true;
+  readonly completes?: Completes;
+};
 export type Command = {
   readonly summary: string;
   readonly arguments?: readonly Argument[];
@@ -47,13 +54,23 @@ export const COMMANDS: Record<string, Command> = {
     arguments: [{ ...FILE, optional: true }],
     options: ['config', 'resolve', 'json'],
     exit: '0 the file is valid, 2 it has problems',
-    run: check,
+    fault: ([file], { config }) => (given(file, config) > 1 ? 'check takes FILE or -c FILE, and not both' : undefined),
+    run: ({ file, argument = file, json, values }) =>
+      checkFile({ file: argument, json, resolve: values['resolve'] === true }),
+  },
+  init: {
+    summary: 'write a balancer.yml for these servers, with the check that fits what they answer',
+    arguments: [{ name: '[NAME=]HOST:PORT', many: true }],
+    options: ['output', 'bind'],
+    exit: '0 written, whatever the servers say; 2 the call is wrong, or the file cannot be written',
+    fault: (words, { bind }) => initFault(words, bind),
+    run: async (call) => (await import('./init.ts')).init(call),
   },
   doctor: {
     summary: 'audit the registry nodes behind a backend',
     options: ['config', ...DOCTOR, 'json'],
     exit: '0 clean, 1 findings, 2 cannot run',
-    run: doctor,
+    run: async (call) => (await import('./doctor.ts')).doctor(call),
   },
   status: {
     summary: 'show what runs: frontends, backends, servers',
@@ -170,7 +187,7 @@ export const COMMANDS: Record<string, Command> = {
     options: ['report', 'table', 'state'],
     exit: '0 all carried, 1 something was not, 2 unreadable',
     fault: ([file]) => (file === undefined ? 'import needs a file: berth import haproxy.cfg' : undefined),
-    run: runImport,
+    run: async (call) => (await import('./import.ts')).importFile(call),
   },
   schema: { summary: 'print the JSON Schema of balancer.yml', options: [], run: printSchema },
   completion: {
@@ -212,26 +229,6 @@ async function start({ file, signals }: Call): Promise<number> {
   const { run } = await import('./start.ts');
   // A look-up of a name that is under way would keep the process alive.
   process.exit(await run(config, file, signals));
-}
-
-async function check({ file, argument, json, values }: Call): Promise<number> {
-  if (argument !== undefined && values['config'] !== undefined) {
-    process.stderr.write('berth: check takes FILE or -c FILE, and not both. See berth check --help\n');
-    return 2;
-  }
-  return checkFile({ file: argument ?? file, json, resolve: values['resolve'] === true });
-}
-
-async function doctor({ file, json, values }: Call): Promise<number> {
-  const config = configOrComplain(file, process.stderr);
-  if (!config) return 2;
-  const { runDoctor } = await import('../doctor/doctor.ts');
-  return runDoctor(config, values, json);
-}
-
-async function runImport(call: Call): Promise<number> {
-  const { importFile } = await import('./import.ts');
-  return importFile(call);
 }
 
 function printSchema(): number {

@@ -64,7 +64,7 @@ _berth() {
   for ((i = 1; i < \${#words[@]} - 1; i++)); do
     case \${words[i]} in
       -c | --config) config=(-c "\${words[++i]}") ;;
-      ${valued.map((name) => `--${name}`).join(' | ')}) ((i++)) ;;
+      ${valued.map(patternOf).join(' | ')}) ((i++)) ;;
       -*) ;;
       *) if [ -z "$command" ]; then command=\${words[i]}; else ((position++)); fi ;;
     esac
@@ -161,8 +161,10 @@ function zshOption(name: OptionName): string {
   return `'(-${short} --${name})'{-${short},--${name}}${rest}`;
 }
 
-function zshArgument({ name, optional, completes }: Argument, position: number): string {
-  return quoted(`${position}:${optional === true ? ':' : ''}${name.replaceAll(':', '\\:')}:${zshAction(completes)}`);
+function zshArgument({ name, optional, many, completes }: Argument, position: number): string {
+  return quoted(
+    `${many === true ? '*' : position}:${optional === true ? ':' : ''}${name.replaceAll(':', '\\:')}:${zshAction(completes)}`,
+  );
 }
 
 function zshAction(completes: Completes | undefined): string {

@@ -22,7 +22,11 @@ export function help(commands: Readonly<Record<string, Command>>, name?: string)
 
 /** A command and its arguments. */
 export function usageOf(name: string, { arguments: given = [] }: Command): string {
-  return [name, ...given.map((one) => (one.optional === true ? `[${one.name}]` : one.name))].join(' ');
+  const words = given.map(({ name: word, optional, many }) => {
+    if (many === true) return `${word}…`;
+    return optional === true ? `[${word}]` : word;
+  });
+  return [name, ...words].join(' ');
 }
 
 function optionHelp(names: readonly OptionName[]): string {

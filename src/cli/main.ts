@@ -56,7 +56,9 @@ export async function main(args: string[], signals: Signals): Promise<number> {
 
 const NUMBERS = ['no argument', 'one argument, and not also', 'two arguments, and not also'];
 
-function tooMany(name: string, { arguments: { length } = [] }: Command, given: readonly string[]): string | undefined {
+function tooMany(name: string, { arguments: takes = [] }: Command, given: readonly string[]): string | undefined {
+  if (takes.at(-1)?.many === true) return undefined;
+  const { length } = takes;
   const extra = given[length];
   return extra === undefined ? undefined : `${name} takes ${NUMBERS[length] ?? ''} ${JSON.stringify(extra)}`;
 }

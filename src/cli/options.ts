@@ -75,6 +75,18 @@ export const OPTIONS = {
     help: "HAProxy's `show servers state`, where the servers are in another order or have other names",
     completes: 'file',
   },
+  output: {
+    type: 'string',
+    short: 'o',
+    value: 'FILE',
+    help: 'write to this file, which must not be there yet (default: standard output)',
+    completes: 'file',
+  },
+  bind: {
+    type: 'string',
+    value: 'ADDRESS',
+    help: "where clients arrive (default: *:443 for TLS, else *: and the servers' port)",
+  },
   json: { type: 'boolean', help: 'print the answer as JSON' },
   help: { type: 'boolean', short: 'h', help: 'this text, or that of a command' },
   version: { type: 'boolean', short: 'V', help: 'the version' },

@@ -1,7 +1,7 @@
 import type { BackendConfig } from '../config/schema.ts';
 import { formatEndpoint, type Endpoint } from '../config/values.ts';
 import { lookUp } from '../names/look-up.ts';
-import { askDns } from '../pool/discovery.ts';
+import { askDns, type Found } from '../pool/discovery.ts';
 import { finding, type Finding } from './findings.ts';
 import type { Audience, Node } from './node.ts';
 
@@ -28,7 +28,10 @@ export async function findNodes(
   return { nodes, findings };
 }
 
-async function endpointsOf(address: ServerAddress): Promise<{ endpoints: readonly Endpoint[]; failure?: string }> {
+/** Each address that an address of balancer.yml leads to, once; or why there is none. Never rejects. */
+export async function endpointsOf(
+  address: ServerAddress,
+): Promise<{ endpoints: readonly (Endpoint | Found)[]; failure?: string }> {
   const name = 'discover' in address ? address.name : address.host;
   const failed = (why: string) => ({ endpoints: [], failure: `${name} does not resolve: ${why}` });
   try {
@@ -39,12 +42,12 @@ async function endpointsOf(address: ServerAddress): Promise<{ endpoints: readonl
   }
 }
 
-async function resolve(address: ServerAddress): Promise<readonly Endpoint[]> {
+async function resolve(address: ServerAddress): Promise<readonly (Endpoint | Found)[]> {
   if ('discover' in address) return (await askDns(address)).endpoints;
   return (await lookUp(address.host)).addresses.map((host) => ({ host, port: address.port }));
 }
 
 /** /etc/hosts may list an address twice, and a node must be audited once. */
-function distinct(endpoints: readonly Endpoint[]): Endpoint[] {
+function distinct(endpoints: readonly (Endpoint | Found)[]): (Endpoint | Found)[] {
   return [...new Map(endpoints.map((endpoint) => [formatEndpoint(endpoint), endpoint])).values()];
 }

@@ -7,7 +7,7 @@ import { LARGEST_HEADER_BYTES } from './exchange.ts';
  * `kind` is for those who treat some faults in another way than others.
  */
 export type Fault = {
-  readonly kind: 'not-tls' | 'client-certificate' | 'handshake' | 'certificate' | 'http';
+  readonly kind: 'not-tls' | 'tls-expected' | 'cut-off' | 'client-certificate' | 'handshake' | 'certificate' | 'http';
   readonly what: string;
   readonly mend: string;
 };
@@ -64,6 +64,12 @@ const FOUND_HERE: Record<string, Clauses> = {
   'bad signature': ['its key does not belong to its certificate', 'give the node the key of its certificate'],
 };
 
+/** Of faults that may be those of a server which speaks no TLS at all. */
+const KINDS: ReadonlyMap<Clauses, Fault['kind']> = new Map<Clauses, Fault['kind']>([
+  [NOT_TLS, 'not-tls'],
+  [CUT_OFF, 'cut-off'],
+]);
+
 /** By the words for a fault of which the peer tells (an alert, RFC 8446 section 6.2). */
 const TOLD_BY_PEER: Record<string, Clauses> = {
   'handshake failure': [
@@ -105,7 +111,7 @@ export function tlsFault(error: TlsError, shown: boolean): Fault | undefined {
   const [, alert] = /^(?:sslv3|tlsv1|tlsv13|tlsv1\.3|ssl\/tls) (?:alert )?(.+)$/.exec(reason) ?? [];
   if (alert === undefined) {
     const found = FOUND_HERE[reason] ?? ([`the handshake failed (${printable(reason)})`, BROKEN[1]] as const);
-    return fault(found === NOT_TLS ? 'not-tls' : 'handshake', found);
+    return fault(KINDS.get(found) ?? 'handshake', found);
   }
   const refusal = CLIENT_CERTIFICATE[alert];
   if (refusal !== undefined) return clientCertificateFault(shown ? refusal : undefined);
@@ -128,7 +134,7 @@ function clientCertificateFault(refusal: string | undefined): Fault {
 /** As `tlsFault`, for an error that came before the handshake was over, whatever the error is. */
 export function handshakeFault(error: TlsError, shown: boolean): Fault {
   const { code = '' } = error;
-  if (HUNG_UP.includes(code)) return fault('handshake', CUT_OFF);
+  if (HUNG_UP.includes(code)) return fault('cut-off', CUT_OFF);
   return tlsFault(error, shown) ?? fault('handshake', ['the handshake failed', LOOK]);
 }
 
@@ -207,7 +213,8 @@ export function httpFault(error: Error & { readonly code?: string; readonly rawP
   if (code === 'HPE_HEADER_OVERFLOW')
     return fault('http', [`its headers are longer than ${LARGEST_HEADER_BYTES >> 10} KiB`, LOOK]);
   // A TLS server answers a plain request with an alert: a record of type 21 and version 3.x (RFC 8446 section 5.1).
-  if (Buffer.isBuffer(rawPacket) && rawPacket[0] === 21 && rawPacket[1] === 3) return fault('http', TLS_EXPECTED);
+  if (Buffer.isBuffer(rawPacket) && rawPacket[0] === 21 && rawPacket[1] === 3)
+    return fault('tls-expected', TLS_EXPECTED);
   return code.startsWith('HPE_')
     ? fault('http', ['the answer is not HTTP', 'look at what listens on that port'])
     : undefined;
@@ -219,7 +226,7 @@ const TLS_EXPECTED: Clauses = ['it speaks TLS and was asked in plain HTTP', 'set
 const IN_A_400: readonly (readonly [RegExp, Fault])[] = [
   [
     /HTTP request to an HTTPS server|HTTP request was sent to HTTPS port|plain HTTP to an SSL/i,
-    fault('http', TLS_EXPECTED),
+    fault('tls-expected', TLS_EXPECTED),
   ],
   [/No required SSL certificate was sent/i, clientCertificateFault(undefined)],
   [/The SSL certificate error/i, clientCertificateFault(NOT_ACCEPTED)],

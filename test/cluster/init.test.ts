@@ -1,0 +1,70 @@
+import assert from 'node:assert/strict';
+import { join } from 'node:path';
+import { after, before, suite, test, type TestContext } from 'node:test';
+import { CLI, start } from '../support/berth.ts';
+import { startCluster, type Cluster } from '../support/cluster.ts';
+import { folderOf } from '../support/files.ts';
+import type { RegistryNode } from '../support/node.ts';
+import { makeSigningKey, startTokenServer } from '../support/token-server.ts';
+
+suite('berth init and real registries', { timeout: 180_000 }, () => {
+  let cluster: Cluster;
+  before(async () => void (cluster = await startCluster({ redis: false })));
+  after(() => cluster.close());
+
+  /** The file for these nodes; Berth, started with it, has checked each of them and found it up. */
+  async function fileFor(t: TestContext, ...nodes: RegistryNode[]): Promise<string> {
+    const given = nodes.map(({ name, endpoint }) => `${name}=${endpoint}`);
+    const file = await cluster.workspace.run(process.execPath, [CLI, 'init', '--bind', '127.0.0.1:0', ...given]);
+    const own = `metrics: { bind: '127.0.0.1:0' }\nadmin: { bind: 'unix:${join(folderOf(t), 'admin.sock')}' }\n`;
+    const berth = await start(t, file + own);
+    for (const { name } of nodes) {
+      const labels = `backend="docker_registry",server="${name}"`;
+      await berth.metricIs(`berth_server_checks_total{${labels},result="passed"}`, (checks) => checks > 0);
+      await berth.metricIs(`berth_server_up{${labels}}`, 1);
+    }
+    return file;
+  }
+
+  test('nodes with TLS and users: GET /v2/ over TLS', async (t) => {
+    const file = await fileFor(t, ...cluster.nodes.slice(0, 2));
+    const seen = String.raw`registry, TLS for registry\.test, localhost, 127\.0\.0\.1 until 20\d\d-\d\d-\d\d`;
+    for (const name of ['s1', 's2']) {
+      assert.match(
+        file,
+        new RegExp(`^# ${name}: ${seen} \\(not trusted here: .*\\), asks for a password \\(Basic\\)$`, 'm'),
+      );
+    }
+    assert.match(file, /^ {4}healthCheck: \{ type: registry, tls: true \}$/m);
+    assert.match(file, /it does with tls: \{ ca: FILE, serverName: registry\.test \}$/m);
+    assert.doesNotMatch(file, /The servers differ/);
+  });
+
+  test('an open node without TLS: its storage is asked for, too', async (t) => {
+    const open = await cluster.addNode({ certificate: null, htpasswd: null });
+    const file = await fileFor(t, open);
+    assert.match(file, new RegExp(`^# ${open.name}: registry, no TLS, lets anybody in, its storage answers$`, 'm'));
+    assert.match(file, /healthCheck: \{ type: registry, storage: \{ repository: berth\/probe \} \}$/m);
+  });
+
+  test('a node with tokens: the realm is named, and that its fellow has passwords', async (t) => {
+    const server = await startTokenServer(cluster, await makeSigningKey(cluster, 'rsa', 'rsa'));
+    const node = await cluster.addNode({ htpasswd: null, override: server.auth() });
+    const file = await fileFor(t, cluster.nodes[0]!, node);
+    assert.ok(file.includes(`asks for a token (Bearer, ${server.realm})\n`), file);
+    assert.ok(file.includes(`# The servers differ: s1: a password; ${node.name}: tokens of ${server.realm}\n`), file);
+  });
+
+  test('a node that asks clients for a certificate is checked without', async () => {
+    const { certificate, key } = await cluster.certificate('good');
+    const tls = { certificate, key, clientcas: [cluster.ca] };
+    const node = await cluster.addNode({ override: { http: { tls } } });
+    const given = `${node.name}=${node.endpoint}`;
+    const file = await cluster.workspace.run(process.execPath, [CLI, 'init', given]);
+    assert.match(
+      file,
+      new RegExp(`^# ${node.name}: TLS for registry\\.test, .*, asks clients for a certificate$`, 'm'),
+    );
+    assert.doesNotMatch(file, /^ *healthCheck:/m);
+  });
+});
