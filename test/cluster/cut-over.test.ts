@@ -7,7 +7,7 @@ import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { after, before, suite, test } from 'node:test';
 import { noNamespaces } from '../support/able.ts';
-import { CLI } from '../support/berth.ts';
+import { BERTH_WORDS } from '../support/berth.ts';
 import { startCluster, type Cluster } from '../support/cluster.ts';
 import { NO_HAPROXY } from '../support/haproxy.ts';
 import { connectNamespaces, openNamespace, type Namespace } from '../support/namespace.ts';
@@ -64,7 +64,7 @@ suite('the cut-over', { skip: NO_HAPROXY || noNamespaces('mount', 'net'), timeou
     for (const one of OTHERS) await among(`ip addr add ${one}/24 dev far`);
     for (const _ of ['s1', 's2', 's3']) await cluster.addNode({ through: machine.through('net') });
     const shim = at('bin/berth');
-    writeFileSync(shim, `#!/bin/sh\nexec '${process.execPath}' '${CLI}' "$@"\n`);
+    writeFileSync(shim, `#!/bin/sh\nexec ${BERTH_WORDS} "$@"\n`);
     chmodSync(shim, 0o755);
     const file = at('haproxy.cfg');
     writeFileSync(file, haproxyCfg(cluster.nodes.map(({ name, endpoint }) => `${name} ${endpoint}`)));

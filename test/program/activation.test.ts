@@ -6,7 +6,7 @@ import { readdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs'
 import { createServer, type AddressInfo, type Server } from 'node:net';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
-import { CLI, type LogLine } from '../support/berth.ts';
+import { BERTH, type LogLine } from '../support/berth.ts';
 import { Client } from '../support/clients.ts';
 import { folderOf } from '../support/files.ts';
 import { Crowd, whoServes } from '../support/people.ts';
@@ -32,7 +32,7 @@ class Keeper {
     this.file = file;
     this.ports = listeners.map((listener) => (listener.address() as AddressInfo).port);
     const handles = listeners as unknown as { _handle: { fd: number } }[];
-    this.#child = spawn('sh', ['-c', KEEPER, 'sh', process.execPath, CLI, 'start', '-c', file], {
+    this.#child = spawn('sh', ['-c', KEEPER, 'sh', ...BERTH, 'start', '-c', file], {
       stdio: ['pipe', 'pipe', 'ignore', ...handles.map(({ _handle }) => _handle.fd)],
       env: { ...process.env, LISTEN_FDS: String(listeners.length), ...env },
     });

@@ -4,7 +4,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { noNamespaces } from '../support/able.ts';
-import { CLI } from '../support/berth.ts';
+import { BERTH, BERTH_WORDS } from '../support/berth.ts';
 import { formatProblem, type Problem } from '../../src/config/locate.ts';
 import { SHORTEST } from '../support/config-file.ts';
 import { folderOf } from '../support/files.ts';
@@ -19,7 +19,8 @@ function berth(...args: string[]): SpawnSyncReturns<string> {
 
 function run(args: string[], more: { input?: string; env?: NodeJS.ProcessEnv } = {}): SpawnSyncReturns<string> {
   const options = { cwd: folder, encoding: 'utf8', timeout: 30_000, ...more } as const;
-  const ended = spawnSync(process.execPath, [CLI, ...args], options);
+  const [program, ...rest] = [...BERTH, ...args];
+  const ended = spawnSync(program, rest, options);
   assert.equal(ended.signal, null);
   assert.equal(`${ended.stdout}${ended.stderr}`.includes('    at '), false, 'a stack trace');
   return ended;
@@ -128,7 +129,7 @@ test('check of a good file is one line and exit 0', () => {
 
 test('where nothing names a file and there is none here, the file is that of the system', { skip: NO_MOUNT }, () => {
   const script = 'mount -t tmpfs none /etc && mkdir /etc/berth && echo "$0" >/etc/berth/balancer.yml && exec "$@"';
-  const ended = spawnSync('unshare', ['--mount', 'sh', '-c', script, SHORTEST, process.execPath, CLI, 'check'], {
+  const ended = spawnSync('unshare', ['--mount', 'sh', '-c', script, SHORTEST, ...BERTH, 'check'], {
     cwd: folderOf(),
     encoding: 'utf8',
   });
@@ -255,7 +256,7 @@ test('schema prints a JSON Schema that has every group of keys, described', () =
 });
 
 test('a reader of standard output that goes away is no crash', () => {
-  const script = `"${process.execPath}" "${CLI}" schema | true; "${process.execPath}" "${CLI}" --help | head -n 1 >/dev/null`;
+  const script = `${BERTH_WORDS} schema | true; ${BERTH_WORDS} --help | head -n 1 >/dev/null`;
   const { stderr } = spawnSync('bash', ['-c', script], { encoding: 'utf8', timeout: 30_000 });
   assert.equal(stderr, '');
 });

@@ -4,7 +4,7 @@ import { execFile } from 'node:child_process';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { promisify } from 'node:util';
-import { CLI, start, type Berth } from '../support/berth.ts';
+import { BERTH_WORDS, start, type Berth } from '../support/berth.ts';
 import { folderOf } from '../support/files.ts';
 import { command, explain, serverStatus } from '../support/operator.ts';
 import { come, hold } from '../support/people.ts';
@@ -151,7 +151,7 @@ test('a long list comes page by page, whole, and a reader that has seen enough i
   assert.deepEqual(listed.toSorted(), clients.toSorted());
   const lines = (await command('table', '-c', berth.file)).out.trimEnd().split('\n');
   assert.equal(lines.length, clients.length + 1);
-  const script = '"$0" "$1" table -c "$2" | head -n 1; echo "${PIPESTATUS[0]}"';
-  const { stdout, stderr } = await promisify(execFile)('bash', ['-c', script, process.execPath, CLI, berth.file]);
+  const script = `${BERTH_WORDS} table -c "$0" | head -n 1; echo "\${PIPESTATUS[0]}"`;
+  const { stdout, stderr } = await promisify(execFile)('bash', ['-c', script, berth.file]);
   assert.deepEqual([stdout.split('\n').slice(1), stderr], [['0', ''], '']);
 });

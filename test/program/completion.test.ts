@@ -4,13 +4,13 @@ import { execFileSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
-import { CLI, start } from '../support/berth.ts';
+import { BERTH_WORDS, start } from '../support/berth.ts';
 import { folderOf } from '../support/files.ts';
 import { serve } from '../support/servers.ts';
 import { settings } from '../support/settings.ts';
 import { Terminal } from '../support/terminal.ts';
 
-const BERTH = `berth() { "${process.execPath}" "${CLI}" "$@"; };`;
+const FUNCTION = `berth() { ${BERTH_WORDS} "$@"; };`;
 
 /** A balancer, named by BERTH_CONFIG. */
 async function stand(t: TestContext): Promise<{ BERTH_CONFIG: string }> {
@@ -22,7 +22,7 @@ async function stand(t: TestContext): Promise<{ BERTH_CONFIG: string }> {
 
 /** What bash offers for a line with the cursor at its end. */
 function offers(line: string, env: NodeJS.ProcessEnv = {}, cwd = '.'): string[] {
-  const script = `${BERTH} source <(berth completion bash); complete -p berth >/dev/null || exit 1
+  const script = `${FUNCTION} source <(berth completion bash); complete -p berth >/dev/null || exit 1
     COMP_LINE=$1 COMP_POINT=\${#1}; _berth; printf '%s\\n' "\${COMPREPLY[@]}"`;
   const options = { encoding: 'utf8', cwd, env: { ...process.env, ...env } } as const;
   const out = execFileSync('bash', ['--norc', '-c', script, 'bash', line], options);

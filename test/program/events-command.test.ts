@@ -4,7 +4,7 @@ import { execFile } from 'node:child_process';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { promisify } from 'node:util';
-import { CLI, start, type Berth } from '../support/berth.ts';
+import { BERTH_WORDS, start, type Berth } from '../support/berth.ts';
 import { folderOf } from '../support/files.ts';
 import { follow } from '../support/following.ts';
 import { command, setState } from '../support/operator.ts';
@@ -80,11 +80,11 @@ test('an event that does not exist is one line and exit 1, a count that is none 
 
 test('a reader that has seen enough ends it, quietly', async (t) => {
   const { berth, file } = await stand(t);
-  const script = '"$0" "$1" events -c "$2" | head -n 1; echo "${PIPESTATUS[0]}"';
+  const script = `${BERTH_WORDS} events -c "$0" | head -n 1; echo "\${PIPESTATUS[0]}"`;
   // The pipe is found closed by the next line alone.
   const timer = setInterval(() => void setState(berth, 's1', 'drain'), 100);
   t.after(() => clearInterval(timer));
-  const { stdout, stderr } = await promisify(execFile)('bash', ['-c', script, process.execPath, CLI, file]);
+  const { stdout, stderr } = await promisify(execFile)('bash', ['-c', script, file]);
   clearInterval(timer);
   assert.match(stdout, /^[^\n]+\n0\n$/);
   assert.equal(stderr, '');

@@ -7,7 +7,7 @@ import { test, type TestContext } from 'node:test';
 import { parse } from 'yaml';
 import { importHaproxy } from '../../src/import/haproxy.ts';
 import { importNginx } from '../../src/import/nginx.ts';
-import { CLI, start } from '../support/berth.ts';
+import { BERTH, start } from '../support/berth.ts';
 import { Client } from '../support/clients.ts';
 import { AROUND, specimens, type Specimen } from '../support/corpus.ts';
 import { folderOf } from '../support/files.ts';
@@ -23,9 +23,14 @@ import { within } from '../support/waiting.ts';
 
 const folder = folderOf();
 
-function runImport(...args: string[]): { status: number | null; stdout: string; stderr: string } {
-  return spawnSync(process.execPath, [CLI, 'import', ...args], { cwd: folder, encoding: 'utf8', timeout: 30_000 });
+type Ran = { readonly status: number | null; readonly stdout: string; readonly stderr: string };
+
+function run(...args: string[]): Ran {
+  const [program, ...rest] = [...BERTH, ...args];
+  return spawnSync(program, rest, { cwd: folder, encoding: 'utf8', timeout: 30_000 });
 }
+
+const runImport = (...args: string[]): Ran => run('import', ...args);
 
 function named(name: string, content: string | Uint8Array): string {
   writeFileSync(join(folder, name), content);
@@ -40,7 +45,7 @@ test('all carried is exit 0, with the file on standard output and the report on 
   assert.ok(stdout.includes('s1: 10.0.0.1:5000 # line 3\n'));
   assert.match(stderr, /^good\.cfg:2: carried: bind \*:443: /m);
   writeFileSync(join(folder, 'balancer.yml'), stdout);
-  assert.equal(spawnSync(process.execPath, [CLI, 'check'], { cwd: folder }).status, 0);
+  assert.equal(run('check').status, 0);
 });
 
 test('a word that cannot be carried is exit 1, and stands in the report, in its page and in the file', () => {

@@ -5,7 +5,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { stripVTControlCharacters } from 'node:util';
-import { CLI, start } from '../support/berth.ts';
+import { BERTH_WORDS, start } from '../support/berth.ts';
 import { visit } from '../support/clients.ts';
 import { folderOf } from '../support/files.ts';
 import { api, reload, status } from '../support/operator.ts';
@@ -18,7 +18,7 @@ import { eventually } from '../support/waiting.ts';
 async function atTerminal(t: TestContext, env: Readonly<Record<string, string>>, log: object = {}): Promise<string> {
   const file = join(folderOf(t), 'balancer.yml');
   writeFileSync(file, yaml(settings(await serve(t, ['s1']), {}, { log })));
-  const command = `exec ${process.execPath} ${CLI} start -c ${file}`;
+  const command = `exec ${BERTH_WORDS} start -c ${file}`;
   const { NO_COLOR: _, ...rest } = process.env;
   const child = spawn('script', ['-qefc', command, '/dev/null'], {
     stdio: ['pipe', 'pipe', 'inherit'],

@@ -5,7 +5,7 @@ import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
 import { test, type TestContext } from 'node:test';
 import { noNamespaces } from '../support/able.ts';
-import { Berth, CLI, start } from '../support/berth.ts';
+import { BERTH, Berth, start } from '../support/berth.ts';
 import { Client } from '../support/clients.ts';
 import { status } from '../support/operator.ts';
 import { serve } from '../support/servers.ts';
@@ -91,7 +91,8 @@ for (const signals of [['SIGTERM'], ['SIGINT'], ['SIGQUIT'], ['SIGHUP', 'SIGTERM
 }
 
 test('a signal ends other commands as the system has it, also where it comes with the first line', async () => {
-  const child = spawn(process.execPath, [CLI, 'schema'], {
+  const [program, ...args] = BERTH;
+  const child = spawn(program, [...args, 'schema'], {
     env: { ...process.env, ...early('SIGINT') },
     stdio: 'ignore',
   });

@@ -4,7 +4,7 @@ import { spawnSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
-import { CLI, start } from '../support/berth.ts';
+import { BERTH, start } from '../support/berth.ts';
 import { folderOf } from '../support/files.ts';
 import { NO_HAPROXY } from '../support/haproxy.ts';
 import { places } from '../support/people.ts';
@@ -12,8 +12,8 @@ import { settings, yaml } from '../support/settings.ts';
 import { stageHaproxy } from '../support/stage.ts';
 
 function table(folder: string, ...args: string[]): { status: number | null; stdout: string; stderr: string } {
-  const command = [CLI, 'table', '--haproxy', ...args];
-  return spawnSync(process.execPath, command, { cwd: folder, encoding: 'utf8', timeout: 30_000 });
+  const [program, ...rest] = [...BERTH, 'table', '--haproxy', ...args];
+  return spawnSync(program, rest, { cwd: folder, encoding: 'utf8', timeout: 30_000 });
 }
 
 /** A folder with a balancer.yml of two servers, and a state file `kept`. */

@@ -2,7 +2,7 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { createWriteStream, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, resolve as absolute } from 'node:path';
 import type { TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { readLine, type LogLine } from './log-lines.ts';
@@ -13,6 +13,11 @@ export type { LogLine };
 
 /** This file runs from .build/test/support/. */
 export const CLI = fileURLToPath(new URL('../../../dist/cli.js', import.meta.url));
+const NAMED = process.env['BERTH'];
+/** The command `berth`: the program that was built here, or the one that the variable BERTH names. */
+export const BERTH: readonly [string, ...string[]] = NAMED === undefined ? [process.execPath, CLI] : [absolute(NAMED)];
+/** The same for a shell. */
+export const BERTH_WORDS = BERTH.map((word) => `'${word}'`).join(' ');
 
 export type BerthOptions = {
   /** Run it through another program, such as `['prlimit', '--nofile=64']`. */
@@ -26,7 +31,7 @@ export type BerthOptions = {
   readonly within?: string;
   /** Where its log goes besides. */
   readonly logFile?: string;
-  /** The `berth` to run, instead of the one that was built here. */
+  /** The `berth` to run, instead of `BERTH`. */
   readonly program?: string;
   /** Descriptors of this process that it has too, as 3, 4, … */
   readonly descriptors?: readonly number[];
@@ -51,7 +56,7 @@ export class Berth {
     this.folder = mkdtempSync(join(options.within ?? tmpdir(), 'berth-test-'));
     this.file = file ?? join(this.folder, 'balancer.yml');
     writeFileSync(this.file, yaml(config));
-    const berth = program === undefined ? [process.execPath, CLI] : [program];
+    const berth = program === undefined ? BERTH : [program];
     const [command, ...args] = [...through, ...berth, 'start', '-c', this.file];
     const stdio = ['ignore' as const, 'pipe' as const, 'pipe' as const, ...descriptors];
     this.#child = spawn(command, args, { stdio, env: { ...process.env, ...env } });

@@ -1,7 +1,7 @@
 /** A command of berth that goes on and on, read while it runs. */
 import { spawn, type ChildProcess } from 'node:child_process';
 import type { TestContext } from 'node:test';
-import { CLI } from './berth.ts';
+import { BERTH } from './berth.ts';
 import { Changes, within } from './waiting.ts';
 
 export class Following {
@@ -13,7 +13,8 @@ export class Following {
   #ended = false;
 
   constructor(args: readonly string[]) {
-    this.#child = spawn(process.execPath, [CLI, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
+    const [program, ...rest] = [...BERTH, ...args];
+    this.#child = spawn(program, rest, { stdio: ['ignore', 'pipe', 'pipe'] });
     this.#child.stdout?.setEncoding('utf8').on('data', (text: string) => {
       this.out += text;
       this.#said.tell();

@@ -6,7 +6,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
 import { request, type IncomingHttpHeaders, type IncomingMessage } from 'node:http';
-import { CLI, type Berth, type LogLine } from './berth.ts';
+import { BERTH, type Berth, type LogLine } from './berth.ts';
 import { yaml, type Settings } from './settings.ts';
 import { eventually, within } from './waiting.ts';
 import type { z } from 'zod';
@@ -185,7 +185,7 @@ export async function commandWith(
   { input = '', interrupt, through = [] }: Run,
   ...args: readonly string[]
 ): Promise<Ran> {
-  const [program = '', ...rest] = [...through, process.execPath, CLI, ...args];
+  const [program = '', ...rest] = [...through, ...BERTH, ...args];
   const child = spawn(program, rest, { timeout: 120_000, killSignal: 'SIGKILL' });
   const said = { out: '', err: '' };
   child.stdout.setEncoding('utf8').on('data', (text: string) => (said.out += text));

@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
-import { CLI } from './berth.ts';
+import { BERTH_WORDS } from './berth.ts';
 import { eventually } from './waiting.ts';
 
 type Shell = {
@@ -38,7 +38,7 @@ export class Terminal {
       rmSync(folder, { recursive: true, force: true });
     });
     await terminal.shows(/[$%] *$/);
-    await terminal.run(`berth() { ${process.execPath} ${CLI} "$@"; }; clear`);
+    await terminal.run(`berth() { ${BERTH_WORDS} "$@"; }; clear`);
     return terminal;
   }
 
