@@ -5,6 +5,7 @@ import { execFileSync } from 'node:child_process';
 import { copyFileSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { bundle } from './bundle.ts';
+import { licenses, sbom, writeSums } from './contents.ts';
 import { NODE, nodeFor, type Architecture } from './node.ts';
 
 const OUT = join('.build', 'package');
@@ -24,8 +25,18 @@ for (const folder of [OUT, PARTS]) {
   mkdirSync(folder, { recursive: true });
 }
 const script = join(PARTS, 'berth.mjs');
-await bundle(script);
+const bundled = await bundle(script);
+/** The Node that runs here; what it says of itself holds for the others, which are of the same release. */
+const here = nodeFor(process.arch as Architecture);
 for (const architecture of architectures) singleFile(architecture);
+writeFileSync(join(OUT, `berth-${version}-licenses.txt`), licenses(bundled, here));
+writeFileSync(join(OUT, `berth-${version}.cdx.json`), sbom(bundled, here));
+writeSums(OUT);
+process.stdout.write(
+  readdirSync(OUT)
+    .map((name) => `${join(OUT, name)}\n`)
+    .join(''),
+);
 
 function singleFile(architecture: Architecture): void {
   const stripped = join(PARTS, `node-${architecture}`);
@@ -52,6 +63,5 @@ function singleFile(architecture: Architecture): void {
   writeFileSync(config, JSON.stringify(settings));
   // Without --predictable the code cache would differ from build to build.
   const args = ['--predictable', '--build-sea', config];
-  execFileSync(nodeFor(process.arch as Architecture).executable, args, { stdio: 'pipe' });
-  process.stdout.write(`${output}\n`);
+  execFileSync(here.executable, args, { stdio: 'pipe' });
 }
