@@ -9,8 +9,6 @@ export type Binding<S> = {
 /** What a stick table knows of a client. */
 export type Entry<S> = {
   readonly client: string;
-  /** Entries are numbered as they come. */
-  readonly serial: number;
   server: S | undefined;
   connections: number;
   /** When the last connection was closed; of no meaning while there are connections. */

@@ -1,18 +1,26 @@
+import { Away, type Found } from './away.ts';
 import type { Entry } from './binding.ts';
+import { byCode, clientOf, codeOf } from './client-code.ts';
 import type { Homes } from './homes.ts';
 import type { Kept, KeptBinding } from './kept.ts';
 import type { Tally } from './tally.ts';
-import { WideMap } from './wide-map.ts';
+import { PARTS, WideMap } from './wide-map.ts';
 
-const NOBODY = { client: '', serial: 0, server: undefined, connections: 0, leftMs: 0 } as const;
+/** About a nanosecond. */
+const TICK_MS = 2 ** -20;
 
-/** Every client that a stick table knows: those that have been here, and those whose bindings a state file has kept. */
+/**
+ * Every client that a stick table knows. Each is in one place: open, away, or one of those whose bindings a state file
+ * has kept, and which have not come since.
+ */
 export class Clients<S extends object> {
-  readonly #entries = new WideMap<Entry<S>>();
+  readonly #open = new WideMap<Entry<S>>();
+  readonly #away = new Away<S>();
   readonly #bound: Tally<S>;
   readonly #homes: Homes<S>;
-  #serial = 1;
   #kept: readonly Kept<S>[] = [];
+  /** No two clients leave at the same time, so that their times are their order. */
+  #lastMs = -Infinity;
   /** What a plan collects. */
   #expected: Kept<S> | undefined;
 
@@ -22,57 +30,54 @@ export class Clients<S extends object> {
     this.#homes = homes;
   }
 
-  /** A client that has been here. */
-  get(client: string): Entry<S> | undefined {
-    return this.#entries.get(client);
+  /** A client that has connections. */
+  open(client: string): Entry<S> | undefined {
+    return this.#open.get(client);
   }
 
   /** A client as it is known, for those who only look. */
   look(client: string): Readonly<Entry<S>> | undefined {
-    const known = this.#entries.get(client);
-    if (known) return known;
-    for (const kept of this.#kept) {
-      const found = kept.get(client);
-      if (found) return away(found);
+    const open = this.#open.get(client);
+    if (open) return open;
+    const found = this.#away.get(client) ?? this.#lookKept(client);
+    return found && entryOf(client, found);
+  }
+
+  /** A client that has no connections comes, with the binding that it had when it left. */
+  come(client: string): Entry<S> {
+    this.#expected?.take(client);
+    let found = this.#away.take(client);
+    if (!found) {
+      const kept = this.#takeKept(client);
+      if (kept?.home) this.#homes.set(client, kept.home);
+      found = kept;
     }
-    return undefined;
+    const entry = entryOf(client, found);
+    this.#open.set(client, entry);
+    return entry;
   }
 
-  /** A client that comes: a binding that was kept for it is no longer a kept one. */
-  find(client: string): Entry<S> | undefined {
-    const known = this.#entries.get(client);
-    if (known) return known;
-    const kept = this.#takeKept(client);
-    if (!kept) return undefined;
-    if (kept.home) this.#homes.set(client, kept.home);
-    return this.#add(client, kept.server, kept.leftMs);
+  /** The last connection of a client is closed: it is away if it is bound, and else forgotten. */
+  leave({ client, server }: Entry<S>, nowMs: number): void {
+    this.#open.delete(client);
+    if (!server) return;
+    this.#lastMs = Math.max(nowMs, this.#lastMs + TICK_MS);
+    this.#away.add(client, server, this.#lastMs);
   }
 
-  /** A client that is not known. */
-  add(client: string): Entry<S> {
-    return this.#add(client, undefined, 0);
+  /** Takes out a client that has no connections. */
+  drop(client: string): void {
+    if (!this.#away.drop(client)) this.#takeKept(client);
   }
 
-  /** What the client was bound to is nothing any more. */
-  unbind(client: string): void {
-    const entry = this.#entries.get(client);
-    if (entry) entry.server = undefined;
-    else this.#takeKept(client);
-  }
-
-  /** Takes out a client, whether it has been here or not. */
-  delete(client: string): void {
-    if (!this.#entries.delete(client)) this.#takeKept(client);
-  }
-
-  /** The least recently used of those that have not been here. */
-  get oldestKept(): Entry<S> | undefined {
-    let oldest: KeptBinding<S> | undefined;
+  /** The least recently used of those that have no connections. */
+  get oldest(): Entry<S> | undefined {
+    let oldest = this.#away.first;
     for (const kept of this.#kept) {
-      const found = kept.oldest;
-      if (found && !(oldest && oldest.leftMs <= found.leftMs)) oldest = found;
+      const first = kept.first;
+      if (first && !(oldest && oldest.leftMs < first.leftMs)) oldest = first;
     }
-    return oldest && away(oldest);
+    return oldest && entryOf(oldest.client, oldest);
   }
 
   /** Whoever comes is taken out of what `kept` collects, until it is adopted or, with undefined, given up. */
@@ -88,34 +93,33 @@ export class Clients<S extends object> {
   }
 
   /**
-   * All clients, in no order, each with its home. They may change between two steps: who comes meanwhile may be listed
-   * or not, and each that stays is listed once, beside places that are empty.
+   * All clients, in an order that stays, each with its home; undefined for one that has gone since the walk has reached
+   * its part. They may change between two steps: who comes meanwhile may be listed or not, and each that stays is
+   * listed once.
    */
-  *all(): Generator<readonly [entry: Readonly<Entry<S>>, home: S | undefined]> {
-    const [end, keptOnes] = [this.#serial, this.#kept];
-    for (const part of this.#entries.parts) {
-      for (const entry of part.values()) {
-        // A walk of the living map would never end if clients came faster.
-        if (entry.serial >= end) break;
-        yield [entry, this.#homes.of(entry.client)];
-      }
-    }
-    for (const kept of keptOnes) {
-      for (const [client, binding] of kept.all()) {
-        const back = binding ? undefined : this.#entries.get(client);
-        if (binding) yield [away(binding), this.#homes.wanted ? binding.home : undefined];
-        // Others that are back were listed above.
-        else if (back && back.serial >= end) yield [back, this.#homes.of(client)];
-        else yield [NOBODY, undefined];
+  *all(): Generator<readonly [entry: Readonly<Entry<S>>, home: S | undefined] | undefined> {
+    for (let part = 0; part < PARTS; part++) {
+      // A walk of the living part would never end if clients came faster.
+      const codes = [...this.#away.codesOf(part)];
+      for (const client of this.#open.keysOf(part)) codes.push(codeOf(client));
+      for (const kept of this.#kept) for (const code of kept.codesOf(part)) codes.push(code);
+      for (const code of codes.toSorted(byCode)) {
+        const entry = this.look(clientOf(code));
+        yield entry && [entry, this.#homeOf(entry.client)];
       }
     }
   }
 
-  #add(client: string, server: S | undefined, leftMs: number): Entry<S> {
-    this.#expected?.take(client);
-    const entry = { client, serial: this.#serial++, server, connections: 0, leftMs };
-    this.#entries.set(client, entry);
-    return entry;
+  #homeOf(client: string): S | undefined {
+    return this.#homes.wanted ? (this.#homes.of(client) ?? this.#lookKept(client)?.home) : undefined;
+  }
+
+  #lookKept(client: string): KeptBinding<S> | undefined {
+    for (const kept of this.#kept) {
+      const found = kept.get(client);
+      if (found) return found;
+    }
+    return undefined;
   }
 
   #takeKept(client: string): KeptBinding<S> | undefined {
@@ -128,6 +132,6 @@ export class Clients<S extends object> {
   }
 }
 
-function away<S>({ client, server, leftMs }: KeptBinding<S>): Entry<S> {
-  return { client, serial: 0, server, connections: 0, leftMs };
+function entryOf<S>(client: string, found: Found<S> | undefined): Entry<S> {
+  return { client, server: found?.value, connections: 0, leftMs: found?.leftMs ?? 0 };
 }

@@ -1,6 +1,8 @@
+import { WideMap } from './wide-map.ts';
+
 /** The first server of each client that was moved from it, where anybody wants to know. */
 export class Homes<S> {
-  #first: Map<string, S> | undefined;
+  #first: WideMap<S> | undefined;
 
   constructor(wanted: boolean) {
     this.keep(wanted);
@@ -8,7 +10,7 @@ export class Homes<S> {
 
   /** Knows homes from now on, or none. */
   keep(wanted: boolean): void {
-    this.#first = wanted ? (this.#first ?? new Map<string, S>()) : undefined;
+    this.#first = wanted ? (this.#first ?? new WideMap<S>()) : undefined;
   }
 
   get wanted(): boolean {

@@ -1,19 +1,25 @@
-import { WideMap } from './wide-map.ts';
+import { Away, type Found } from './away.ts';
+import { clientOf, codeOf, type ClientCode } from './client-code.ts';
+import { partOf, PARTS, WideMap } from './wide-map.ts';
 
-/** Places that are sorted, or merged, in one turn of the event loop: a millisecond of work or less. */
-const RUN = 4_096;
-const MERGED_A_TURN = 16_384;
-/** Places without a binding that are passed at once. */
+/** Bindings that are put in their order in one turn of the event loop: a millisecond of work or less. */
+const ADDED_A_TURN = 1_000;
+/** Bindings to servers that are not in force which are passed at once. */
 const PASSED_AT_ONCE = 100;
 
-/** A binding of a state file. */
-export type KeptBinding<S> = {
-  readonly client: string;
-  readonly server: S;
-  readonly home: S | undefined;
-  /** When the client's last connection was closed, on the clock of the stick table. */
-  readonly leftMs: number;
-};
+/** A binding that stands, and the server that its client was moved from. */
+export type KeptBinding<S> = Found<S> & { readonly client: string; readonly home: S | undefined };
+
+/** A server by its name, and how many bindings there are to it. */
+type Named = { readonly name: string; count: number };
+
+/** Bindings of one part as they are read, side by side: the lists of two million objects would take much longer. */
+class Lines {
+  readonly clients: ClientCode[] = [];
+  readonly servers: Named[] = [];
+  readonly livesMs: number[] = [];
+  readonly homes = new Map<number, string>();
+}
 
 /**
  * Bindings that a state file has kept, of clients that have not come back yet. A plan collects and sorts them in
@@ -23,19 +29,15 @@ export type KeptBinding<S> = {
 export class Kept<S extends object> {
   /** Bindings to servers that are in force. */
   size = 0;
-  /** By place, which is the order of the file. */
-  readonly #clients: string[] = [];
-  readonly #servers: string[] = [];
-  readonly #livesMs: number[] = [];
-  readonly #homes = new Map<string, string>();
-  readonly #places = new WideMap<number>();
-  /** How many bindings there are to the server of each name. */
-  readonly #counts = new Map<string, number>();
+  /** What is read, by part, until it is sorted. */
+  readonly #lines: (Lines | undefined)[] = Array.from({ length: PARTS }, () => undefined);
+  /** Clients that came before their part was sorted. */
+  readonly #came = new Set<ClientCode>();
+  /** Clients in the order of what they have left to live. */
+  readonly #away = new Away<Named>();
+  readonly #homes = new WideMap<string>();
+  readonly #servers = new Map<string, Named>();
   readonly #isKnown: (client: string) => boolean;
-  /** The places, the shortest life first. */
-  #order = new Uint32Array();
-  /** How many places of the order are behind. */
-  #behind = 0;
   #inForce: ReadonlyMap<string, S> = new Map();
   #expireMs = 0;
   #sinceMs = 0;
@@ -47,33 +49,26 @@ export class Kept<S extends object> {
 
   /** Collects a binding that has `lifeMs` left. Of several for one client the first stands. */
   add(client: string, server: string, home: string | undefined, lifeMs: number): void {
-    if (lifeMs <= 0 || this.#places.has(client) || this.#isKnown(client)) return;
-    this.#places.set(client, this.#clients.push(client) - 1);
-    this.#servers.push(server);
-    this.#livesMs.push(lifeMs);
-    if (home !== undefined) this.#homes.set(client, home);
-    this.#counts.set(server, (this.#counts.get(server) ?? 0) + 1);
+    if (lifeMs <= 0 || this.#isKnown(client)) return;
+    const lines = (this.#lines[partOf(client)] ??= new Lines());
+    if (home !== undefined) lines.homes.set(lines.clients.length, home);
+    lines.clients.push(codeOf(client));
+    lines.servers.push(this.#named(server));
+    lines.livesMs.push(lifeMs);
   }
 
-  /** Puts those with the shortest life first, those of equal life in the order of the file: a slice with each step. */
+  /** Puts those with the shortest life first: a slice with each step. */
   *sorting(): Generator<void> {
-    const lives = this.#livesMs;
-    const count = lives.length;
-    const byLife = (a: number, b: number): number => (lives[a] ?? 0) - (lives[b] ?? 0) || a - b;
-    let [from, to] = [new Uint32Array(count), new Uint32Array(count)];
-    for (let at = 0; at < count; at += RUN) {
-      const run = from.subarray(at, at + RUN);
-      for (let i = 0; i < run.length; i++) run[i] = at + i;
-      run.sort(byLife);
+    for (const [part, lines] of this.#lines.entries()) {
+      if (!lines) continue;
+      const order = this.#sorted(lines);
       yield;
-    }
-    for (let width = RUN; width < count; width *= 2) {
-      for (let at = 0; at < count; at += 2 * width) {
-        yield* merging(from.subarray(at, at + 2 * width), to.subarray(at, at + 2 * width), width, byLife);
+      for (const [done, at] of order.entries()) {
+        this.#put(lines, at);
+        if (done % ADDED_A_TURN === ADDED_A_TURN - 1) yield;
       }
-      [from, to] = [to, from];
+      this.#lines[part] = undefined;
     }
-    this.#order = from;
   }
 
   /**
@@ -83,7 +78,7 @@ export class Kept<S extends object> {
   stand(servers: ReadonlyMap<string, S>, nowMs: number, expireMs: number): ReadonlyMap<S, number> {
     [this.#inForce, this.#sinceMs, this.#expireMs] = [servers, nowMs - expireMs, expireMs];
     const counts = new Map<S, number>();
-    for (const [name, count] of this.#counts) {
+    for (const { name, count } of this.#servers.values()) {
       const server = servers.get(name);
       if (server) counts.set(server, count);
       this.size += server ? count : 0;
@@ -93,65 +88,74 @@ export class Kept<S extends object> {
 
   /** The binding of a client. */
   get(client: string): KeptBinding<S> | undefined {
-    const place = this.#places.get(client);
-    return place === undefined ? undefined : this.#at(place);
+    const found = this.#away.get(client);
+    return found && this.#inForceOf(client, found);
   }
 
   /** Takes the binding of a client out. */
   take(client: string): KeptBinding<S> | undefined {
-    const place = this.#places.get(client);
-    if (place === undefined) return undefined;
-    const found = this.#at(place);
-    if (found) this.size--;
-    this.#places.delete(client);
+    if (this.#lines[partOf(client)]) this.#came.add(codeOf(client));
+    const found = this.#away.take(client);
+    if (!found) return undefined;
+    found.value.count--;
+    const binding = this.#inForceOf(client, found);
     this.#homes.delete(client);
-    const server = this.#servers[place] ?? '';
-    this.#counts.set(server, (this.#counts.get(server) ?? 0) - 1);
-    return found;
+    if (binding) this.size--;
+    return binding;
   }
 
   /** The least recently used. Undefined if nothing is left, or if it takes more than this call to find it. */
-  get oldest(): KeptBinding<S> | undefined {
-    for (let passed = 0; passed < PASSED_AT_ONCE; passed++, this.#behind++) {
-      const place = this.#order[this.#behind];
-      if (place === undefined) return undefined;
-      const found = this.#at(place);
-      if (found) return found;
-      this.#clients[place] = '';
+  get first(): KeptBinding<S> | undefined {
+    for (let passed = 0; passed < PASSED_AT_ONCE; passed++) {
+      const first = this.#away.first;
+      if (!first) return undefined;
+      const binding = this.#inForceOf(first.client, first);
+      if (binding) return binding;
+      this.#away.drop(first.client);
     }
     return undefined;
   }
 
-  /** Each client that is here when its turn comes, with its binding, and each that was taken out, without. */
-  *all(): Generator<readonly [client: string, binding: KeptBinding<S> | undefined]> {
-    for (const place of this.#order.subarray(this.#behind)) yield [this.#clients[place] ?? '', this.#at(place)];
+  /** The clients of one part. */
+  codesOf(part: number): Iterable<ClientCode> {
+    return this.#away.codesOf(part);
   }
 
-  #at(place: number): KeptBinding<S> | undefined {
-    const client = this.#clients[place] ?? '';
-    const server = this.#inForce.get(this.#servers[place] ?? '');
-    if (!server || this.#places.get(client) !== place) return undefined;
+  #named(name: string): Named {
+    const known = this.#servers.get(name);
+    if (known) return known;
+    const named = { name, count: 0 };
+    this.#servers.set(name, named);
+    return named;
+  }
+
+  /** The places of the lines that count, the shortest life first, those of equal life in the order of the file. */
+  #sorted({ clients, livesMs }: Lines): number[] {
+    const seen = new Set<ClientCode>();
+    const order: number[] = [];
+    for (const [at, client] of clients.entries()) {
+      if (seen.has(client) || this.#came.has(client)) continue;
+      seen.add(client);
+      order.push(at);
+    }
+    return order.toSorted((a, b) => (livesMs[a] ?? 0) - (livesMs[b] ?? 0) || a - b);
+  }
+
+  #put({ clients, servers, livesMs, homes }: Lines, at: number): void {
+    const [code, server, lifeMs, home] = [clients[at], servers[at], livesMs[at], homes.get(at)];
+    if (code === undefined || !server || lifeMs === undefined) return;
+    // Who came while the others of its part were put in.
+    if (this.#came.has(code)) return;
+    const client = clientOf(code);
+    this.#away.add(client, server, lifeMs);
+    server.count++;
+    if (home !== undefined) this.#homes.set(client, home);
+  }
+
+  #inForceOf(client: string, { value: { name }, leftMs: lifeMs }: Found<Named>): KeptBinding<S> | undefined {
+    const value = this.#inForce.get(name);
+    if (!value) return undefined;
     const home = this.#inForce.get(this.#homes.get(client) ?? '');
-    return { client, server, home, leftMs: this.#sinceMs + Math.min(this.#livesMs[place] ?? 0, this.#expireMs) };
-  }
-}
-
-/** Merges the first `width` places of `from`, and the rest of it, both in order, into `to`. */
-function* merging(
-  from: Uint32Array,
-  to: Uint32Array,
-  width: number,
-  byLife: (a: number, b: number) => number,
-): Generator<void> {
-  const end = from.length;
-  const middle = Math.min(width, end);
-  let [left, right] = [0, middle];
-  for (let at = 0; at < end; at++) {
-    const [one = 0, other = 0] = [from[left], from[right]];
-    const takesLeft = right === end || (left < middle && byLife(one, other) <= 0);
-    to[at] = takesLeft ? one : other;
-    if (takesLeft) left++;
-    else right++;
-    if (at % MERGED_A_TURN === MERGED_A_TURN - 1) yield;
+    return { client, value, home, leftMs: this.#sinceMs + Math.min(lifeMs, this.#expireMs) };
   }
 }

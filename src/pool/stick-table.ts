@@ -3,7 +3,6 @@ import { Clients } from './clients.ts';
 import { Crowd } from './crowd.ts';
 import { Homes } from './homes.ts';
 import type { Kept } from './kept.ts';
-import { Recency } from './recency.ts';
 import type { StickTableOptions } from './table-options.ts';
 import { Tally } from './tally.ts';
 
@@ -13,10 +12,8 @@ const STEPS_A_TURN = 500;
 /**
  * Which server each client keeps.
  *
- * One map has every client that was here, with the count of its open connections. A client with open connections needs
- * no clock and must not be evicted. Clients that are away go in the order of their last use, which a `Recency` keeps. A
- * client that comes back stays there: to take it out for each connection would, by and by, make a large map rebuild
- * itself. It is taken out if it is found open when it would be the next to go.
+ * A client with open connections needs no clock and must not be evicted. Clients that are away go in the order in which
+ * they left, which is that of their last use. @see Clients
  *
  * Clients with open connections may outnumber `size`; their bindings then live as long as the connections.
  */
@@ -28,8 +25,6 @@ export class StickTable<S extends object> {
   moves = 0;
   readonly crowd = new Crowd();
   readonly #clients: Clients<S>;
-  /** Every client that is away, and some that are open. */
-  readonly #recency = new Recency<Entry<S>>();
   readonly #bound = new Tally<S>();
   readonly #now: () => number;
   #size: number;
@@ -67,21 +62,16 @@ export class StickTable<S extends object> {
 
   /** A connection of `client` begins. From here to `close` its binding neither expires nor is evicted. */
   open(client: string): void {
-    let entry = this.#clients.find(client);
-    if (entry && this.#hasExpired(entry)) {
-      this.#drop(entry, 'expirations');
-      entry = undefined;
-    }
-    if (entry?.server) this.hits++;
+    const entry = this.#clients.open(client) ?? this.#come(client);
+    if (entry.server) this.hits++;
     else this.misses++;
-    entry ??= this.#clients.add(client);
     entry.connections++;
     this.crowd.open(entry);
   }
 
   /** The server that an open client is bound to. */
   match(client: string): S | undefined {
-    return this.#held(client)?.server;
+    return this.#clients.open(client)?.server;
   }
 
   /** The first server of an open client that was moved from it. */
@@ -91,7 +81,7 @@ export class StickTable<S extends object> {
 
   /** Binds an open client, or moves its binding: then it returns the server that the client was bound to. */
   bind(client: string, server: S): S | undefined {
-    const held = this.#held(client);
+    const held = this.#clients.open(client);
     const before = held?.server;
     if (!held || before === server) return undefined;
     if (before) {
@@ -105,32 +95,25 @@ export class StickTable<S extends object> {
     return before;
   }
 
-  /**
-   * Takes a client's binding away; returns whether it had one. Its open connections stay. What is left of an entry goes
-   * with the next `expire`: to take a million entries out of a map takes seconds.
-   */
+  /** Takes a client's binding away; returns whether it had one. Its open connections stay. */
   unbind(client: string): boolean {
     const entry = this.#clients.look(client);
     if (!entry?.server || this.#hasExpired(entry)) return false;
     this.#bound.count(entry.server, -1);
     this.#homes.forget(client);
-    this.#clients.unbind(client);
+    const open = this.#clients.open(client);
+    if (open) open.server = undefined;
+    else this.#clients.drop(client);
     return true;
   }
 
   /** A connection of `client` has ended; with the last one the binding's time begins to run. */
   close(client: string): void {
-    const held = this.#held(client);
+    const held = this.#clients.open(client);
     if (!held) return;
     this.crowd.close();
     if (--held.connections > 0) return;
-    if (!held.server) {
-      this.#clients.delete(client);
-      this.#recency.remove(held);
-      return;
-    }
-    held.leftMs = this.#now();
-    this.#recency.touch(held);
+    this.#clients.leave(held, this.#now());
     if (this.#bound.total > this.#size) this.#dropOldest(false);
   }
 
@@ -148,11 +131,16 @@ export class StickTable<S extends object> {
   }
 
   /**
-   * All bindings, in no order; undefined for a step that finds none. The table may
-   * change between two steps: a binding that comes meanwhile may be listed or not, and each that stays is listed once.
+   * All bindings, in an order that stays; undefined for a step that finds none. The table may change between two steps:
+   * a binding that comes meanwhile may be listed or not, and each that stays is listed once.
    */
   *walk(): Generator<Binding<S> | undefined> {
-    for (const [entry, home] of this.#clients.all()) {
+    for (const found of this.#clients.all()) {
+      if (!found) {
+        yield undefined;
+        continue;
+      }
+      const [entry, home] = found;
       const { client, server, connections } = entry;
       const remainingMs = connections > 0 ? this.#expireMs : this.#remainingMs(entry);
       yield server && remainingMs >= 0 ? { client, server, home, remainingMs } : undefined;
@@ -194,18 +182,23 @@ export class StickTable<S extends object> {
     this.expire();
   }
 
-  #held(client: string): Entry<S> | undefined {
-    const entry = this.#clients.get(client);
-    return entry && entry.connections > 0 ? entry : undefined;
+  /** A client that has no connections comes. */
+  #come(client: string): Entry<S> {
+    const entry = this.#clients.come(client);
+    if (entry.server && this.#remainingMs(entry) < 0) {
+      this.#count(entry.server, 'expirations');
+      this.#homes.forget(client);
+      entry.server = undefined;
+    }
+    return entry;
   }
 
   #remainingMs({ leftMs }: Entry<S>): number {
     return this.#expireMs - (this.#now() - leftMs);
   }
 
-  /** Whether nothing holds it any more: its time has run out, or its binding was taken away. */
   #hasExpired(entry: Entry<S>): boolean {
-    return entry.connections === 0 && (!entry.server || this.#remainingMs(entry) < 0);
+    return entry.connections === 0 && this.#remainingMs(entry) < 0;
   }
 
   /**
@@ -214,27 +207,24 @@ export class StickTable<S extends object> {
    */
   #dropOldest(expired: boolean): boolean {
     for (let steps = 0; steps < STEPS_A_TURN; steps++) {
-      const { oldest: last } = this.#recency;
-      const kept = this.#clients.oldestKept;
-      const oldest = kept && !(last && last.leftMs < kept.leftMs) ? kept : last;
-      // Who is open comes in again at its close.
-      if (last && last.connections > 0) this.#recency.remove(last);
-      else if (expired && last && this.#hasExpired(last)) this.#drop(last, 'expirations');
-      else if (expired && kept && this.#hasExpired(kept)) this.#drop(kept, 'expirations');
-      else if (oldest && this.#bound.total > this.#size) this.#drop(oldest, 'evictions');
+      const isFull = this.#bound.total > this.#size;
+      const oldest = expired || isFull ? this.#clients.oldest : undefined;
+      if (oldest && expired && this.#hasExpired(oldest)) this.#drop(oldest, 'expirations');
+      else if (oldest && isFull) this.#drop(oldest, 'evictions');
       else return false;
     }
     return true;
   }
 
   /** Takes out a client that is away, with all that is known of it. */
-  #drop(entry: Entry<S>, reason: 'evictions' | 'expirations'): void {
-    if (entry.server) {
-      this[reason]++;
-      this.#bound.count(entry.server, -1);
-    }
-    this.#homes.forget(entry.client);
-    this.#clients.delete(entry.client);
-    this.#recency.remove(entry);
+  #drop({ client, server }: Entry<S>, reason: 'evictions' | 'expirations'): void {
+    if (server) this.#count(server, reason);
+    this.#homes.forget(client);
+    this.#clients.drop(client);
+  }
+
+  #count(server: S, lost: 'evictions' | 'expirations'): void {
+    this[lost]++;
+    this.#bound.count(server, -1);
   }
 }
