@@ -1,25 +1,28 @@
-import { readdirSync, readFileSync } from 'node:fs';
-import { extname } from 'node:path';
+import { readFileSync } from 'node:fs';
 
 /** A file of the dashboard. */
 export type Page = { readonly type: string; readonly content: Buffer };
 
-const TYPES: Readonly<Record<string, string>> = {
-  '.html': 'text/html; charset=utf-8',
-  '.js': 'text/javascript; charset=utf-8',
-  '.css': 'text/css; charset=utf-8',
-  '.svg': 'image/svg+xml',
-  '.png': 'image/png',
-  '.ico': 'image/x-icon',
-};
+/** The dashboard by its paths: the page, its script and its style, each in one file, and its icon. */
+const FILES = {
+  '/': { name: 'index.html', type: 'text/html; charset=utf-8' },
+  '/dashboard/main.js': { name: 'main.js', type: 'text/javascript; charset=utf-8' },
+  '/dashboard/main.css': { name: 'main.css', type: 'text/css; charset=utf-8' },
+  '/dashboard/icon.svg': { name: 'icon.svg', type: 'image/svg+xml' },
+} as const;
 
-/** The page runs its own files alone, asks this address alone, and stands in no frame of another page. */
+/**
+ * The page runs its own script alone, asks this address alone, makes no code or markup of a text, and stands in no
+ * frame of another page.
+ */
 const POLICY = [
   "default-src 'self'",
   "object-src 'none'",
   "base-uri 'none'",
   "form-action 'none'",
   "frame-ancestors 'none'",
+  "require-trusted-types-for 'script'",
+  "trusted-types 'none'",
 ].join('; ');
 
 /** Every file of the dashboard has these headers. */
@@ -34,26 +37,22 @@ export const PAGE_HEADERS = {
 } as const;
 
 /**
- * The files of the dashboard by their paths, read once: a request is looked up in this table, and no path of a request
- * is ever a path of the disk.
+ * The files of the dashboard, read once: a request is looked up in this table, and no path of a request is ever a path
+ * of the disk. Where the dashboard was not built there are none.
  */
 export function readPages(folder = new URL('dashboard/', import.meta.url)): ReadonlyMap<string, Page> {
   const pages = new Map<string, Page>();
-  for (const name of namesIn(folder)) {
-    const type = TYPES[extname(name)];
-    if (type === undefined) continue;
-    const page = { type, content: readFileSync(new URL(name, folder)) };
-    pages.set(`/dashboard/${name}`, page);
-    if (name === 'index.html') pages.set('/', page);
+  for (const [path, { name, type }] of Object.entries(FILES)) {
+    const content = contentOf(new URL(name, folder));
+    if (content) pages.set(path, { type, content });
   }
   return pages;
 }
 
-/** Without the folder there is no dashboard. */
-function namesIn(folder: URL): readonly string[] {
+function contentOf(file: URL): Buffer | undefined {
   try {
-    return readdirSync(folder);
+    return readFileSync(file);
   } catch {
-    return [];
+    return undefined;
   }
 }

@@ -1,4 +1,4 @@
-/** The dashboard of an admin address that wants a token, and with strangers' texts in what it shows. */
+/** The dashboard and its enemies: a token that it keeps, strangers' texts in what it shows, and its own policy. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { start } from '../support/berth.ts';
@@ -119,4 +119,33 @@ test('markup in each text of each answer is text', async (t) => {
   assert.equal(await page.evaluate('document.hit'), undefined);
   assert.equal(await page.evaluate(`document.querySelectorAll('img:not(.brand img), main script').length`), 0);
   await page.unrouteAll({ behavior: 'ignoreErrors' });
+});
+
+test('the page is four files, has its policy broken by nothing, and could make no markup or code of a text', async (t) => {
+  const servers = await serve(t, ['s1', 's2']);
+  const berth = await start(t, settings(servers, QUICK_CHECKS));
+  const dashboard = await openDashboard(t, berth);
+  const { page } = dashboard;
+  await page.getByText('live', { exact: true }).waitFor();
+  const files = dashboard.asked
+    .map((url) => url.slice(dashboard.url.length))
+    .filter((path) => !path.startsWith('/api'));
+  assert.deepEqual(new Set(files), new Set(['/', '/dashboard/main.css', '/dashboard/main.js', '/dashboard/icon.svg']));
+  assert.ok(files.length <= 5, files.join(' '));
+  await dashboard.isSound();
+  // The address is a page's own: what runs there is held to the policy as the page's script is.
+  for (const attempt of [
+    `document.querySelector('#found').innerHTML = '<b>markup</b>'`,
+    `document.querySelector('#found').insertAdjacentHTML('beforeend', '<b>markup</b>')`,
+    `document.createElement('script').src = '/dashboard/main.js'`,
+    `setTimeout('document.hit = 1')`,
+    `trustedTypes.createPolicy('any', { createHTML: (text) => text })`,
+  ]) {
+    const refused = await page.evaluate<string>(
+      `(() => { try { ${attempt}; return ''; } catch (e) { return e.name; } })()`,
+    );
+    assert.match(refused, /^(Type|Eval)Error$/, attempt);
+  }
+  assert.equal(await page.evaluate('document.hit'), undefined);
+  assert.equal((await dashboard.violations()).length, 5);
 });

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { copyFileSync, existsSync, mkdirSync, readFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { before, describe, test, type TestContext } from 'node:test';
 import { start } from '../support/berth.ts';
 import { visit } from '../support/clients.ts';
@@ -71,6 +71,13 @@ describe('from a clone that nobody has set up', () => {
     assert.deepEqual(
       names.filter((name) => /^package\/(src|test|bench)\/|\.map$|\.ts$/.test(name)),
       [],
+    );
+    assert.deepEqual(
+      names
+        .filter((name) => name.startsWith('package/dist/admin/dashboard/'))
+        .map((name) => basename(name))
+        .toSorted(),
+      ['icon.svg', 'index.html', 'main.css', 'main.js'],
     );
     const prefix = join(folder, 'packed');
     run('npm', ['install', '--global', '--prefix', prefix, file], folder);

@@ -18,6 +18,12 @@ after(async () => (await browser)?.close());
 /** What the page has done that it must not do. */
 type Misdeeds = { readonly errors: string[]; readonly foreign: string[] };
 
+/** Has the page keep what the browser has refused it by its Content-Security-Policy. */
+const WATCH = `
+  globalThis.violations = [];
+  addEventListener('securitypolicyviolation', ({ effectiveDirective, blockedURI, sample }) =>
+    violations.push([effectiveDirective, blockedURI, sample].join(' ')));`;
+
 export class Dashboard {
   readonly page: Page;
   readonly url: string;
@@ -76,7 +82,13 @@ export class Dashboard {
     assert.deepEqual(await this.findings(), []);
     const tooWide = await this.page.evaluate<number>('document.documentElement.scrollWidth - innerWidth');
     assert.ok(tooWide <= 0, `the page is ${tooWide} pixels wider than the window`);
+    assert.deepEqual(await this.violations(), []);
     assert.deepEqual(this.#misdeeds, { errors: [], foreign: [] });
+  }
+
+  /** What the browser has refused the page by its policy. */
+  violations(): Promise<string[]> {
+    return this.page.evaluate('violations');
   }
 }
 
@@ -96,6 +108,7 @@ export async function openDashboard(
   const context = await (await browser).newContext({ viewport: { width: 1280, height: 900 }, ...options });
   t.after(() => context.close());
   const dashboard = new Dashboard(await context.newPage(), `http://${String(address)}`);
+  await dashboard.page.addInitScript(WATCH);
   await before?.(dashboard.page);
   await dashboard.page.goto(`${dashboard.url}/`);
   return dashboard;
