@@ -162,9 +162,8 @@ function zshOption(name: OptionName): string {
 }
 
 function zshArgument({ name, optional, many, completes }: Argument, position: number): string {
-  return quoted(
-    `${many === true ? '*' : position}:${optional === true ? ':' : ''}${name.replaceAll(':', '\\:')}:${zshAction(completes)}`,
-  );
+  const place = `${many === true ? '*' : position}:${optional === true ? ':' : ''}`;
+  return quoted(`${place}${name.replaceAll(':', '\\:')}:${zshAction(completes)}`);
 }
 
 function zshAction(completes: Completes | undefined): string {

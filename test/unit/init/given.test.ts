@@ -1,7 +1,7 @@
 /** The servers that `berth init` is given. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { parseServerAddress } from '../../../src/config/values.ts';
 import { initFault, readServers } from '../../../src/init/given.ts';
 

@@ -1,7 +1,7 @@
 /** The balancer.yml that `berth init` writes: by what was seen, and right whatever was seen. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { loadText } from '../../../src/config/load.ts';
 import { addressText } from '../../../src/config/warnings.ts';
 import type { Config } from '../../../src/config/schema.ts';
@@ -33,8 +33,8 @@ function text(seen: readonly Seen[], servers = addresses(seen.length), bind?: st
   return write({ servers, looked, choice: choose(looked), bind, on: ON });
 }
 
-function addresses(count: number, port = (_: number): number => 5000): GivenServer[] {
-  return Array.from({ length: count }, (_, i) => ({ name: `s${i + 1}`, address: `10.0.0.${i + 1}:${port(i)}` }));
+function addresses(count: number, portOf: (i: number) => number = () => 5000): GivenServer[] {
+  return Array.from({ length: count }, (_, i) => ({ name: `s${i + 1}`, address: `10.0.0.${i + 1}:${portOf(i)}` }));
 }
 
 function loaded(written: string): Config {
