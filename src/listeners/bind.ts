@@ -98,7 +98,7 @@ function tryListen(server: Server, options: Options): Promise<void> {
   });
 }
 
-/** Rejects with a BindError where a port cannot be shared here: `reusePort` of listen() came with Node 23.1 and 22.12. */
+/** Rejects with a BindError where no port can be shared: `reusePort` of listen() came with Node 23.1 and 22.12. */
 export async function mustShare(bind: Bind): Promise<void> {
   if (bind.kind !== 'tcp' || bind.reusePort !== true || (await sharesPorts())) return;
   throw new FaultyBind('ENOREUSE', `reusePort: this system shares no port (Node ${process.versions.node})`);

@@ -1,7 +1,7 @@
 /** systemd's side of Berth: the units, and what Berth tells the service manager over a real socket of it. */
 import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
-import { cpSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -103,11 +103,36 @@ test('the watchdog of another process is not fed, nor is anybody told where nobo
 test('systemd finds nothing wrong with the units, and their exposure is OK', (t) => {
   const folder = folderOf(t);
   cpSync(UNITS, folder, { recursive: true });
-  const unit = join(folder, 'berth.service');
-  // systemd complains of a program that is not installed.
-  writeFileSync(unit, readFileSync(unit, 'utf8').replaceAll('/usr/bin/berth', '/usr/bin/true'));
-  const verify = ['verify', '--man=no', unit, join(folder, 'berth.socket')];
+  const units = ['berth.service', 'berth@.service'].map((name) => join(folder, name));
+  for (const unit of units) {
+    // systemd complains of a program that is not installed.
+    writeFileSync(unit, readFileSync(unit, 'utf8').replaceAll('/usr/bin/berth', '/usr/bin/true'));
+  }
+  const instance = join(folder, 'berth@1.service');
+  symlinkSync('berth@.service', instance);
+  const verify = ['verify', '--man=no', units[0]!, instance, join(folder, 'berth.socket')];
   assert.equal(execFileSync('systemd-analyze', verify, { encoding: 'utf8', stdio: 'pipe' }), '');
-  const security = ['security', '--offline=true', '--no-pager', '--threshold=20', unit];
-  assert.match(execFileSync('systemd-analyze', security, { encoding: 'utf8' }), /exposure level .*: 1\.\d OK/);
+  for (const unit of [units[0]!, instance]) {
+    const security = ['security', '--offline=true', '--no-pager', '--threshold=20', unit];
+    assert.match(execFileSync('systemd-analyze', security, { encoding: 'utf8' }), /exposure level .*: 1\.\d OK/);
+  }
+});
+
+test('the unit of an instance is that of the one Berth, but for what instances must not or must share', () => {
+  const settingsOf = (unit: string): string[] =>
+    readFileSync(join(UNITS, unit), 'utf8')
+      .split('\n')
+      .filter((line) => line !== '' && !line.startsWith('#'));
+  const [one, each] = [settingsOf('berth.service'), settingsOf('berth@.service')];
+  assert.deepEqual(
+    each.filter((line) => !one.includes(line)),
+    [
+      'Description=Berth, a TCP load balancer with sticky sessions for Docker registries, instance %i',
+      'Environment=INSTANCE=%i',
+      'User=berth',
+      'StateDirectory=berth-%i',
+      'RuntimeDirectory=berth-%i',
+    ],
+  );
+  assert.equal(one.filter((line) => !each.includes(line)).length, 3);
 });

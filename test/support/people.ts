@@ -61,6 +61,8 @@ export async function whoServes(port: number, from = '127.0.0.1', host = '127.0.
 export class Crowd {
   calls = 0;
   readonly failures: string[] = [];
+  /** By client, the servers that have served it. */
+  readonly served = new Map<string, Set<string>>();
   readonly #loops: Promise<void>[];
   #home = false;
 
@@ -70,9 +72,17 @@ export class Crowd {
         this.calls++;
         // A client that comes back, and one that is new each time.
         const from = i % 2 === 0 ? `127.1.0.${i + 1}` : `127.2.${(this.calls >> 8) & 255}.${1 + (this.calls % 254)}`;
-        await whoServes(port, from).catch((error: Error) => this.failures.push(error.message));
+        await whoServes(port, from).then(
+          (name) => this.served.set(from, (this.served.get(from) ?? new Set()).add(name)),
+          (error: Error) => this.failures.push(error.message),
+        );
       }
     });
+  }
+
+  /** Clients that more than one server has served. */
+  get split(): number {
+    return [...this.served.values()].filter((names) => names.size > 1).length;
   }
 
   async leave(): Promise<void> {
