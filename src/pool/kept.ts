@@ -7,6 +7,9 @@ const ADDED_A_TURN = 1_000;
 /** Bindings to servers that are not in force which are passed at once. */
 const PASSED_AT_ONCE = 100;
 
+/** About a nanosecond. */
+const TICK_MS = 2 ** -20;
+
 /** A binding that stands, and the server that its client was moved from. */
 export type KeptBinding<S> = Found<S> & { readonly client: string; readonly home: S | undefined };
 
@@ -37,6 +40,7 @@ export class Kept<S extends object> {
   readonly #away = new Away<Named>();
   readonly #homes = new WideMap<string>();
   readonly #servers = new Map<string, Named>();
+  #read = 0;
   readonly #isKnown: (client: string) => boolean;
   #inForce: ReadonlyMap<string, S> = new Map();
   #expireMs = 0;
@@ -54,7 +58,8 @@ export class Kept<S extends object> {
     if (home !== undefined) lines.homes.set(lines.clients.length, home);
     lines.clients.push(codeOf(client));
     lines.servers.push(this.#named(server));
-    lines.livesMs.push(lifeMs);
+    // Of equal lives the first of the file is the first to go: a million lines make a millisecond.
+    lines.livesMs.push(lifeMs + this.#read++ * TICK_MS);
   }
 
   /** Puts those with the shortest life first: a slice with each step. */
@@ -129,7 +134,7 @@ export class Kept<S extends object> {
     return named;
   }
 
-  /** The places of the lines that count, the shortest life first, those of equal life in the order of the file. */
+  /** The places of the lines that count, the shortest life first. */
   #sorted({ clients, livesMs }: Lines): number[] {
     const seen = new Set<ClientCode>();
     const order: number[] = [];
@@ -138,7 +143,7 @@ export class Kept<S extends object> {
       seen.add(client);
       order.push(at);
     }
-    return order.toSorted((a, b) => (livesMs[a] ?? 0) - (livesMs[b] ?? 0) || a - b);
+    return order.toSorted((a, b) => (livesMs[a] ?? 0) - (livesMs[b] ?? 0));
   }
 
   #put({ clients, servers, livesMs, homes }: Lines, at: number): void {
