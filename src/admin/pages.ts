@@ -1,7 +1,10 @@
-import { readFileSync } from 'node:fs';
+import { ownFile } from '../own-files.ts';
 
 /** A file of the dashboard. */
 export type Page = { readonly type: string; readonly content: Buffer };
+
+/** Where the build puts it, in the package. */
+const FOLDER = 'dist/admin/dashboard/';
 
 /** The dashboard by its paths: the page, its script and its style, each in one file, and its icon. */
 const FILES = {
@@ -40,19 +43,11 @@ export const PAGE_HEADERS = {
  * The files of the dashboard, read once: a request is looked up in this table, and no path of a request is ever a path
  * of the disk. Where the dashboard was not built there are none.
  */
-export function readPages(folder = new URL('dashboard/', import.meta.url)): ReadonlyMap<string, Page> {
+export function readPages(read = ownFile): ReadonlyMap<string, Page> {
   const pages = new Map<string, Page>();
   for (const [path, { name, type }] of Object.entries(FILES)) {
-    const content = contentOf(new URL(name, folder));
+    const content = read(`${FOLDER}${name}`);
     if (content) pages.set(path, { type, content });
   }
   return pages;
-}
-
-function contentOf(file: URL): Buffer | undefined {
-  try {
-    return readFileSync(file);
-  } catch {
-    return undefined;
-  }
 }
