@@ -9,7 +9,6 @@ import { ADDRESS, Deployed, forThisMachine, NAME } from '../support/deployed.ts'
 import { NO_DOCKER_HOST } from '../support/docker-host.ts';
 import { differences, makeImage } from '../support/image.ts';
 import { openWorkspace } from '../support/processes.ts';
-import type { ProgramError } from '../support/program.ts';
 
 const USER = 'alice';
 const PASSWORD = 'of alice, with a space';
@@ -167,16 +166,12 @@ test('the cluster of deploy/, brought up as an operator does it', { skip: NO_DOC
     assert.match(await inBerth(['berth', 'status']), /second .*up/);
   });
 
-  await t.test('it ends by itself when it is stopped, keeps its bindings, and is then found unhealthy', async () => {
-    const check = JSON.parse(await ask('json .Config.Healthcheck.Test')) as string[];
-    const run = ['run', '--rm', '--network', 'host', '--entrypoint', check[1] ?? '', 'berth', ...check.slice(2)];
-    await host.docker(run);
+  await t.test('it ends by itself when it is stopped, and keeps its bindings', async () => {
     await compose(['stop', 'berth']);
     assert.equal(await ask('.State.ExitCode'), '0');
     const state = join(dir, 'data/berth/state');
     assert.match(readFileSync(state, 'utf8'), new RegExp(`"${ADDRESS}"`));
     assert.equal(statSync(state).uid, RUN_AS);
-    await assert.rejects(host.docker(run), (error: ProgramError) => error.message.includes('exit code 1'));
   });
 
   await t.test('nodes and Redis have addresses of their own, as on several hosts', async () => {

@@ -8,6 +8,8 @@ import type { RunOptions, Workspace } from './processes.ts';
 import { importImage, type StandIn } from './stand-in.ts';
 
 export const NAME = 'registry.test';
+/** What Berth's image is built on. */
+export const BASE = 'node:24-bookworm-slim';
 /** Of the host: one of those that are nobody's (RFC 5737). */
 export const ADDRESS = '192.0.2.10';
 
@@ -25,7 +27,7 @@ export class Deployed {
 
   async start(): Promise<void> {
     await this.host.start(NAME, ADDRESS);
-    const images = { 'node:24-bookworm-slim': await node(this.#workspace), ...OTHERS };
+    const images = { [BASE]: await nodeImage(this.#workspace), ...OTHERS };
     for (const [tag, image] of Object.entries(images)) await importImage(this.#workspace, this.host, tag, image);
   }
 
@@ -73,7 +75,7 @@ export function copyOfDeploy(into: string): string {
 }
 
 /** Node's image, with what `npm ci` is going to ask for: there is no way out of that host. */
-async function node(workspace: Workspace): Promise<StandIn> {
+export async function nodeImage(workspace: Workspace): Promise<StandIn> {
   const run = promisify(execFile);
   const cache = join(workspace.dir, 'npm-cache');
   const fetched = join(workspace.dir, 'fetched');
@@ -92,6 +94,10 @@ async function node(workspace: Workspace): Promise<StandIn> {
       '/bin/chmod': 'chmod',
       '/bin/cp': 'cp',
       '/bin/ln': 'ln',
+      '/bin/mkdir': 'mkdir',
+      '/bin/rm': 'rm',
+      '/bin/touch': 'touch',
+      '/usr/bin/find': 'find',
     },
     folders: { '/usr/local/lib/node_modules/npm': join(realpathSync(npm.trim()), '../..'), '/npm-cache': cache },
     links: { '/usr/local/bin/npm': '../lib/node_modules/npm/bin/npm-cli.js' },
@@ -164,7 +170,7 @@ const OTHERS: Record<string, StandIn> = {
 export function forThisMachine(dir: string): string {
   const limit = execFileSync('sh', ['-c', 'ulimit -Hn'], { encoding: 'utf8' }).trim();
   const most = limit === 'unlimited' ? 65_536 : Math.min(65_536, Number(limit));
-  const berth = { ulimits: { nofile: { soft: most, hard: most } }, healthcheck: { interval: '1s' } };
+  const berth = { ulimits: { nofile: { soft: most, hard: most } }, healthcheck: { interval: '2s' } };
   writeFileSync(join(dir, 'compose.machine.yml'), JSON.stringify({ services: { berth } })); // JSON is YAML
   return 'compose.machine.yml';
 }

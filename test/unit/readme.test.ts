@@ -134,7 +134,7 @@ test('every link in the pages leads to a file and to a heading that are there', 
 test('every page that a comment in deploy/ names is there, with its heading', () => {
   const names: string[] = [];
   // Not below: an operator's secrets and the storage of the nodes may be there.
-  for (const folder of ['deploy', 'deploy/berth']) {
+  for (const folder of ['deploy', 'deploy/berth', 'deploy/kubernetes']) {
     for (const entry of readdirSync(folder, { withFileTypes: true })) {
       if (!entry.isFile()) continue;
       const text = readFileSync(join(folder, entry.name), 'utf8');
