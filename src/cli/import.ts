@@ -1,7 +1,7 @@
-import { readFileSync, statSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
-import { isUtf8 } from 'node:buffer';
 import { printable } from '../config/locate.ts';
+import { readText, reason } from '../config/named-files.ts';
 import { importHaproxy } from '../import/haproxy.ts';
 import { importNginx } from '../import/nginx.ts';
 import { importTable } from './import-table.ts';
@@ -10,7 +10,7 @@ import type { Item } from '../import/outcome.ts';
 import { reportLines, reportPage, summary } from '../import/report.ts';
 import type { Call } from './commands.ts';
 
-const LARGEST_FILE_BYTES = 16 << 20;
+const LARGEST_FILE_BYTES = 512 << 10;
 
 /**
  * `berth import FILE`: the balancer.yml to standard output, what became of each line to standard error. Returns the
@@ -18,7 +18,7 @@ const LARGEST_FILE_BYTES = 16 << 20;
  */
 export function importFile({ argument: file = '', values }: Call): number {
   const { report, table, state = 'berth.state' } = values as Record<string, string | undefined>;
-  const text = readText(file);
+  const text = textOf(file, LARGEST_FILE_BYTES);
   if (typeof text !== 'string') return complain(`cannot read ${file}: ${text.reason}`);
   const folder = dirname(resolve(file));
   const around = {
@@ -62,20 +62,17 @@ function written(report: string, file: string, items: readonly Item[]): boolean 
   }
 }
 
-function readText(file: string): string | { readonly reason: string } {
+function textOf(file: string, mostBytes?: number): string | { readonly reason: string } {
   try {
-    if (statSync(file).size > LARGEST_FILE_BYTES)
-      return { reason: `it is larger than ${LARGEST_FILE_BYTES >> 20} MiB` };
-    const bytes = readFileSync(file);
-    return isUtf8(bytes) ? bytes.toString('utf8').replace(/^\uFEFF/, '') : { reason: 'it is not UTF-8 text' };
+    return readText(file, mostBytes);
   } catch (error) {
-    return { reason: (error as Error).message };
+    return { reason: reason(error) };
   }
 }
 
 /** The lines of a list without comments; undefined where the list cannot be read. */
 function listOf(file: string): string[] | undefined {
-  const text = readText(file);
+  const text = textOf(file);
   if (typeof text !== 'string') return undefined;
   return text.split(/\r?\n/).flatMap((line) => {
     const entry = line.trim();

@@ -1,6 +1,6 @@
 import { isUtf8 } from 'node:buffer';
 import { createPrivateKey, X509Certificate } from 'node:crypto';
-import { readFileSync, statSync } from 'node:fs';
+import { closeSync, openSync, readSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { cidrFileOf, parseCidrs } from './cidr-file.ts';
 import type { Finding, Path } from './rules.ts';
@@ -130,11 +130,31 @@ function cidrsOf(text: string, folder: string, path: Path): { cidrs: readonly st
 }
 
 /** Throws an Error with a `code` where the file cannot be read, and without where it is too large or is not UTF-8. */
-export function readText(file: string): string {
-  if (file === STANDARD_INPUT) return textOf(readFileSync(0));
-  const { size } = statSync(file);
-  if (size > LARGEST_FILE_BYTES) throw new Error(`it is larger than ${LARGEST_FILE_BYTES >> 20} MiB`);
-  return textOf(readFileSync(file));
+export function readText(file: string, mostBytes = LARGEST_FILE_BYTES): string {
+  if (file === STANDARD_INPUT) return textOf(readAtMost(0, mostBytes));
+  const fd = openSync(file, 'r');
+  try {
+    return textOf(readAtMost(fd, mostBytes));
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** Not every file says before how large it is, and a device has no end. */
+function readAtMost(fd: number, mostBytes: number): Buffer {
+  const chunks: Buffer[] = [];
+  let size = 0;
+  for (;;) {
+    const chunk = Buffer.allocUnsafe(64 << 10);
+    const read = readSync(fd, chunk);
+    if (read === 0) return Buffer.concat(chunks, size);
+    chunks.push(chunk.subarray(0, read));
+    size += read;
+    if (size > mostBytes) {
+      const most = mostBytes >= 1 << 20 ? `${mostBytes >> 20} MiB` : `${mostBytes >> 10} KiB`;
+      throw new Error(`it is larger than ${most}`);
+    }
+  }
 }
 
 function textOf(bytes: Buffer): string {

@@ -1,21 +1,22 @@
-import { ALWAYS, sourcesOf, type Asked, type Condition, type Listed, type Term } from './conditions.ts';
+import type { AskedOf, Asked, Listed } from './acls.ts';
+import { ALWAYS, sourcesOf, type Condition, type Term } from './conditions.ts';
+import type { Budget } from './budget.ts';
 import { writePrefix } from './build-backend.ts';
 import type { FileDraft, ProxyDraft, Rule } from './draft.ts';
 import {
   cidrsOf,
   complement,
+  decide,
   difference,
   equal,
   EVERYBODY,
   intersection,
   networksOf,
-  NOBODY,
   union,
   type Networks,
 } from './networks.ts';
 import type { Outline } from './outline.ts';
-import { carried, lost, standard, type Outcome } from './outcome.ts';
-import { textOf } from './read-proxy.ts';
+import { carried, lost, standard, textOf, type Outcome } from './outcome.ts';
 import { formatDuration } from '../config/values.ts';
 
 const LAYERS = ['connection', 'session', 'content'] as const;
@@ -38,7 +39,7 @@ export function writeAdmission(draft: ProxyDraft, front: Outline, file: FileDraf
     only ??= judged.only;
   }
   const first = draft.rules[0]?.line.number;
-  const { allow, deny } = says(written, admitted) ? written : inOtherWords(admitted, first);
+  const { allow, deny } = says(written, admitted) ? written : inOtherWords(admitted, first, file.budget);
   front.list('allow', allow);
   front.list('deny', deny);
   return only;
@@ -50,8 +51,15 @@ function says({ allow, deny }: Written, admitted: Networks): boolean {
   return equal(difference(allow.length > 0 ? all(allow) : EVERYBODY, all(deny)), admitted);
 }
 
-function inOtherWords(admitted: Networks, line: number | undefined): Written {
-  const lines = (networks: Networks): Entry[] => cidrsOf(networks).map((value) => ({ value, cidrs: [value], line }));
+function inOtherWords(admitted: Networks, line: number | undefined, budget: Budget): Written {
+  const lines = (networks: Networks): Entry[] => {
+    const entries: Entry[] = [];
+    for (const value of cidrsOf(networks)) {
+      if (!budget.spend(1, line ?? 1)) break;
+      entries.push({ value, cidrs: [value], line });
+    }
+    return entries;
+  };
   const [allow, deny] = [lines(admitted), lines(complement(admitted))];
   return allow.length > 0 && allow.length < deny.length ? { allow, deny: [] } : { allow: [], deny };
 }
@@ -62,9 +70,10 @@ class Judgement {
   readonly #front: Outline;
   readonly #file: FileDraft;
   readonly #written: Written;
-  #admitted = NOBODY;
-  #undecided = EVERYBODY;
-  #accepted: Entry[] = [];
+  /** The rules on nothing but the source, up to the one that decides on everybody. */
+  readonly #bySources: { networks: Networks; admits: boolean }[] = [];
+  #everybodyDecided = false;
+  readonly #accepted: Entry[] = [];
   /** Names, and whether anything that speaks TLS, that have been let in before. */
   readonly #names: string[] = [];
   #helloAccepted = false;
@@ -107,26 +116,27 @@ class Judgement {
       const turnedAway = standard('a client without a server name has no backend');
       this.#note(rule, nameless ? lost('a client that speaks no TLS goes to `backend` too') : turnedAway);
     }
-    return { admitted: union(this.#admitted, this.#undecided), only };
+    const { admitted, undecided } = decide(this.#bySources);
+    return { admitted: union(admitted, undecided), only };
   }
 
   #bySource({ admits, line: { number: line } }: Rule, condition: Condition, sources: Networks): void {
+    if (this.#everybodyDecided) return;
     const { allow, deny } = this.#written;
     const named = (terms: readonly Term[]): Entry[] =>
       terms.flatMap(({ asked }) => (asked.kind === 'source' ? asked.listed : [])).map((one) => ({ ...one, line }));
     const alone = condition.every(([term, ...more]) => term?.negated === false && more.length === 0);
     const [terms = []] = condition;
     const others = condition.length === 1 && terms.length > 0 && terms.every(({ negated }) => negated);
-    if (admits) this.#accepted.push(...(alone ? named(condition.flat()) : []));
-    else if (equal(sources, EVERYBODY)) allow.push(...this.#accepted);
-    else if (alone) deny.push(...named(condition.flat()));
-    else if (others) allow.push(...named(terms));
-    const now = intersection(sources, this.#undecided);
-    if (admits) this.#admitted = union(this.#admitted, now);
-    this.#undecided = difference(this.#undecided, now);
+    this.#everybodyDecided = equal(sources, EVERYBODY);
+    if (admits) append(this.#accepted, alone ? named(condition.flat()) : []);
+    else if (this.#everybodyDecided) append(allow, this.#accepted);
+    else if (alone) append(deny, named(condition.flat()));
+    else if (others) append(allow, named(terms));
+    this.#bySources.push({ networks: sources, admits });
   }
 
-  #byOther(rule: Rule, condition: Condition, asked: Exclude<Asked, { kind: 'source' }>): string[] | undefined {
+  #byOther(rule: Rule, condition: Condition, asked: AskedOf<Exclude<Asked['kind'], 'source'>>): string[] | undefined {
     const alone = condition.every((terms) => terms.length === 1);
     const negated = condition.flat().every((term) => term.negated);
     if (asked.kind === 'limit' && !rule.admits && alone && !condition.flat().some((term) => term.negated)) {
@@ -136,7 +146,7 @@ class Judgement {
     const names = condition.flat().flatMap((term) => (term.asked.kind === 'serverName' ? term.asked.patterns : []));
     const justNames = condition.flat().every((term) => term.asked.kind === 'serverName');
     if (asked.kind === 'serverName' && justNames && rule.admits && alone && !negated) {
-      this.#names.push(...names);
+      for (const name of names) this.#names.push(name);
       return undefined;
     }
     if (asked.kind === 'serverName' && justNames && !rule.admits && negated && condition.length === 1) return names;
@@ -146,10 +156,10 @@ class Judgement {
     return undefined;
   }
 
-  #limit(rule: Rule, { of, most, table }: Extract<Asked, { kind: 'limit' }>): void {
+  #limit(rule: Rule, { of, most, table }: AskedOf<'limit'>): void {
     const perSource = this.#front.map('perSource');
     const { number } = rule.line;
-    const [tracked] = this.#draft.tracked.values();
+    const { tracked } = this.#draft;
     const name = table ?? tracked?.table ?? this.#draft.name;
     const counters = this.#file.proxies.named(name)?.table;
     if (of === 'connections') perSource.set('connections', most, number);
@@ -168,6 +178,11 @@ class Judgement {
   #note({ line }: Rule, outcome: Outcome): void {
     this.#file.ledger.note(line.number, textOf(line.words), outcome);
   }
+}
+
+/** A list may have more entries than a call has arguments. */
+function append(list: Entry[], more: readonly Entry[]): void {
+  for (const entry of more) list.push(entry);
 }
 
 /** A test for a ClientHello beside another test says nothing: without a ClientHello there is no name either. */
@@ -189,7 +204,7 @@ export function namesOf(condition: Condition): readonly string[] | 'everybody' |
     if (term.negated || more.length > 0 || term.asked.kind !== 'serverName') {
       return lost('`sni` sends a name to a backend, and looks at nothing else');
     }
-    names.push(...term.asked.patterns);
+    for (const pattern of term.asked.patterns) names.push(pattern);
   }
   return names;
 }

@@ -1,12 +1,13 @@
 import { namesOf, writeAdmission, type OnlyNames } from './admission.ts';
 import type { FileDraft, ProxyDraft } from './draft.ts';
 import { Outline, type Sourced } from './outline.ts';
-import { lost, meaningless } from './outcome.ts';
-import { textOf } from './read-proxy.ts';
+import { lost, meaningless, textOf } from './outcome.ts';
 import { parseBind } from '../config/values.ts';
 import { nameOf } from './scalars.ts';
 
 const SERVER_NAME = /^(\*\.)?[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*$/;
+/** As of DNS, and as long as a name of TLS can be asked for. */
+const LONGEST_NAME = 253;
 const ANYBODY = ['0.0.0.0/0', '::/0'];
 
 /**
@@ -88,7 +89,7 @@ function routesOf({ section, front, servers, routes }: ProxyDraft, { ledger }: F
     else {
       for (const pattern of names) {
         const key = pattern.toLowerCase();
-        if (!SERVER_NAME.test(key)) {
+        if (key.length > LONGEST_NAME || !SERVER_NAME.test(key)) {
           ledger.note(line.number, textOf([pattern]), lost('`sni` takes a name, or `*.` and a name'), 'server name');
           continue;
         }

@@ -1,18 +1,8 @@
-import { cidrOf, complement, EVERYBODY, intersection, networksOf, NOBODY, union, type Networks } from './networks.ts';
+import { Acls, sizeOf, sourceIn, type Asked, type AskedOf, type Listed } from './acls.ts';
+import type { Budget } from './budget.ts';
+import { cidrOf, complement, EVERYBODY, intersection, NOBODY, union, type Networks } from './networks.ts';
 import type { Line } from './words.ts';
 import { isCidr } from '../config/values.ts';
-
-/** An entry of a list of networks in balancer.yml, and the networks that the entry stands for. */
-export type Listed = { readonly value: string; readonly cidrs: readonly string[] };
-
-/** What one test of a condition asks. */
-export type Asked =
-  | { readonly kind: 'source'; readonly networks: Networks; readonly listed: readonly Listed[] }
-  | { readonly kind: 'serverName'; readonly patterns: readonly string[] }
-  /** Whether there is a ClientHello, or anything at all: Berth waits for the ClientHello where it routes by name. */
-  | { readonly kind: 'hello' }
-  | { readonly kind: 'limit'; readonly of: 'connections' | 'rate'; readonly most: number; readonly table?: string }
-  | { readonly kind: 'other'; readonly says: string };
 
 export type Term = { readonly negated: boolean; readonly asked: Asked };
 /** Alternatives, each of terms that must all hold; no terms at all hold always. */
@@ -39,75 +29,85 @@ type Arguments = {
   readonly missing?: string;
 };
 
+/** Names of many tests multiply; nobody writes so many. */
+const MOST_ALTERNATIVES = 200;
+
 /** The named conditions of a section, and how to read conditions that name them. */
 export class Conditions {
-  readonly #acls = new Map<string, string[][]>();
+  readonly #acls: Acls;
   readonly #lists: Lists;
+  readonly #budget: Budget;
 
-  constructor(lists: Lists) {
+  constructor(lists: Lists, budget: Budget) {
+    this.#acls = new Acls(budget);
     this.#lists = lists;
+    this.#budget = budget;
   }
 
-  /** `acl NAME TEST …`: a name that stands twice has both tests as alternatives. */
-  define({ words: [, name = '', ...test] }: Line): Asked {
-    this.#acls.set(name, [...(this.#acls.get(name) ?? []), test]);
-    return this.#asked(test);
+  inherit(other: Conditions, line: number): void {
+    this.#acls.inherit(other.#acls, line);
+  }
+
+  /** `acl NAME TEST …` */
+  define({ words: [, name = '', ...test], number }: Line): Asked {
+    const asked = this.#asked(test, number);
+    this.#acls.define(name, asked);
+    return asked;
   }
 
   /** What follows `if` or `unless`; nothing holds always. Undefined where it is no condition. */
-  read(words: readonly string[]): Condition | undefined {
+  read(words: readonly string[], line: number): Condition | undefined {
     if (words.length === 0) return ALWAYS;
     const [how, ...rest] = words;
     if ((how !== 'if' && how !== 'unless') || rest.length === 0) return undefined;
-    const condition = this.#alternatives(rest);
-    return how === 'unless' && condition ? negated(condition) : condition;
+    const alternatives = this.#alternatives(rest, line);
+    const condition = how === 'unless' && alternatives ? negated(alternatives) : alternatives;
+    const size = condition?.flat().reduce((sum, { asked }) => sum + sizeOf(asked), 0) ?? MOST_ALTERNATIVES;
+    return this.#budget.spend(size, line) ? condition : undefined;
   }
 
-  #alternatives(words: readonly string[]): Condition | undefined {
-    let done: Term[][] = [];
+  #alternatives(words: readonly string[], line: number): Condition | undefined {
+    const done: Term[][] = [];
     let open: Term[][] = [[]];
     for (let i = 0; i < words.length; i++) {
       const word = words[i] ?? '';
       if (word === 'or' || word === '||') {
-        done = [...done, ...open];
+        done.push(...open);
         open = [[]];
         continue;
       }
       const not = word.startsWith('!');
-      const name = not ? word.slice(1) || words[++i] : word;
-      let tests: readonly string[][] | undefined;
+      const name = (not ? word.slice(1) || words[++i] : word) ?? '';
+      let asked;
       if (name === '{') {
         const end = words.indexOf('}', i);
         if (end < 0) return undefined;
-        tests = [words.slice(i + 1, end)];
+        asked = [this.#asked(words.slice(i + 1, end), line)];
         i = end;
-      } else tests = this.#acls.get(name ?? '') ?? predefined(name ?? '');
-      const asked = (tests ?? [['unknown', name ?? '']]).map((test) => this.#asked(test));
+      } else asked = this.#acls.get(name, line) ?? [this.#asked(predefined(name) ?? ['unknown', name], line)];
       const choices: Term[][] = not
         ? [asked.map((one) => ({ negated: true, asked: one }))]
         : asked.map((one) => [{ negated: false, asked: one }]);
       open = open.flatMap((terms) => choices.map((more) => [...terms, ...more]));
-      // Names of many tests multiply; nobody writes so many.
-      if (open.length + done.length > 1_000) return undefined;
+      if (open.length + done.length > MOST_ALTERNATIVES) return undefined;
     }
     return [...done, ...open];
   }
 
-  #asked([fetch = '', ...words]: readonly string[]): Asked {
-    const { flags, method, values, files, missing } = this.#arguments(words);
+  #asked([fetch = '', ...words]: readonly string[], line: number): Asked {
+    const { flags, method, values, files, missing } = this.#arguments(words, line);
     if (missing !== undefined) return { kind: 'other', says: `${missing} cannot be read here` };
-    const name = fetch.replace(/\(.*$|,.*$/, '');
+    const [name = ''] = fetch.split(/[(,]/, 1);
     const converters = fetch.slice(name.length).replace(/^\([^)]*\)/, '');
     if (name === 'src' && converters === '' && method === undefined) {
       const lists = [{ list: values }, ...files];
       const bad = lists.flatMap(({ list }) => list).find((value) => cidrOf(value) === undefined);
       if (bad !== undefined) return { kind: 'other', says: `${bad} is no network` };
-      const listed = lists.flatMap((one) => listOf(one));
-      return { kind: 'source', networks: networksOf(listed.flatMap(({ cidrs }) => cidrs)), listed };
+      return sourceIn(lists.flatMap((one) => listOf(one)));
     }
     for (const { list } of files) for (const value of list) values.push(value);
     if (name === 'always_true' || name === 'always_false') {
-      return { kind: 'source', networks: name === 'always_true' ? EVERYBODY : NOBODY, listed: [] };
+      return sourceIn([], name === 'always_true' ? EVERYBODY : NOBODY);
     }
     if (/^req[._]ssl_hello_type$/.test(name) && values[0] === '1') return { kind: 'hello' };
     if (/^(wait_end|req[._]len|req[._]proto_http|req_ssl_ver|req\.ssl_ver)$/i.test(name)) return { kind: 'hello' };
@@ -121,7 +121,7 @@ export class Conditions {
   }
 
   /** Flags, `-m METHOD`, values, and the values of each `-f FILE`. */
-  #arguments(words: readonly string[]): Arguments {
+  #arguments(words: readonly string[], line: number): Arguments {
     const flags: string[] = [];
     const values: string[] = [];
     const files: FileList[] = [];
@@ -138,7 +138,7 @@ export class Conditions {
       else if (word === '-f' || word === '-M') {
         const file = words[++i] ?? '';
         const list = this.#lists.readList(file);
-        if (list) files.push({ path: this.#lists.locate(file), list });
+        if (list && this.#budget.spend(list.length, line)) files.push({ path: this.#lists.locate(file), list });
         else missing = file;
         // Further flags may follow a file.
         if (/^-[a-zA-Z]$/.test(words[i + 1] ?? '')) flags.push(words[++i] ?? '');
@@ -162,7 +162,7 @@ function listOf({ path, list }: FileList): Listed[] {
 }
 
 /** Names that HAProxy knows by itself. */
-function predefined(name: string): string[][] | undefined {
+function predefined(name: string): string[] | undefined {
   const known: Record<string, string[]> = {
     TRUE: ['always_true'],
     FALSE: ['always_false'],
@@ -170,7 +170,7 @@ function predefined(name: string): string[][] | undefined {
     WAIT_END: ['wait_end'],
     REQ_CONTENT: ['req.len'],
   };
-  return Object.hasOwn(known, name) ? [known[name] ?? []] : undefined;
+  return Object.hasOwn(known, name) ? known[name] : undefined;
 }
 
 const HOST = /^[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*$/i;
@@ -188,7 +188,7 @@ function serverNames(converters: string, method: string | undefined, flags: stri
 
 function limit(fetch: string, of: 'connections' | 'rate', values: readonly string[]): Asked {
   const [how = '', bound = ''] = values;
-  const [, table] = /\((?:\d+,)?([^)\d][^)]*)\)/.exec(fetch) ?? [];
+  const [, table] = /\((?:\d+,)?([^()\d][^()]*)\)/.exec(fetch) ?? [];
   if (/^\d{1,7}$/.test(bound) && ['gt', 'ge'].includes(how)) {
     const most = Number(bound) - (how === 'ge' ? 1 : 0);
     if (most > 0) return { kind: 'limit', of, most, ...(table === undefined ? {} : { table }) };
@@ -201,13 +201,13 @@ function negated(condition: Condition): Condition | undefined {
   let result: Term[][] = [[]];
   for (const terms of condition) {
     result = result.flatMap((done) => terms.map((term) => [...done, { ...term, negated: !term.negated }]));
-    if (result.length > 1_000) return undefined;
+    if (result.length > MOST_ALTERNATIVES) return undefined;
   }
   return result;
 }
 
 /** The addresses for which a condition on nothing but the source holds; otherwise what else the condition asks. */
-export function sourcesOf(condition: Condition): Networks | Exclude<Asked, { kind: 'source' }> {
+export function sourcesOf(condition: Condition): Networks | AskedOf<Exclude<Asked['kind'], 'source'>> {
   let all = NOBODY;
   for (const terms of condition) {
     let some = EVERYBODY;

@@ -1,9 +1,10 @@
 import { Binds } from '../config/binds.ts';
+import { Budget } from './budget.ts';
 import type { Condition, Conditions, Lists } from './conditions.ts';
 import { Outline, type Sourced } from './outline.ts';
 import type { Ledger, Outcome } from './outcome.ts';
 import type { Prefix } from './scalars.ts';
-import type { Section } from './sections.ts';
+import type { Defaults, Section } from './sections.ts';
 import type { Line } from './words.ts';
 
 /** What the files and the machine around a haproxy.cfg say. */
@@ -22,24 +23,48 @@ export type Rule = {
 };
 export type Route = { readonly condition: Condition; readonly backend: string; readonly line: Line };
 
-/** A word of a `server` or `default-server` line, and the line. */
-export type Token = { readonly word: string; readonly line: number };
 /** The answer of a server to one key of the health check, which all servers of a backend share in Berth. */
 export type CheckKeys = Map<string, Sourced<string | number | boolean>>;
-export type ServerDraft = {
+/** What the options of servers have come to. */
+export type ServerOptions = {
+  readonly keys: Outline;
+  readonly check: CheckKeys;
+  isChecked: boolean;
+  closesOnDown: Sourced<boolean> | undefined;
+  resolvers: string | undefined;
+  /** The line that says so. */
+  disabled: number | undefined;
+  tls: number | undefined;
+};
+export type ServerDraft = Readonly<ServerOptions> & {
   readonly name: string;
   readonly line: number;
   readonly address: string;
   /** Missing where the server is connected to at the port of the client's connection. */
   readonly port: string | undefined;
-  readonly keys: Outline;
-  readonly check: CheckKeys;
-  readonly isChecked: boolean;
-  readonly closesOnDown: Sourced<boolean> | undefined;
-  readonly resolvers: string | undefined;
-  readonly disabled: number | undefined;
-  readonly tls: number | undefined;
 };
+
+export function noOptions(line: number): ServerOptions {
+  return {
+    keys: new Outline(line),
+    check: new Map(),
+    isChecked: false,
+    closesOnDown: undefined,
+    resolvers: undefined,
+    disabled: undefined,
+    tls: undefined,
+  };
+}
+
+/** A copy for the server of line `line`. */
+export function optionsLike(options: ServerOptions, line: number): ServerOptions {
+  const keys = new Outline(line);
+  keys.takeOver(options.keys);
+  return { ...options, keys, check: new Map(options.check) };
+}
+
+/** A rule is judged with all others of its section. */
+const STEPS_OF_A_RULE = 5;
 
 /** The text of a bind changes where a wider bind takes its place. */
 export type BindDraft = { value: string; readonly line: number };
@@ -60,7 +85,7 @@ export type StickDraft = {
 };
 
 /** What `track-sc` counts, in which table. */
-type Tracked = { readonly line: number; readonly table: string; readonly prefix: Prefix };
+type Tracked = { readonly line: number; readonly table: string | undefined; readonly prefix: Prefix };
 
 /** One `frontend`, `backend` or `listen`, as far as it has been read. */
 export class ProxyDraft {
@@ -78,14 +103,15 @@ export class ProxyDraft {
   readonly acceptProxy: Sourced<string>[] = [];
   readonly rules: Rule[] = [];
   readonly routes: Route[] = [];
-  /** By the number of the counters: the table, and what makes a source. */
-  readonly tracked = new Map<string, Tracked>();
   readonly timeouts = new Map<string, Sourced<number>>();
-  readonly serverDefaults: Token[] = [];
   readonly servers: ServerDraft[] = [];
   /** The servers' names. */
   readonly serverNames = new Set<string>();
   readonly check = new Outline();
+  /** What servers have that say nothing else. */
+  serverDefaults: ServerOptions;
+  /** The counters that rules ask for first. */
+  tracked: Tracked | undefined;
   table: TableDraft | undefined;
   stick: StickDraft | undefined;
   disabled: number | undefined;
@@ -93,8 +119,25 @@ export class ProxyDraft {
   constructor(section: Section, conditions: Conditions) {
     this.section = section;
     this.conditions = conditions;
+    this.serverDefaults = noOptions(section.number);
     this.front = new Outline(section.number);
     this.back = new Outline(section.number);
+  }
+
+  /** Begins where `base`, which has been read from `defaults`, has come to. */
+  inherit(base: ProxyDraft, budget: Budget): void {
+    const { number } = this.section;
+    for (const part of ['front', 'back', 'check'] as const) this[part].takeOver(base[part]);
+    for (const [name, time] of base.timeouts) this.timeouts.set(name, time);
+    this.serverDefaults = optionsLike(base.serverDefaults, number);
+    this.tracked = base.tracked;
+    this.disabled = base.disabled;
+    this.conditions.inherit(base.conditions, number);
+    const rules = base.rules.length * STEPS_OF_A_RULE;
+    if (!budget.spend(rules + base.acceptProxy.length + base.proxyBinds.length, number)) return;
+    for (const rule of base.rules) this.rules.push(rule);
+    for (const network of base.acceptProxy) this.acceptProxy.push(network);
+    for (const line of base.proxyBinds) this.proxyBinds.push(line);
   }
 
   get name(): string {
@@ -163,6 +206,9 @@ export type FileDraft = {
   /** The addresses of the frontends that have been written. */
   readonly taken: Binds<Sourced<string>>;
   readonly resolvers: Map<string, Sourced<number>>;
+  readonly budget: Budget;
+  /** What each `defaults` section that has been read has come to. */
+  readonly defaults: Map<Defaults, ProxyDraft>;
   maxconn: Sourced<number> | undefined;
   /** The options that every unix socket has, and what stands before its path. */
   unixBind: readonly string[];
@@ -178,6 +224,8 @@ export function emptyDraft(around: Around, ledger: Ledger): FileDraft {
     root: new Outline(),
     taken: new Binds(),
     resolvers: new Map(),
+    budget: new Budget(),
+    defaults: new Map(),
     maxconn: undefined,
     unixBind: [],
     unixPrefix: '',

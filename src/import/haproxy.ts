@@ -1,38 +1,46 @@
 import { GLOBAL, RESOLVERS, SECTIONS } from './directives.ts';
 import { emptyDraft, type Around, type FileDraft } from './draft.ts';
 import { UNIX_BIND } from './options.ts';
-import { carried, Ledger, lost, meaningless, standard } from './outcome.ts';
-import { lookUp, readProxy, textOf } from './read-proxy.ts';
+import { carried, Ledger, lost, meaningless, standard, textOf } from './outcome.ts';
+import { readProxy } from './read-proxy.ts';
 import { resultOf, type Imported } from './result.ts';
-import { parseTime, parseWhole, timer } from './scalars.ts';
-import { sectionsOf, type Section } from './sections.ts';
+import { parseTime, parseWhole, timer, withoutEnd } from './scalars.ts';
+import { modeOf, sectionsOf, type Section } from './sections.ts';
+import { vocabularyOf } from './vocabulary.ts';
 import { lex, type Environment } from './words.ts';
+
+const globalWordOf = vocabularyOf(GLOBAL);
+const resolversWordOf = vocabularyOf(RESOLVERS);
+
+const NO_SECTION = { line: 1, message: 'no section begins here, such as `frontend` or `listen`: no haproxy.cfg' };
 
 /** Reads a haproxy.cfg and writes the balancer.yml that does the same. Never throws. `name` is that of the file. */
 export function importHaproxy(text: string, name: string, around: Around & { environment: Environment }): Imported {
   const { lines, faults, unset } = lex(text, around.environment);
+  if (faults.length > 0) return { kind: 'unreadable', faults, items: [] };
   const ledger = new Ledger();
   for (const { line, name: variable } of unset) {
     ledger.note(line, `\${${variable}}`, lost('the variable is not set here: import where it is'));
   }
   const sections = sectionsOf(lines, ledger);
+  if (sections.length === 0) return { kind: 'unreadable', faults: [NO_SECTION], items: [] };
   const file = emptyDraft(around, ledger);
   for (const section of sections) if (section.kind === 'global') readGlobal(section, file);
-  for (const section of sections) readSection(section, file);
+  for (const section of sections) if (file.budget.fault === undefined) readSection(section, file);
   noteUnused(sections, file);
-  return resultOf(name, file, faults, around.stateFile);
+  return resultOf(name, file, around.stateFile);
 }
 
 function readGlobal({ lines }: Section, file: FileDraft): void {
   for (const { words, number } of lines) {
-    const word = lookUp(GLOBAL, words[0] === 'no' ? words.slice(1) : words);
+    const word = globalWordOf(words[0] === 'no' ? words.slice(1) : words);
     file.ledger.note(number, textOf(words), word === undefined ? lost('unknown to Berth') : GLOBAL[word]);
     const value = words[1] ?? '';
     if (word === 'maxconn') {
       const most = parseWhole(value, 0, 10_000_000);
       if (most !== undefined) file.maxconn = { value: most, line: number };
     }
-    if (word === 'ca-base') file.caBase = `${value.replace(/\/*$/, '')}/`;
+    if (word === 'ca-base') file.caBase = `${withoutEnd(value, '/')}/`;
     const ms = parseTime(value);
     const timeouts = file.root.map('timeouts');
     if (word === 'hard-stop-after' && ms !== undefined) timeouts.set('drain', timer(ms), number);
@@ -76,15 +84,11 @@ function readSection(section: Section, file: FileDraft): void {
   }
 }
 
-/** The mode is the last that the section or its defaults say; HAProxy's own is TCP. */
-function modeOf({ defaults, lines }: Section): string {
-  return [...defaults, ...lines].findLast(({ words }) => words[0] === 'mode')?.words[1] ?? 'tcp';
-}
-
 function readTcp(section: Section, file: FileDraft): void {
   const { kind, name, number, lines } = section;
   const what = textOf([kind, name]);
-  const mode = modeOf(section);
+  // HAProxy's own mode is TCP.
+  const mode = modeOf(lines) ?? section.defaults?.mode ?? 'tcp';
   if (mode === 'tcp') {
     const draft = readProxy(section, file);
     if (draft.disabled === undefined) file.proxies.add(draft);
@@ -105,7 +109,7 @@ function roomOf(kind: string): string {
 function readResolvers({ name, lines, number }: Section, file: FileDraft): void {
   file.ledger.note(number, `resolvers ${name}`, standard('names are resolved again and again'));
   for (const { words, number: line } of lines) {
-    const word = lookUp(RESOLVERS, words);
+    const word = resolversWordOf(words);
     const isOwn = word === 'nameserver' && (words[2] ?? '').startsWith('127.0.0.11:');
     const outcome = isOwn ? standard("Docker's own nameserver, which a container asks anyway") : undefined;
     const answer = outcome ?? (word === undefined ? lost('unknown to Berth') : RESOLVERS[word]);

@@ -69,6 +69,77 @@ export function difference(a: Networks, b: Networks): Networks {
   return intersection(a, complement(b));
 }
 
+/** Rules of which the first that holds decides: whom one lets in, and on whom none decides. */
+export function decide(rules: readonly { readonly networks: Networks; readonly admits: boolean }[]): {
+  readonly admitted: Networks;
+  readonly undecided: Networks;
+} {
+  const admitted: Record<Family, Range[]> = { ipv4: [], ipv6: [] };
+  const undecided: Record<Family, Range[]> = { ipv4: [], ipv6: [] };
+  for (const family of FAMILIES) {
+    const all = rules.flatMap(({ networks, admits }) => networks[family].map((range) => ({ ...range, admits })));
+    // Cells between two edges, each of which goes to the first rule that takes it.
+    const edges = [0n, ...all.flatMap(({ from, to }) => [from, to + 1n])].toSorted(byValue);
+    const starts = edges.filter((edge, i) => edge !== edges[i - 1] && edge <= most(family));
+    const verdicts = starts.map((): boolean | undefined => undefined);
+    const free = new FreeCells(starts.length);
+    for (const { from, to, admits } of all) {
+      const end = cellFrom(starts, to + 1n);
+      for (let cell = free.from(cellFrom(starts, from)); cell < end; cell = free.from(cell)) {
+        verdicts[cell] = admits;
+        free.take(cell);
+      }
+    }
+    for (const [cell, from] of starts.entries()) {
+      const range = { from, to: (starts[cell + 1] ?? most(family) + 1n) - 1n };
+      if (verdicts[cell] === undefined) undecided[family].push(range);
+      else if (verdicts[cell]) admitted[family].push(range);
+    }
+  }
+  const joined = (ranges: Record<Family, Range[]>): Networks => ({
+    ipv4: merged(ranges.ipv4),
+    ipv6: merged(ranges.ipv6),
+  });
+  return { admitted: joined(admitted), undecided: joined(undecided) };
+}
+
+const byValue = (a: bigint, b: bigint): number => (a < b ? -1 : a > b ? 1 : 0);
+
+/** The first cell that begins at `edge` or behind it; as keys of a map, long numbers with one end would collide. */
+function cellFrom(starts: readonly bigint[], edge: bigint): number {
+  let [low, high] = [0, starts.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if ((starts[middle] ?? edge) < edge) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
+/** Which of a row of cells are free, found without looking at those that are taken. */
+class FreeCells {
+  /** Of each taken cell one that is nearer to the next free one. */
+  readonly #next: number[];
+
+  constructor(count: number) {
+    this.#next = Array.from({ length: count + 1 }, (_, cell) => cell);
+  }
+
+  take(cell: number): void {
+    this.#next[cell] = cell + 1;
+  }
+
+  /** The first free cell from `cell` on. */
+  from(cell: number): number {
+    let found = cell;
+    for (let next = this.#next[found] ?? found; next !== found; next = this.#next[found] ?? found) {
+      this.#next[found] = this.#next[next] ?? next;
+      found = next;
+    }
+    return found;
+  }
+}
+
 export function equal(a: Networks, b: Networks): boolean {
   return FAMILIES.every(
     (family) =>
@@ -78,10 +149,9 @@ export function equal(a: Networks, b: Networks): boolean {
 }
 
 /** The fewest networks that are these addresses. */
-export function cidrsOf(networks: Networks): string[] {
-  return FAMILIES.flatMap((family) =>
-    networks[family].flatMap(({ from, to }) => {
-      const cidrs: string[] = [];
+export function* cidrsOf(networks: Networks): Generator<string> {
+  for (const family of FAMILIES) {
+    for (const { from, to } of networks[family]) {
       for (let next = from; next <= to;) {
         let hostBits = 0n;
         // The largest network that begins at `next` and does not reach beyond `to`.
@@ -93,16 +163,15 @@ export function cidrsOf(networks: Networks): string[] {
           hostBits++;
         }
         const bits = BITS[family] - Number(hostBits);
-        cidrs.push(`${toAddress(next, family)}${bits === BITS[family] ? '' : `/${bits}`}`);
+        yield `${toAddress(next, family)}${bits === BITS[family] ? '' : `/${bits}`}`;
         next += 1n << hostBits;
       }
-      return cidrs;
-    }),
-  );
+    }
+  }
 }
 
 function merged(ranges: readonly Range[]): Range[] {
-  const sorted = ranges.toSorted((a, b) => (a.from < b.from ? -1 : a.from > b.from ? 1 : 0));
+  const sorted = ranges.toSorted((a, b) => byValue(a.from, b.from));
   const result: Range[] = [];
   for (const range of sorted) {
     const last = result.at(-1);

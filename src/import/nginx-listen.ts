@@ -1,14 +1,18 @@
 import type { FileDraft, ProxyDraft } from './draft.ts';
 import { LISTEN } from './nginx-directives.ts';
-import { lost } from './outcome.ts';
-import { addBind } from './read-bind.ts';
-import { textOf } from './read-proxy.ts';
+import { lost, textOf } from './outcome.ts';
+import { addBind, STEPS_OF_A_BIND } from './read-bind.ts';
 import { nginxTime } from './scalars.ts';
 
 const MOST_PORTS = 64;
 
 /** `listen ADDRESS:PORT PARAMETER…`, where the address may be left out. */
-export function readListen(draft: ProxyDraft, words: readonly string[], line: number, { ledger }: FileDraft): void {
+export function readListen(
+  draft: ProxyDraft,
+  words: readonly string[],
+  line: number,
+  { ledger, budget }: FileDraft,
+): void {
   const [, address = '', ...parameters] = words;
   for (const parameter of parameters) {
     const name = parameter.replace(/=.*$/, '');
@@ -22,7 +26,9 @@ export function readListen(draft: ProxyDraft, words: readonly string[], line: nu
   const quiet = nginxTime(idle);
   if (quiet !== undefined) draft.timeouts.set('keepAlive', { value: quiet, line });
   if (parameters.includes('proxy_protocol')) draft.proxyBinds.push(line);
-  for (const bind of bindsOf(address, parameters.includes('ipv6only=off'))) {
+  const binds = bindsOf(address, parameters.includes('ipv6only=off'));
+  if (!budget.spend(binds.length * STEPS_OF_A_BIND, line)) return;
+  for (const bind of binds) {
     const outcome = addBind(draft, bind, line);
     if (outcome) ledger.note(line, textOf(words), outcome);
   }

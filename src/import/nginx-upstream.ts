@@ -1,22 +1,23 @@
-import { Conditions, NO_LISTS } from './conditions.ts';
-import { ProxyDraft, type FileDraft } from './draft.ts';
+import { noOptions, type FileDraft, type ProxyDraft } from './draft.ts';
 import { UPSTREAM, UPSTREAM_SERVER } from './nginx-directives.ts';
 import type { Directive } from './nginx-words.ts';
 import { Outline } from './outline.ts';
-import { lost } from './outcome.ts';
-import { lookUp, textOf } from './read-proxy.ts';
+import { lost, textOf } from './outcome.ts';
+import { emptyProxy } from './read-proxy.ts';
 import { nginxTime, parseWhole, splitAddress, timer } from './scalars.ts';
+import { vocabularyOf } from './vocabulary.ts';
 
-function emptyUpstream(name: string, line: number): ProxyDraft {
-  const section = { kind: 'backend', name, number: line, address: '', lines: [], defaults: [] };
-  return new ProxyDraft(section, new Conditions(NO_LISTS));
+const wordOf = vocabularyOf(UPSTREAM);
+
+function emptyUpstream(name: string, line: number, file: FileDraft): ProxyDraft {
+  return emptyProxy({ kind: 'backend', name, number: line, address: '', lines: [], defaults: undefined }, file);
 }
 
 /** `upstream NAME { … }` */
 export function readUpstream({ words: [, name = ''], line, block = [] }: Directive, file: FileDraft): void {
-  const draft = emptyUpstream(name, line);
+  const draft = emptyUpstream(name, line, file);
   for (const { words, line: at } of block) {
-    const word = lookUp(UPSTREAM, words);
+    const word = wordOf(words);
     file.ledger.note(at, textOf(words), word === undefined ? lost('unknown to Berth') : UPSTREAM[word]);
     if (word === 'server') readServer(draft, words, at, file);
     if (word === 'least_conn') draft.back.set('balance', 'leastconn', at);
@@ -72,13 +73,10 @@ function addServer(
     line,
     address: host.includes(':') ? `[${host}]` : host,
     port: port ?? '80',
-    keys,
-    check: new Map(),
+    ...noOptions(line),
     isChecked: true,
-    closesOnDown: undefined,
-    resolvers: undefined,
+    keys,
     disabled,
-    tls: undefined,
   });
 }
 
@@ -86,7 +84,7 @@ function addServer(
 export function upstreamOf(target: string, line: number, file: FileDraft): string {
   let upstream = file.proxies.backend(target);
   if (!upstream && target.includes(':')) {
-    upstream = emptyUpstream(target, line);
+    upstream = emptyUpstream(target, line, file);
     addServer(upstream, target, line, { keys: new Outline(line), disabled: undefined }, file.ledger);
     file.proxies.add(upstream);
   }

@@ -3,6 +3,9 @@ import type { Fault } from './words.ts';
 /** A directive of nginx: its words, and what stands between its braces where it has some. */
 export type Directive = { readonly words: readonly string[]; readonly line: number; readonly block?: Directive[] };
 
+const MOST_DIRECTIVES = 10_000;
+const MOST_FAULTS = 100;
+
 /** Takes an nginx.conf apart. Braces that do not match are faults. */
 export function lexNginx(text: string): { directives: Directive[]; faults: Fault[] } {
   const directives: Directive[] = [];
@@ -10,12 +13,17 @@ export function lexNginx(text: string): { directives: Directive[]; faults: Fault
   const open: { block: Directive[]; line: number }[] = [];
   let words: string[] = [];
   let begun = 1;
+  let count = 0;
   const here = (): Directive[] => open.at(-1)?.block ?? directives;
   for (const { word, mark, line } of tokens(text, faults)) {
     if (mark === undefined) {
       if (words.length === 0) begun = line;
       words.push(word);
       continue;
+    }
+    if (++count > MOST_DIRECTIVES || faults.length >= MOST_FAULTS) {
+      if (count > MOST_DIRECTIVES) faults.push({ line, message: `there are more than ${MOST_DIRECTIVES} directives` });
+      return { directives, faults };
     }
     if (mark === '{') {
       const block: Directive[] = [];
@@ -26,7 +34,7 @@ export function lexNginx(text: string): { directives: Directive[]; faults: Fault
     if (mark === '}' && !open.pop()) faults.push({ line, message: 'a } without a {' });
   }
   if (words.length > 0) faults.push({ line: begun, message: `${words[0]} is not ended by a ;` });
-  for (const { line } of open) faults.push({ line, message: 'a { is not closed' });
+  for (const { line } of open.slice(0, MOST_FAULTS)) faults.push({ line, message: 'a { is not closed' });
   return { directives, faults };
 }
 

@@ -1,14 +1,16 @@
-import { Conditions, NO_LISTS, type Condition } from './conditions.ts';
-import { emptyDraft, ProxyDraft, type Around, type FileDraft, type Rule } from './draft.ts';
-import { cidrOf, EVERYBODY, networksOf } from './networks.ts';
+import { sourceIn } from './acls.ts';
+import type { Condition } from './conditions.ts';
+import { emptyDraft, type ProxyDraft, type Around, type FileDraft, type Rule } from './draft.ts';
+import { cidrOf } from './networks.ts';
 import { LISTEN, ONE_LABEL, STREAM } from './nginx-directives.ts';
 import { readListen } from './nginx-listen.ts';
 import { readUpstream, upstreamOf } from './nginx-upstream.ts';
 import { lexNginx, type Directive } from './nginx-words.ts';
-import { carried, Ledger, lost, meaningless, standard } from './outcome.ts';
-import { lookUp, textOf } from './read-proxy.ts';
+import { carried, Ledger, lost, meaningless, standard, textOf } from './outcome.ts';
+import { emptyProxy } from './read-proxy.ts';
 import { resultOf, type Imported } from './result.ts';
 import { nginxTime, parseWhole, sourceOf, timer } from './scalars.ts';
+import { vocabularyOf } from './vocabulary.ts';
 
 /** `map $ssl_preread_server_name $NAME { … }` */
 type NameMap = { readonly pattern: string; readonly to: string; readonly line: number }[];
@@ -16,6 +18,7 @@ type NameMap = { readonly pattern: string; readonly to: string; readonly line: n
 /** Reads the `stream` block of an nginx.conf and writes the balancer.yml that does the same. Never throws. */
 export function importNginx(text: string, name: string, around: Around): Imported {
   const { directives, faults } = lexNginx(text);
+  if (faults.length > 0) return { kind: 'unreadable', faults, items: [] };
   const file = emptyDraft(around, new Ledger());
   const streams = directives.filter(({ words }) => words[0] === 'stream');
   // A file that nginx.conf includes has what stands between the braces of `stream`.
@@ -32,11 +35,13 @@ export function importNginx(text: string, name: string, around: Around): Importe
   for (const one of inside) if (one.words[0] === 'server' && one.block) readServer(one, common, maps, file);
   const used = inside.some(({ words }) => words[0] === 'server');
   if (!used) for (const one of common) note(one, file);
-  return resultOf(name, file, faults);
+  return resultOf(name, file);
 }
 
+const wordOf = vocabularyOf(STREAM);
+
 function note({ words, line }: Directive, { ledger }: FileDraft): void {
-  const word = lookUp(STREAM, words);
+  const word = wordOf(words);
   ledger.note(line, textOf(words), word === undefined ? lost('unknown to Berth') : STREAM[word]);
 }
 
@@ -85,8 +90,9 @@ function readServer(
   // Servers of nginx have no names.
   const address = listens[0]?.words[1] ?? '';
   const name = file.proxies.freeFrontendName(`stream_${address.replace(/^.*[:/]/, '')}`);
-  const section = { kind: 'frontend', name, number: line, address: '', lines: [], defaults: [] };
-  const draft = new ProxyDraft(section, new Conditions(NO_LISTS));
+  const section = { kind: 'frontend', name, number: line, address: '', lines: [], defaults: undefined };
+  const draft = emptyProxy(section, file);
+  if (!file.budget.spend(common.length, line)) return;
   // What the server says itself takes the place of what `stream` says; lists of rules do as wholes.
   const own = new Set(block.map(({ words }) => (words[0] === 'deny' ? 'allow' : words[0])));
   const inherited = common.filter(({ words }) => !own.has(words[0] === 'deny' ? 'allow' : words[0]));
@@ -155,6 +161,7 @@ function readPass(
   }
   const map = maps.get(target.replace(/^\$\{(\w+)\}$/, '$$$1'));
   if (!map) return file.ledger.note(line, textOf(words), lost('`backend` is a name, and no variable'));
+  if (!file.budget.spend(map.length, line)) return;
   for (const { pattern, to, line: at } of map) {
     const backend = upstreamOf(to, at, file);
     if (pattern === 'default') draft.front.set('backend', backend, at);
@@ -171,11 +178,8 @@ function readAccess(draft: ProxyDraft, { words, line }: Directive, { ledger }: F
   if (value !== 'all' && cidr === undefined) {
     return ledger.note(line, textOf(words), lost('`allow` and `deny` are lists of networks'));
   }
-  const networks = cidr === undefined ? EVERYBODY : networksOf([cidr]);
   const condition: Condition =
-    cidr === undefined
-      ? [[]]
-      : [[{ negated: false, asked: { kind: 'source', networks, listed: [{ value: cidr, cidrs: [cidr] }] } }]];
+    cidr === undefined ? [[]] : [[{ negated: false, asked: sourceIn([{ value: cidr, cidrs: [cidr] }]) }]];
   const rule: Rule = { layer: 'connection', admits: word === 'allow', condition, line: { number: line, words } };
   draft.rules.push(rule);
 }

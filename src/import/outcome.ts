@@ -13,6 +13,14 @@ export const lost = (says: string) => ({ is: 'lost', says }) as const;
 /** What became of `what`, which stands in `line` of the file, and may be an option of `of`. */
 export type Item = Outcome & { readonly line: number; readonly of: string; readonly what: string };
 
+const LONGEST_TEXT = 100;
+
+/** Words as they stand in a report. */
+export function textOf(words: readonly string[]): string {
+  const text = words.join(' ');
+  return text.length > LONGEST_TEXT ? `${text.slice(0, LONGEST_TEXT - 1)}…` : text;
+}
+
 /** A word of `defaults` is read once for each section below; the answer that matters most to the operator stands. */
 const WEIGHT: Record<Verdict, number> = { meaningless: 0, default: 1, carried: 2, lost: 3 };
 
@@ -24,7 +32,7 @@ export class Ledger {
   readonly #items = new Map<string, Item>();
 
   note(line: number, what: string, { is, says }: Outcome, of = ''): void {
-    const key = JSON.stringify([line, of, what]);
+    const key = `${line}\n${of}\n${what}`;
     const earlier = this.#items.get(key);
     if (!earlier || WEIGHT[is] > WEIGHT[earlier.is]) this.#items.set(key, { line, of, what, is, says });
   }

@@ -1,5 +1,5 @@
-import { Document, isCollection, type Node, type Pair, type Scalar } from 'yaml';
 import { jsonSchema } from '../config/schema.ts';
+import { yamlScalar } from './yaml-scalar.ts';
 
 type Value = string | number | boolean;
 /** A value, and the line of the other balancer's file that the value came from. */
@@ -54,6 +54,11 @@ export class Outline {
     return made;
   }
 
+  /** Puts everything of `other` here. */
+  takeOver(other: Outline): void {
+    for (const [key, entry] of other.#entries) this.#entries.set(key, entry);
+  }
+
   delete(key: string): void {
     this.#entries.delete(key);
   }
@@ -77,43 +82,51 @@ export class Outline {
 
   /** The text of the file, `head` before it as a comment; a comment at each value says its line. */
   toYaml(head: string): string {
-    const document = new Document(this.toJS());
-    document.commentBefore = head
-      .split('\n')
-      .map((line) => (line === '' ? '' : ` ${line}`))
-      .join('\n');
-    this.#comment(document.contents);
-    return document.toString({ lineWidth: 0, singleQuote: true, flowCollectionPadding: true });
+    const before = head.split('\n').map((line) => (line === '' ? '' : `# ${line}`));
+    return [...before, '', ...this.#lines(''), ''].join('\n');
   }
 
-  #comment(node: Node | null): void {
-    if (!isCollection(node)) return;
-    for (const { key, value } of node.items as Pair<Scalar<string>, Node>[]) {
-      const entry = this.#entries.get(key.value);
+  /** By hand: a document of the library's is an object for each word, and takes many times as long. */
+  *#lines(indent: string): Generator<string> {
+    for (const [key, entry] of this.#entries) {
+      const name = `${indent}${yamlScalar(key)}:`;
       if (entry instanceof Outline) {
-        if (entry.line !== undefined) key.commentBefore = ` line ${entry.line}`;
-        entry.#comment(value);
-      } else if (entry && 'value' in entry) note(value, entry);
-      else if (isCollection(value)) {
-        (value.items as Node[]).forEach((item, i) => {
-          const of = entry?.[i];
-          if (of instanceof Outline) of.#comment(item);
-          else note(item, of);
-        });
+        if (entry.line !== undefined) yield `${indent}# line ${entry.line}`;
+        yield entry.isEmpty ? `${name} {}` : name;
+        yield* entry.#lines(`${indent}  `);
+      } else if ('value' in entry) yield `${name} ${written(entry)}`;
+      else {
+        yield entry.length === 0 ? `${name} []` : name;
+        for (const item of entry) yield* itemLines(item, `${indent}  `);
       }
+    }
+  }
+
+  /** As an item of a list. */
+  *itemLines(indent: string): Generator<string> {
+    let mark = '- ';
+    for (const line of this.#lines('')) {
+      yield `${indent}${mark}${line}`;
+      mark = '  ';
     }
   }
 }
 
-function note(node: Node | null, sourced: Sourced | undefined): void {
-  if (node && sourced?.line !== undefined) node.comment = ` line ${sourced.line}`;
+function* itemLines(item: Outline | Sourced, indent: string): Generator<string> {
+  if (item instanceof Outline) yield* item.itemLines(indent);
+  else yield `${indent}- ${written(item)}`;
 }
+
+function written({ value, line }: Sourced): string {
+  return `${yamlScalar(escaped(value))}${line === undefined ? '' : ` # line ${line}`}`;
+}
+
+/** A balancer.yml has variables too. */
+const escaped = (value: Value): Value => (typeof value === 'string' ? value.replaceAll('${', '$$$${') : value);
 
 function plain(entry: Entry): unknown {
   if (entry instanceof Outline) return entry.toJS();
-  if (!('value' in entry)) return entry.map(plain);
-  // A balancer.yml has variables too.
-  return typeof entry.value === 'string' ? entry.value.replaceAll('${', '$$$${') : entry.value;
+  return 'value' in entry ? escaped(entry.value) : entry.map(plain);
 }
 
 type Schema = {

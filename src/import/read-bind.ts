@@ -7,6 +7,8 @@ import { parseWhole, splitAddress } from './scalars.ts';
 import type { Line } from './words.ts';
 
 const MOST_PORTS = 64;
+/** A bind is looked at again and again: when it is read, written, and checked. */
+export const STEPS_OF_A_BIND = 20;
 
 /** `bind ADDRESS[,ADDRESS…] OPTION…` */
 export function readBind(
@@ -27,6 +29,8 @@ export function readBind(
     i += known.takes;
   }
   const v6only = options.includes('v6only');
+  // What the line says itself stands first.
+  const ofSocket = socketOptions([...options, ...file.unixBind]);
   let outcome;
   for (const address of addresses.split(',')) {
     const binds = bindsOf(address, v6only, file.unixPrefix);
@@ -34,10 +38,10 @@ export function readBind(
       outcome = lost(binds);
       continue;
     }
+    if (!file.budget.spend(binds.length * STEPS_OF_A_BIND, line.number)) break;
     for (const bind of binds) {
       outcome = addBind(draft, bind, line.number) ?? outcome;
-      // What the line says itself stands first.
-      if (bind.startsWith('unix:')) draft.socketOptions.set(bind, socketOptions([...options, ...file.unixBind]));
+      if (bind.startsWith('unix:')) draft.socketOptions.set(bind, ofSocket);
     }
   }
   if (options.includes('defer-accept')) draft.front.set('waitForClient', true, line.number);

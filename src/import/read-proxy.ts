@@ -1,13 +1,14 @@
 import { Conditions } from './conditions.ts';
 import { PROXY } from './directives.ts';
 import { ProxyDraft, type FileDraft, type Reader } from './draft.ts';
-import { carried, lost, meaningless, standard } from './outcome.ts';
+import { carried, lost, meaningless, standard, textOf } from './outcome.ts';
 import { readBind } from './read-bind.ts';
 import { readConnect, readExpect, readHelloCheck, readHttpCheck, readHttpSend } from './read-checks.ts';
 import { readAcl, readExpectProxy, readInspectDelay, readRoute, readRule, readTrack } from './read-rules.ts';
-import { readServer, readTemplate } from './read-server.ts';
+import { readServer, readServerDefaults, readTemplate } from './read-server.ts';
 import { parseTime, parseWhole, prefixOf, sourceOf } from './scalars.ts';
-import type { Section } from './sections.ts';
+import type { Defaults, Section } from './sections.ts';
+import { vocabularyOf } from './vocabulary.ts';
 import type { Line } from './words.ts';
 
 type Word = keyof typeof PROXY;
@@ -64,10 +65,7 @@ const READERS: Record<CarriedWord, Reader> = {
   },
   server: readServer,
   'server-template': readTemplate,
-  'default-server': (draft, args, { number }) => {
-    draft.serverDefaults.push(...args.map((word) => ({ word, line: number })));
-    return undefined;
-  },
+  'default-server': readServerDefaults,
   retries: (draft, [text], { number }) => {
     const retries = parseWhole(text, 0, 100);
     if (retries === undefined) return lost('`retries` is 0 to 100');
@@ -100,16 +98,47 @@ const READERS: Record<CarriedWord, Reader> = {
   },
 };
 
-/** Reads a frontend, backend or listen in TCP mode, with what its `defaults` say first. */
+const wordOf = vocabularyOf(PROXY);
+
+/** Reads a frontend, backend or listen in TCP mode, which begins as its `defaults` have it. */
 export function readProxy(section: Section, file: FileDraft): ProxyDraft {
-  const draft = new ProxyDraft(section, new Conditions(file.around));
-  for (const line of [...section.defaults, ...section.lines]) readLine(draft, line, file);
+  const draft = emptyProxy(section, file, readDefaults(section.defaults, file));
+  for (const line of section.lines) readLine(draft, line, file);
   // HAProxy 1.4 took the address beside the name.
   if (section.address !== '') readBind(draft, [section.address], { number: section.number, words: [] }, file);
   return draft;
 }
 
+export function emptyProxy(section: Section, { around, budget }: FileDraft, base?: ProxyDraft): ProxyDraft {
+  const draft = new ProxyDraft(section, new Conditions(around, budget));
+  if (base) draft.inherit(base, budget);
+  return draft;
+}
+
+/** What `defaults` say, with those that they are made from: each is read once, however many are made from it. */
+function readDefaults(defaults: Defaults | undefined, file: FileDraft): ProxyDraft | undefined {
+  const unread: Defaults[] = [];
+  let next = defaults;
+  for (; next && !file.defaults.has(next); next = next.from) unread.push(next);
+  let draft = next && file.defaults.get(next);
+  for (const one of unread.toReversed()) {
+    const head = { kind: 'defaults', name: '', number: one.number, address: '', lines: one.lines, defaults: one.from };
+    draft = emptyProxy(head, file, draft);
+    for (const line of one.lines) readLine(draft, line, file);
+    file.defaults.set(one, draft);
+  }
+  return draft;
+}
+
+/** What HAProxy takes in no `defaults`. */
+const NOT_IN_DEFAULTS: ReadonlySet<string> = new Set(
+  ['bind', 'use_backend', 'stick-table', 'stick on', 'stick match', 'stick store-request', 'server'].concat(
+    'server-template',
+  ),
+);
+
 function readLine(draft: ProxyDraft, line: Line, file: FileDraft): void {
+  if (file.budget.fault) return;
   const { words, number } = line;
   const [first = '', ...rest] = words;
   const what = textOf(words);
@@ -119,32 +148,14 @@ function readLine(draft: ProxyDraft, line: Line, file: FileDraft): void {
   }
   // Only who is in TCP mode comes here.
   if (first === 'mode' && rest[0] !== 'tcp') return file.ledger.note(number, what, meaningless('of other sections'));
-  const word = lookUp(PROXY, words);
+  const word = wordOf(words);
   if (word === undefined) return file.ledger.note(number, what, lost('unknown to Berth'));
+  if (draft.section.kind === 'defaults' && NOT_IN_DEFAULTS.has(word)) {
+    return file.ledger.note(number, what, lost('HAProxy takes no such line in `defaults`'));
+  }
   const args = words.slice(word.split(' ').length);
   const reader = Object.hasOwn(READERS, word) ? READERS[word as CarriedWord] : undefined;
   file.ledger.note(number, what, reader?.(draft, args, line, file) ?? PROXY[word]);
-}
-
-/** The longest key of `table` that the words begin with; `*` at the end of a key stands for any ending. */
-export function lookUp<T extends object>(table: T, words: readonly string[]): (keyof T & string) | undefined {
-  for (let count = Math.min(3, words.length); count > 0; count--) {
-    const begin = words.slice(0, count).join(' ');
-    if (Object.hasOwn(table, begin)) return begin as keyof T & string;
-    const open = Object.keys(table).find((key) => {
-      return key.endsWith('*') && key.split(' ').length === count && begin.startsWith(key.slice(0, -1));
-    });
-    if (open !== undefined) return open as keyof T & string;
-  }
-  return undefined;
-}
-
-const LONGEST_TEXT = 100;
-
-/** Words as they stand in a report. */
-export function textOf(words: readonly string[]): string {
-  const text = words.join(' ');
-  return text.length > LONGEST_TEXT ? `${text.slice(0, LONGEST_TEXT - 1)}…` : text;
 }
 
 function readBalance(draft: ProxyDraft, [policy = '']: readonly string[], { number }: Line) {

@@ -1,23 +1,11 @@
 import { isIP } from 'node:net';
-import type { CheckKeys, FileDraft, ProxyDraft, ServerDraft, Token } from './draft.ts';
+import { optionsLike, type FileDraft, type ProxyDraft, type Reader, type ServerOptions } from './draft.ts';
 import { SERVER } from './options.ts';
-import { Outline, type Sourced } from './outline.ts';
 import { carried, lost, type Outcome } from './outcome.ts';
-import { parseTime, parseWhole, sourceOf, splitAddress, timer } from './scalars.ts';
+import { parseTime, parseWhole, sourceOf, splitAddress, timer, withoutEnd } from './scalars.ts';
 import type { Line } from './words.ts';
 
-/** What the options of a server have come to. */
-type Reading = {
-  readonly keys: Outline;
-  readonly check: CheckKeys;
-  readonly file: FileDraft;
-  isChecked: boolean;
-  closesOnDown: Sourced<boolean> | undefined;
-  resolvers: string | undefined;
-  disabled: number | undefined;
-  tls: number | undefined;
-};
-type OptionReader = (reading: Reading, value: string, line: number) => Outcome | undefined;
+type OptionReader = (reading: ServerOptions, value: string, line: number, file: FileDraft) => Outcome | undefined;
 
 type CarriedOption = {
   [K in keyof typeof SERVER]: (typeof SERVER)[K]['is'] extends 'carried' ? K : never;
@@ -109,12 +97,12 @@ const READERS: Record<CarriedOption, OptionReader> = {
   'check-sni': nameForTls,
   verify: checkVerify,
   verifyhost: nameForTls,
-  'ca-file': ({ check, file }, value, line) => {
+  'ca-file': ({ check }, value, line, file) => {
     if (value.startsWith('@')) return undefined;
     check.set('ca', { value: file.around.locate(value.startsWith('/') ? value : file.caBase + value), line });
     return undefined;
   },
-  crt: ({ check, file }, value, line) => {
+  crt: ({ check }, value, line, file) => {
     // HAProxy has the key in the file of its certificate, or beside it.
     for (const half of ['cert', 'key']) check.set(half, { value: file.around.locate(value), line });
     return undefined;
@@ -132,7 +120,7 @@ const READERS: Record<CarriedOption, OptionReader> = {
   },
 };
 
-function checkVerify({ check }: Reading, value: string, line: number): Outcome | undefined {
+function checkVerify({ check }: ServerOptions, value: string, line: number): Outcome | undefined {
   if (value !== 'none' && value !== 'required' && value !== 'optional') return lost('`verify` is none or required');
   check.set('verify', { value: value === 'required', line });
   return undefined;
@@ -163,7 +151,7 @@ export function readTemplate(draft: ProxyDraft, args: readonly string[], line: L
   if (isIP(host) !== 0 || (!service && port === undefined)) return lost('Berth finds servers by a name and its port');
   const read = readOptions(draft, options, line.number, file, `server-template ${prefix}`);
   // Its servers are called by their addresses: a dash that was to part a number from the name parts nothing.
-  const name = prefix.replace(/[_.:-]+$/, '');
+  const name = withoutEnd(prefix, '_.:-');
   draft.serverNames.add(name);
   draft.servers.push({
     name,
@@ -185,33 +173,33 @@ function addressOf(text: string): { address: string; port: string | undefined } 
   return { address: isIP(host) === 6 ? `[${host}]` : host, port };
 }
 
+/** `default-server OPTION…`: holds for the servers below. */
+export const readServerDefaults: Reader = (draft, args, { number }, file) => {
+  readInto(draft.serverDefaults, args, number, file, 'default-server');
+  return undefined;
+};
+
 function readOptions(
-  draft: ProxyDraft,
+  { serverDefaults }: ProxyDraft,
   own: readonly string[],
-  number: number,
+  line: number,
   file: FileDraft,
   word: string,
-): Omit<ServerDraft, 'name' | 'line' | 'address' | 'port'> {
-  const reading: Reading = {
-    keys: new Outline(number),
-    check: new Map(),
-    file,
-    isChecked: false,
-    closesOnDown: undefined,
-    resolvers: undefined,
-    disabled: undefined,
-    tls: undefined,
-  };
-  const tokens = [...draft.serverDefaults, ...own.map((one): Token => ({ word: one, line: number }))];
-  for (let i = 0; i < tokens.length; i++) {
-    const { word: option, line } = tokens[i] ?? { word: '', line: number };
-    const of = line === number ? word : 'default-server';
+): ServerOptions {
+  const reading = optionsLike(serverDefaults, line);
+  readInto(reading, own, line, file, word);
+  return reading;
+}
+
+function readInto(reading: ServerOptions, words: readonly string[], line: number, file: FileDraft, of: string): void {
+  for (let i = 0; i < words.length; i++) {
+    const option = words[i] ?? '';
     const known = Object.hasOwn(SERVER, option) ? SERVER[option as keyof typeof SERVER] : undefined;
     if (!known) {
       file.ledger.note(line, option, lost('unknown option'), of);
       continue;
     }
-    const value = known.takes === 1 ? (tokens[i + 1]?.word ?? '') : '';
+    const value = known.takes === 1 ? (words[i + 1] ?? '') : '';
     i += known.takes;
     if (option === 'resolvers') reading.resolvers = value;
     if (option === 'ssl') reading.tls = line;
@@ -219,8 +207,6 @@ function readOptions(
     if (option === 'enabled') reading.disabled = undefined;
     const read = Object.hasOwn(READERS, option) ? READERS[option as CarriedOption] : undefined;
     const what = `${option}${value === '' ? '' : ` ${value}`}`;
-    file.ledger.note(line, what, read?.(reading, value, line) ?? known, of);
+    file.ledger.note(line, what, read?.(reading, value, line, file) ?? known, of);
   }
-  const { keys, check, isChecked, closesOnDown, resolvers, disabled, tls } = reading;
-  return { keys, check, isChecked, closesOnDown, resolvers, disabled, tls };
 }

@@ -21,7 +21,7 @@ export function reportLines(file: string, items: readonly Item[]): string[] {
 function joined(items: readonly Item[]): Item[] {
   const groups = new Map<string, [Item, ...Item[]]>();
   for (const item of items) {
-    const key = JSON.stringify([item.line, item.of, item.is, item.says]);
+    const key = `${item.line}\n${item.of}\n${item.is}\n${item.says}`;
     const group = groups.get(key);
     if (group) group.push(item);
     else groups.set(key, [item]);
@@ -40,8 +40,9 @@ export function summary(items: readonly Item[]): string {
 /** The report as a page: what could not be carried comes first. */
 export function reportPage(file: string, items: readonly Item[]): string {
   const order: Verdict[] = ['lost', 'carried', 'default', 'meaningless'];
+  const all = joined(items);
   const sections = order.flatMap((verdict) => {
-    const rows = joined(items).filter(({ is }) => is === verdict);
+    const rows = all.filter(({ is }) => is === verdict);
     if (rows.length === 0) return [];
     const cells = rows.map((item) => `| ${item.line || ''} | ${code(subject(item))} | ${cell(item.says)} |`);
     return [`## ${VERDICTS[verdict]}\n`, '| line | | |', '| --- | --- | --- |', ...cells, ''];

@@ -1,4 +1,3 @@
-import { parse } from 'yaml';
 import { printable } from '../config/locate.ts';
 import { crossCheck } from '../config/rules.ts';
 import { schema } from '../config/schema.ts';
@@ -26,17 +25,18 @@ export type Imported =
   | { readonly kind: 'unreadable'; readonly faults: readonly Fault[]; readonly items: readonly Item[] };
 
 /** Writes the balancer.yml of what has been read from the file `name`. */
-export function resultOf(name: string, file: FileDraft, faults: readonly Fault[], stateFile?: string): Imported {
-  const root = write(file);
+export function resultOf(name: string, file: FileDraft, stateFile?: string): Imported {
+  const { budget } = file;
+  const root = budget.fault ? undefined : write(file);
   if (stateFile !== undefined) root?.map('state').set('file', stateFile);
   const items = file.ledger.items();
-  if (faults.length > 0) return { kind: 'unreadable', faults, items };
+  if (budget.fault) return { kind: 'unreadable', faults: [budget.fault], items: [] };
   if (!root) {
     const message = 'there is no frontend in TCP mode that leads to a server: nothing that Berth could do';
     return { kind: 'unreadable', faults: [{ line: 1, message }], items };
   }
   const yaml = root.toYaml(head(name, items));
-  const wrong = problemsOf(yaml).map((message): Item => ({
+  const wrong = problemsOf(root.toJS()).map((message): Item => ({
     line: 0,
     of: '',
     what: 'balancer.yml',
@@ -52,9 +52,7 @@ export function resultOf(name: string, file: FileDraft, faults: readonly Fault[]
 }
 
 /** A last look at the result; what it finds is a fault of the import, which the operator must hear of. */
-function problemsOf(yaml: string): string[] {
-  // An outline has each key once, and the parser would compare each with all before it.
-  const raw: unknown = parse(yaml, { uniqueKeys: false });
+function problemsOf(raw: unknown): string[] {
   const issues = schema.safeParse(raw).error?.issues ?? [];
   return [...issues, ...crossCheck(raw)].map(({ path, message }) => `${path.join('.')}: ${message}`);
 }

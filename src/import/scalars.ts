@@ -47,6 +47,13 @@ export function prefixOf(sample: string): Prefix | undefined {
   return ipv4 === 0 || ipv6 === 0 ? undefined : { ipv4, ipv6 };
 }
 
+/** `text` without those characters at its end; an expression would try from each of them anew. */
+export function withoutEnd(text: string, characters: string): string {
+  let end = text.length;
+  while (end > 0 && characters.includes(text.charAt(end - 1))) end--;
+  return text.slice(0, end);
+}
+
 /** A whole number in the range; undefined for another text. */
 export function parseWhole(text: string | undefined, least: number, most: number): number | undefined {
   if (text === undefined || !/^\d{1,9}$/.test(text)) return undefined;

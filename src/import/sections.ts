@@ -1,7 +1,7 @@
 import { lost, type Ledger } from './outcome.ts';
 import type { Line } from './words.ts';
 
-/** A section of the file: its head, its lines, and for a proxy the lines of the `defaults` that hold for it. */
+/** A section of the file: its head, its lines, and for a proxy the `defaults` that hold for it. */
 export type Section = {
   readonly kind: string;
   readonly name: string;
@@ -9,11 +9,17 @@ export type Section = {
   /** What stands behind the name, and is not `from`. */
   readonly address: string;
   readonly lines: readonly Line[];
-  readonly defaults: readonly Line[];
+  readonly defaults: Defaults | undefined;
 };
 
-/** The lines of a `defaults` section, after those of the sections that it is made from. */
-type Defaults = readonly (readonly Line[])[];
+/** A `defaults` section, and the one that it is made from. */
+export type Defaults = {
+  readonly number: number;
+  readonly lines: readonly Line[];
+  readonly from: Defaults | undefined;
+  /** What it and those that it is made from say of the mode. */
+  mode: string | undefined;
+};
 
 const PROXIES = ['frontend', 'backend', 'listen'];
 const HEADS = new Set(
@@ -25,9 +31,10 @@ const HEADS = new Set(
 
 /** The sections in their order. What cannot be judged is noted: lines before any section, and conditional blocks. */
 export function sectionsOf(lines: readonly Line[], ledger: Ledger): Section[] {
-  const sections: (Omit<Section, 'defaults'> & { defaults: Defaults })[] = [];
+  const sections: Section[] = [];
   const named = new Map<string, Defaults>();
-  let defaults: Defaults = [];
+  const allDefaults: Defaults[] = [];
+  let defaults: Defaults | undefined;
   let open: { kind: string; lines: Line[] } | undefined;
   for (const line of unconditional(lines, ledger)) {
     const [kind = '', name = '', ...rest] = line.words;
@@ -45,21 +52,21 @@ export function sectionsOf(lines: readonly Line[], ledger: Ledger): Section[] {
     const own: Line[] = [];
     open = { kind, lines: own };
     if (kind === 'defaults') {
-      defaults = [...(inherited ?? []), own];
+      defaults = { number: line.number, lines: own, from: inherited, mode: undefined };
+      allDefaults.push(defaults);
       if (name !== '' && name !== 'from') named.set(name, defaults);
     }
-    const proxy = PROXIES.includes(kind);
     const address = from === undefined ? (rest[0] ?? '') : '';
-    sections.push({
-      kind,
-      name,
-      number: line.number,
-      address,
-      lines: own,
-      defaults: proxy ? (inherited ?? defaults) : [],
-    });
+    const of = PROXIES.includes(kind) ? (inherited ?? defaults) : undefined;
+    sections.push({ kind, name, number: line.number, address, lines: own, defaults: of });
   }
-  return sections.map((section) => ({ ...section, defaults: section.defaults.flat() }));
+  for (const one of allDefaults) one.mode = modeOf(one.lines) ?? one.from?.mode;
+  return sections;
+}
+
+/** The mode that lines say last. */
+export function modeOf(lines: readonly Line[]): string | undefined {
+  return lines.findLast(({ words }) => words[0] === 'mode')?.words[1];
 }
 
 /** `.if` asks about the HAProxy that reads the file: whether its lines hold cannot be said here. */

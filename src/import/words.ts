@@ -13,6 +13,11 @@ export type Lexed = {
 
 const ESCAPED: Record<string, string> = { n: '\n', r: '\r', t: '\t' };
 const LONGEST_LINE = 4_096;
+/** As HAProxy's MAX_LINE_ARGS. */
+const MOST_WORDS = 64;
+/** Of a file's lines, and of its faults. */
+const MOST_LINES = 10_000;
+const MOST_FAULTS = 100;
 const SET_BY_FILE = new Set(['setenv', 'presetenv', 'unsetenv']);
 
 /**
@@ -25,34 +30,46 @@ export function lex(text: string, environment: Environment): Lexed {
   const unset: { line: number; name: string }[] = [];
   const variables = { ...environment };
   for (const { number, text: line } of joinedLines(text)) {
-    if (line.length > LONGEST_LINE) {
-      faults.push({ line: number, message: `the line is longer than ${LONGEST_LINE} characters` });
-      continue;
+    const read = line.length > LONGEST_LINE ? TOO_LONG : readLine(line, variables);
+    if (typeof read === 'string') faults.push({ line: number, message: read });
+    else {
+      if (read.words.length > 0) lines.push({ number, words: read.words });
+      for (const name of read.unset) unset.push({ line: number, name });
+      if (SET_BY_FILE.has(read.words[0] ?? '')) setVariable(read.words, variables);
     }
-    const read = readLine(line, variables);
-    if (typeof read === 'string') {
-      faults.push({ line: number, message: read });
-      continue;
-    }
-    if (read.words.length > 0) lines.push({ number, words: read.words });
-    for (const name of read.unset) unset.push({ line: number, name });
-    if (SET_BY_FILE.has(read.words[0] ?? '')) setVariable(read.words, variables);
+    if (lines.length > MOST_LINES) faults.push({ line: number, message: `there are more than ${MOST_LINES} lines` });
+    if (lines.length > MOST_LINES || faults.length >= MOST_FAULTS) break;
   }
   return { lines, faults, unset };
 }
 
+const TOO_LONG = `the line is longer than ${LONGEST_LINE} characters`;
+
 /** HAProxy reads a backslash at the end of a line as a word; whoever wrote the backslash meant the line to go on. */
 function* joinedLines(text: string): Generator<{ number: number; text: string }> {
-  let begun: { number: number; text: string } | undefined;
-  for (const [i, line] of text.split(/\r?\n/).entries()) {
-    const whole = begun ? { number: begun.number, text: `${begun.text} ${line}` } : { number: i + 1, text: line };
-    const [backslashes = ''] = /\\*$/.exec(line) ?? [];
-    begun = undefined;
-    if (backslashes.length % 2 === 1 && !/^\s*#/.test(whole.text) && whole.text.length <= LONGEST_LINE) {
-      begun = { number: whole.number, text: whole.text.slice(0, -1) };
-    } else yield whole;
+  let parts: string[] = [];
+  let length = 0;
+  // What the first character that is no blank has made of the line.
+  let is: 'blank' | 'comment' | 'words' = 'blank';
+  const lines = text.split(/\r?\n/);
+  for (const [i, line] of lines.entries()) {
+    const isOpen = endsOpen(line);
+    const part = isOpen ? line.slice(0, -1) : line;
+    if (is === 'blank' && /\S/.test(part)) is = /^\s*#/.test(part) ? 'comment' : 'words';
+    length += line.length + 1;
+    const goesOn = isOpen && is !== 'comment' && length <= LONGEST_LINE && i + 1 < lines.length;
+    parts.push(goesOn ? part : line);
+    if (goesOn) continue;
+    yield { number: i + 2 - parts.length, text: parts.join(' ') };
+    [parts, length, is] = [[], 0, 'blank'];
   }
-  if (begun) yield begun;
+}
+
+/** Whether a line ends with a backslash that no other backslash stands before. */
+function endsOpen(line: string): boolean {
+  let from = line.length;
+  while (line.charAt(from - 1) === '\\') from--;
+  return (line.length - from) % 2 === 1;
 }
 
 function setVariable([command, name = '', value = '']: readonly string[], variables: Environment): void {
@@ -68,6 +85,8 @@ function readLine(line: string, variables: Environment): ReadLine | string {
   const unset: string[] = [];
   let word: string | undefined;
   let quote = '';
+  // A variable may be longer than its name, and may be made of variables.
+  let length = 0;
   for (let i = 0; i < line.length; i++) {
     const c = line.charAt(i);
     if (quote === '' && c === '#') break;
@@ -87,13 +106,20 @@ function readLine(line: string, variables: Environment): ReadLine | string {
       const variable = variableAt(line, i, variables);
       if (typeof variable === 'string') return variable;
       if (variable.unset !== undefined) unset.push(variable.unset);
-      word += variable.text;
+      length += variable.text.length;
+      if (length > LONGEST_LINE) return `with its variables ${TOO_LONG}`;
+      const [begin = '', ...more] = variable.isList ? variable.text.trim().split(/\s+/) : [variable.text];
+      word += begin;
+      for (const next of more) {
+        words.push(word);
+        word = next;
+      }
       i += variable.length - 1;
     } else word += c;
   }
   if (quote !== '') return `the quote ${quote} is not closed`;
   if (word !== undefined) words.push(word);
-  return { words, unset };
+  return words.length > MOST_WORDS ? `the line has more than ${MOST_WORDS} words` : { words, unset };
 }
 
 function escapeAt(line: string, at: number): { text: string; length: number } {
@@ -105,18 +131,17 @@ function escapeAt(line: string, at: number): { text: string; length: number } {
   return /[\\ #"'$]/.test(next) ? { text: next, length: 2 } : { text: '\\', length: 1 };
 }
 
-function variableAt(
-  line: string,
-  at: number,
-  variables: Environment,
-): { text: string; length: number; unset?: string } | string {
-  const [whole, braced, fallback, plain] =
-    /^\$(?:\{([A-Za-z_.]\w*)(?:\[\*\])?(?:-([^}]*))?\}|([A-Za-z_.]\w*))/.exec(line.slice(at)) ?? [];
+type Variable = { readonly text: string; readonly length: number; readonly unset?: string; readonly isList?: boolean };
+
+/** `$NAME`, `${NAME}`, `${NAME-DEFAULT}`, or `${NAME[*]}`, which is a word for each word of the value. */
+function variableAt(line: string, at: number, variables: Environment): Variable | string {
+  const [whole, braced, list, fallback, plain] =
+    /^\$(?:\{([A-Za-z_.]\w*)(\[\*\])?(?:-([^}]*))?\}|([A-Za-z_.]\w*))/.exec(line.slice(at)) ?? [];
   if (whole === undefined) {
     return line.charAt(at + 1) === '{' ? 'a variable is not written as ${NAME}' : { text: '$', length: 1 };
   }
   const name = braced ?? plain ?? '';
-  const text = Object.hasOwn(variables, name) ? variables[name] : undefined;
-  if (text !== undefined) return { text, length: whole.length };
-  return { text: fallback ?? '', length: whole.length, ...(fallback === undefined ? { unset: name } : {}) };
+  const value = Object.hasOwn(variables, name) ? variables[name] : undefined;
+  const unset = value === undefined && fallback === undefined ? { unset: name } : {};
+  return { text: value ?? fallback ?? '', length: whole.length, isList: list !== undefined, ...unset };
 }

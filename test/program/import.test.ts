@@ -63,7 +63,7 @@ test('a file of which nothing can be made is exit 2, without a balancer.yml', ()
     ['not-there.cfg', /^berth: cannot read not-there\.cfg: /],
     [named('bytes.cfg', Buffer.from([0xff, 0xfe, 0x00])), /^berth: cannot read bytes\.cfg: it is not UTF-8 text$/],
     [named('quote.cfg', `${GOOD}  balance "x\n`), /^quote\.cfg:4: the quote " is not closed$/m],
-    [named('empty.cfg', ''), /^empty\.cfg:1: there is no frontend in TCP mode/m],
+    [named('empty.cfg', ''), /^empty\.cfg:1: no section begins here/m],
     [named('http.cfg', `defaults\n  mode http\n${GOOD}`), /^http\.cfg:3: NOT CARRIED: listen registry: in http mode/m],
   ];
   for (const [file, wanted] of table) {
@@ -73,6 +73,52 @@ test('a file of which nothing can be made is exit 2, without a balancer.yml', ()
     assert.match(stderr.trimEnd(), wanted);
     assert.equal(stderr.includes('    at '), false, 'a stack trace');
   }
+});
+
+test('a file larger than any that a person keeps is exit 2, with one line that says how large', () => {
+  const table: [string, RegExp][] = [
+    ['/dev/zero', /^berth: cannot read \/dev\/zero: it is larger than 512 KiB$/],
+    [named('large.cfg', '#\n'.repeat(300_000)), /^berth: cannot read large\.cfg: it is larger than 512 KiB$/],
+    [
+      named('lines.cfg', `${GOOD}${'#x\n mode tcp\n'.repeat(10_000)}`),
+      /^lines\.cfg:20001: there are more than 10000 lines$/,
+    ],
+    [
+      named('ports.cfg', `${GOOD}${' bind 127.0.0.1:1-64\n bind 127.0.0.2:1-64\n'.repeat(100)}`),
+      /^ports\.cfg:160: up to here the file comes to more than 200000 settings, ports and entries of lists, .*$/,
+    ],
+    [
+      named('lines.conf', `stream { ${'a b;\n'.repeat(20_000)} }`),
+      /^lines\.conf:10000: there are more than 10000 directives$/,
+    ],
+    [
+      named('any.txt', 'So many words,\nand no section.\n'),
+      /^any\.txt:1: no section begins here, such as `frontend` or `listen`: no haproxy\.cfg$/,
+    ],
+  ];
+  for (const [file, wanted] of table) {
+    const { status, stdout, stderr } = runImport(file);
+    assert.equal(status, 2, file);
+    assert.equal(stdout, '');
+    assert.match(stderr.trimEnd(), wanted);
+  }
+});
+
+test('the largest file that is read, of the costliest lines, ends soon', () => {
+  const options = 'check inter 2s rise 3 fall 4 weight 7 maxconn 9 send-proxy slowstart 3s';
+  const lines = Array.from({ length: 5_000 }, (_, i) => `  server x${i} 10.0.${i >> 8}.${i & 255}:80 ${options}\n`);
+  const began = performance.now();
+  const { status, stdout } = runImport(named('largest.cfg', GOOD + lines.join('')));
+  // A tenth of it on a machine that does nothing else.
+  assert.ok(performance.now() - began < 10_000);
+  assert.equal(status, 0);
+  assert.match(stdout, /^ {6}x4999:/m);
+});
+
+test('a file comes by a pipe, too', () => {
+  const { status, stdout } = spawnSync(process.execPath, [CLI, 'import', '-'], { input: GOOD, encoding: 'utf8' });
+  assert.equal(status, 0);
+  assert.ok(stdout.includes('s1: 10.0.0.1:5000 # line 3\n'));
 });
 
 test('a report that cannot be written is exit 2', () => {

@@ -30,6 +30,13 @@ test('variables are read between double quotes alone', () => {
   ]);
 });
 
+test('a variable as a list is a word for each of its own', () => {
+  const environment = { NETS: ' 10.0.0.0/8  192.0.2.1 ', NONE: '' };
+  assert.deepEqual(wordsOf('acl a src "${NETS[*]}" "x${NETS[*]}y" "${NONE[*]}"', environment), [
+    ['acl', 'a', 'src', '10.0.0.0/8', '192.0.2.1', 'x10.0.0.0/8', '192.0.2.1y', ''],
+  ]);
+});
+
 test('a variable without a value is empty, and told', () => {
   const { lines, unset } = lex('a\nb "${NO}:5000"\n', {});
   assert.deepEqual(lines[1]?.words, ['b', ':5000']);
@@ -72,4 +79,18 @@ test('what HAProxy does not read is a fault with its line', () => {
       '4: the line is longer than 4096 characters',
     ],
   );
+});
+
+test('a file that no HAProxy takes is not read to its end', () => {
+  const grows = `setenv A "${'x'.repeat(4_000)}"\nsetenv B "\${A}\${A}"\n`;
+  const faultsOf = (text: string) => lex(text, {}).faults.map(({ line, message }) => `${line}: ${message}`);
+  assert.deepEqual(faultsOf(grows), ['2: with its variables the line is longer than 4096 characters']);
+  assert.deepEqual(faultsOf(`${'x '.repeat(64)}\n${'x '.repeat(65)}\n`), ['2: the line has more than 64 words']);
+  assert.equal(faultsOf('"\n'.repeat(5_000)).length, 100);
+  assert.deepEqual(faultsOf('\n'.repeat(20_000) + 'x\n'.repeat(10_000)), []);
+  assert.deepEqual(faultsOf('x\n'.repeat(20_000)), ['10001: there are more than 10000 lines']);
+});
+
+test('a comment of several lines has no end that it does not say', () => {
+  assert.deepEqual(wordsOf('# a \\\nb\n \\\n # c \\\nd\n'), [['b'], ['d']]);
 });
