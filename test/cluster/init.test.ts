@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict';
+import { copyFile, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, suite, test, type TestContext } from 'node:test';
 import { CLI, start } from '../support/berth.ts';
 import { startCluster, type Cluster } from '../support/cluster.ts';
 import { folderOf } from '../support/files.ts';
 import type { RegistryNode } from '../support/node.ts';
+import { blocksBelow } from '../support/pages.ts';
 import { makeSigningKey, startTokenServer } from '../support/token-server.ts';
 
 suite('berth init and real registries', { timeout: 180_000 }, () => {
@@ -66,5 +68,43 @@ suite('berth init and real registries', { timeout: 180_000 }, () => {
       new RegExp(`^# ${node.name}: TLS for registry\\.test, .*, asks clients for a certificate$`, 'm'),
     );
     assert.doesNotMatch(file, /^ *healthCheck:/m);
+  });
+
+  test('the first hour of docs/install.md, from berth init to a push that berth sessions knows', async (t) => {
+    const { workspace, user, password } = cluster;
+    const folder = folderOf(t);
+    const port = await workspace.freePort();
+    await copyFile(cluster.ca, join(folder, 'ca.crt'));
+    await writeFile(join(folder, 'password'), password);
+    const image = await cluster.makeImage({ layers: 2, layerBytes: 1 << 20 });
+    const here: [string, string][] = [
+      ['berth init', `berth init --bind 127.0.0.1:${port}`],
+      ['10.0.0.11:5000', cluster.nodes[0]!.endpoint],
+      ['10.0.0.12:5000', cluster.nodes[1]!.endpoint],
+      ['--user alice', `--user ${user}`],
+      ['--name registry.example.com', '--name registry.test'],
+      ['docker://registry.example.com', `docker://127.0.0.1:${port}`],
+      ['skopeo copy', `skopeo copy --insecure-policy --dest-cert-dir . --dest-creds ${user}:${password}`],
+      ['docker-archive:image.tar', image.source],
+    ];
+    const blocks = blocksBelow('docs/install.md', 'The first hour').map((block) =>
+      here.reduce((text, [there, instead]) => text.replaceAll(there, instead), block),
+    );
+    assert.deepEqual([blocks.length, blocks[2]], [4, 'berth start\n']);
+    const env = { _CONTAINERS_ROOTLESS_UID: '1' };
+    const shell = (text: string): Promise<string> => {
+      const berth = `berth() { '${process.execPath}' '${CLI}' "$@"; }`;
+      return workspace.run('bash', ['-ec', `${berth}; cd '${folder}'; ${text}`], { env });
+    };
+    assert.match(await shell(blocks[0]!), /balancer\.yml is valid: 1 frontend, 1 backend, 2 servers\n$/);
+    const file = await readFile(join(folder, 'balancer.yml'), 'utf8');
+    const own = `metrics: { bind: '127.0.0.1:0' }\nadmin: { bind: 'unix:${join(folder, 'admin.sock')}' }\n`;
+    await writeFile(join(folder, 'balancer.yml'), file + own);
+    assert.equal(await shell(blocks[1]!), 'OK 2 nodes consistent\n');
+    await start(t, file + own, { file: join(folder, 'balancer.yml') });
+    const said = await shell(blocks[3]!);
+    assert.match(said, /^ +s1 +\S+ +up /m);
+    assert.match(said, /127\.0\.0\.1 .*push/);
+    assert.match(said, /^docker_registry: bound to s[12]/m);
   });
 });
