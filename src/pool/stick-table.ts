@@ -7,7 +7,7 @@ import type { StickTableOptions } from './table-options.ts';
 import { Tally } from './tally.ts';
 
 /** Entries that are dropped in one turn of the event loop: a millisecond of work or less. */
-const STEPS_A_TURN = 500;
+const STEPS_A_TURN = 100;
 
 /**
  * Which server each client keeps.
