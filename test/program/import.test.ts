@@ -116,7 +116,8 @@ test('the largest file that is read, of the costliest lines, ends soon', () => {
 });
 
 test('a file comes by a pipe, too', () => {
-  const { status, stdout } = spawnSync(process.execPath, [CLI, 'import', '-'], { input: GOOD, encoding: 'utf8' });
+  const [program, ...rest] = BERTH;
+  const { status, stdout } = spawnSync(program, [...rest, 'import', '-'], { input: GOOD, encoding: 'utf8' });
   assert.equal(status, 0);
   assert.ok(stdout.includes('s1: 10.0.0.1:5000 # line 3\n'));
 });
