@@ -9,6 +9,7 @@ import type { End } from './proxy/record.ts';
 const COUNTED_FROM_0: readonly End[] = ['--', 'SC', 'sC', 'RC', 'sQ'];
 
 const CONNECT_SECONDS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5];
+const SHARED_SECONDS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1];
 const SESSION_SECONDS = [1, 5, 15, 60, 300, 1_800, 7_200];
 /** How many connects the average is about. */
 const LAST_CONNECTS = 20;
@@ -77,6 +78,7 @@ export class BackendCounts {
 export class Counts {
   readonly #servers = new WeakMap<Server, ServerCounts>();
   readonly #backends = new WeakMap<Backend, BackendCounts>();
+  readonly #shared = new Map<string, Distribution>();
   readonly #refused = new Map<string, Record<Refusal, number>>();
 
   ofServer(server: Server): ServerCounts {
@@ -89,6 +91,13 @@ export class Counts {
     let counts = this.#backends.get(backend);
     if (!counts) this.#backends.set(backend, (counts = new BackendCounts()));
     return counts;
+  }
+
+  /** How long the table that a backend shares took to answer. */
+  ofShared(backend: string): Distribution {
+    let seconds = this.#shared.get(backend);
+    if (!seconds) this.#shared.set(backend, (seconds = new Distribution(SHARED_SECONDS)));
+    return seconds;
   }
 
   /** Connections that a frontend turned away, by reason. */

@@ -171,7 +171,7 @@ export const EVENTS = {
     'connection',
     [
       ...(['frontend', 'backend?', 'server?', 'client', 'sni?', 'from?', 'via?', 'retries', 'in', 'out'] as const),
-      ...(['connectMs?', 'queueMs', 'durationMs', 'end'] as const),
+      ...(['connectMs?', 'queueMs', 'sharedMs?', 'durationMs', 'end'] as const),
     ],
     'A connection has ended. `log.connections` says whether these lines are written.',
   ),
@@ -190,6 +190,19 @@ export const EVENTS = {
     'one client has most connections: is it a NAT or a proxy?',
     ['backend', 'client', 'connections', 'of'],
     'All clients behind one address share one server: at most one line an hour for each client.',
+  ),
+
+  // The table that several balancers share.
+  shared_table_up: info(
+    'shared table: connected',
+    ['backend', 'downMs?', 'pending'],
+    'Clients are agreed on with the other balancers. What was bound meanwhile is written, unless another balancer ' +
+      'has bound the client.',
+  ),
+  shared_table_down: warn(
+    'shared table: not reached; connections go on without it',
+    ['backend', 'reason'],
+    'The stick table of this balancer decides alone. No connection waits, and Berth tries again each second.',
   ),
 
   // The doctor on a timer.

@@ -8,6 +8,7 @@ import type { Named } from './pool/named.ts';
 import { ADMIN_STATES, type Server } from './pool/server.ts';
 import { histogram, labelled, type Labels, type Read, type Sample } from './samples.ts';
 import { sessionMetrics } from './session-metrics.ts';
+import { sharedMetrics } from './shared-metrics.ts';
 import { version } from './version.ts';
 import type { View } from './view.ts';
 
@@ -40,7 +41,7 @@ export class Metrics {
     this.#describeServers();
     this.#describeBackends();
     this.#describeTables();
-    const others = [...sessionMetrics(view, counts), ...doctorMetrics(view)];
+    const others = [...sessionMetrics(view, counts), ...sharedMetrics(view, counts), ...doctorMetrics(view)];
     for (const { type, name, help, read } of others) this.#add(type, name, help, read);
   }
 

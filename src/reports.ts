@@ -75,6 +75,14 @@ export function reports({
       crowds.set(key, nowMs);
       log.tell('client_crowds', { backend, ...crowd });
     },
+    sharedChanged(backend, state, before, pending) {
+      const downMs = before ? state.sinceMs - before.sinceMs : undefined;
+      if (state.up) log.tell('shared_table_up', { backend, downMs, pending });
+      else log.tell('shared_table_down', { backend, reason: state.reason });
+    },
+    sharedAnswered(backend, ms) {
+      counts.ofShared(backend).observe(ms / 1_000);
+    },
     serverChecked(server, ok) {
       counts.ofServer(server).checks[ok ? 'passed' : 'failed']++;
     },

@@ -1,5 +1,5 @@
 import type { BackendConfig } from '../config/schema.ts';
-import { foresee, keptServer, prospects, type Pool } from './choose.ts';
+import { foresee, keptServer, type Pool } from './choose.ts';
 import { clientKey } from './client-key.ts';
 import { collect, type Collection } from './collection.ts';
 import { Members, type PoolParts, type PoolStep } from './members.ts';
@@ -9,7 +9,10 @@ import type { PoolObserver } from './observer.ts';
 import { POLICIES, type Policy } from './policies.ts';
 import { Queue } from './queue.ts';
 import type { Server } from './server.ts';
-import type { StandingBinding, Stay } from './stay.ts';
+import { ownTable } from './shared/own.ts';
+import type { SharedTable } from './shared/shared-table.ts';
+import { Sharing } from './shared/sharing.ts';
+import { newStay, type StandingBinding, type Stay } from './stay.ts';
 import { StickTable } from './stick-table.ts';
 import { samePrefix, tableOptions, type TableOptions } from './table-options.ts';
 
@@ -31,6 +34,7 @@ export class Backend {
   readonly #observer: PoolObserver;
   readonly #members: Members;
   readonly #queue = new Queue();
+  readonly #sharing: Sharing;
   readonly #now: (() => number) | undefined;
   #config: BackendConfig | undefined;
   #policy: Policy = POLICIES.roundrobin();
@@ -47,6 +51,8 @@ export class Backend {
     this.#observer = observer;
     this.#members = new Members(name, observer, this.#queue, parts);
     this.#now = parts.now;
+    const own = ownTable(this, this.#queue, () => this.#keepMs);
+    this.#sharing = new Sharing({ backend: name, own, observer, sessions: parts.sessions });
   }
 
   /** Throws before the first commit. */
@@ -73,6 +79,11 @@ export class Backend {
     return this.#table;
   }
 
+  /** What the table shares with other balancers. */
+  get shared(): SharedTable | undefined {
+    return this.#sharing.table;
+  }
+
   /**
    * Makes and starts what `config` adds, beside what runs, so that `commit` leaves no moment without servers. At the
    * commit, servers of the same name keep health, state and connections, others come, those that are left over leave.
@@ -81,20 +92,32 @@ export class Backend {
   plan(config: BackendConfig, patienceMs?: number): PoolStep {
     this.#forget();
     const members = this.#members.plan(config, patienceMs);
+    const sharing = this.#sharing.plan(config);
     return {
-      ready: members.ready,
+      ready: Promise.all([members.ready, sharing.ready]),
       servers: () => members.servers(),
       commit: () => {
         const before = this.#config;
         this.#config = config;
         if (config.balance !== before?.balance) this.#policy = POLICIES[config.balance]();
-        this.#table = this.#tableFor(config, before);
+        const table = this.#tableFor(config, before);
+        if (table !== this.#table) this.shared?.forget();
+        this.#table = table;
+        sharing.commit();
         members.commit();
         this.#closedMs = undefined;
         this.#sweep ??= setInterval(() => this.#look(), SWEEP_MS);
       },
-      rollback: () => members.rollback(),
+      rollback: () => {
+        members.rollback();
+        sharing.rollback();
+      },
     };
+  }
+
+  /** Writes what is left to write to a table that is shared, as far as there are answers. */
+  async finish(): Promise<void> {
+    await this.shared?.finish();
   }
 
   /** Resolves and checks nothing any more. Connections that stand or wait are served as before. */
@@ -104,6 +127,7 @@ export class Backend {
     this.#sweep = undefined;
     this.#closedMs = performance.now();
     this.#members.close();
+    this.#sharing.close();
   }
 
   /** Whether the backend was closed so long ago that nothing of it is worth keeping, and serves nobody any more. */
@@ -120,22 +144,9 @@ export class Backend {
 
   /** A connection of the client at `address` begins; undefined where nothing identifies the client. */
   open(address: string | undefined): Stay {
-    const [client, table] = [this.clientKey(address), this.#table];
-    if (client !== undefined) table?.open(client);
+    const table = this.#table;
     const pool = (): Pool => this.#pool(table);
-    let ticket: number | undefined;
-    return {
-      client,
-      choose: (tried) => this.#queue.choose({ client, tried, pool }),
-      wait: (tried, server) => this.#queue.wait({ client, tried, pool }, (ticket ??= this.#queue.ticket()), server),
-      hasOnlyTried: (tried) => {
-        const [first] = prospects(pool(), client, tried).servers;
-        return first !== undefined && tried.has(first);
-      },
-      close: () => {
-        if (client !== undefined) table?.close(client);
-      },
-    };
+    return newStay({ client: this.clientKey(address), table, shared: this.shared, queue: this.#queue, pool });
   }
 
   /**
@@ -156,7 +167,8 @@ export class Backend {
     const binding = this.#table?.peek(client);
     if (!binding) return undefined;
     const { server: bound, ...rest } = binding;
-    return { bound, ...rest, next: keptServer(this.#pool(this.#table), client, bound, new Set()) };
+    const next = keptServer(this.#pool(this.#table), client, bound, new Set());
+    return { bound, ...rest, next, by: this.shared?.boundBy(client) };
   }
 
   /** The server that a connection of the client would get now. @see foresee */
@@ -176,6 +188,7 @@ export class Backend {
    */
   unbind(client: string): boolean {
     if (this.#table?.unbind(client) !== true) return false;
+    this.shared?.unbind(client);
     this.#queue.unbound(client);
     return true;
   }
@@ -215,6 +228,7 @@ export class Backend {
 
   #look(): void {
     this.#forget();
+    this.shared?.look();
     const crowd = this.#table?.crowd.now;
     if (crowd && crowd.client !== this.#crowd) this.#observer.clientCrowds(this.name, crowd);
     this.#crowd = crowd?.client;

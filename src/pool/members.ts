@@ -6,6 +6,7 @@ import type { PoolObserver, Wake } from './observer.ts';
 import { newProbe, type Probe } from './probe/probe.ts';
 import type { Lookup } from './resolve.ts';
 import { Server } from './server.ts';
+import type { Sessions } from './shared/sharing.ts';
 import { namesOf, questions, servesAtOnce, wanted, type ServerTerms } from './terms.ts';
 
 /** A plan does not wait longer than this for the names of its servers. */
@@ -16,19 +17,20 @@ export const FIRST_ANSWERS_MS = 5_000;
  */
 export const SOON_MS = 250;
 
-/** What a test puts in the place of DNS, the checks and the clock; the real ones are used where a part is left out. */
+/** What a test puts in the place of DNS, checks, clock and Redis; the real ones are used where a part is left out. */
 export type PoolParts = {
   readonly lookup?: Lookup;
   readonly ask?: AskDns;
   readonly probe?: Probe;
   /** A monotonic clock in milliseconds. */
   readonly now?: () => number;
+  readonly sessions?: Sessions;
 };
 
 /** A step of a backend, and when it is worth committing. */
 export type PoolStep = Step & {
   /** Resolves when every new name has had its first answer, or after a few seconds; never rejects. */
-  readonly ready: Promise<void>;
+  readonly ready: Promise<unknown>;
   /** The servers that would be in force by now, by name. */
   servers(): ReadonlyMap<string, ServerTerms>;
 };

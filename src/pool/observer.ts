@@ -3,6 +3,7 @@ import type { Health } from './health.ts';
 import type { NameObserver } from './named.ts';
 import type { StorageSeen } from './probe/storage.ts';
 import type { AdminState, Server } from './server.ts';
+import type { LinkState } from './shared/link.ts';
 
 /** What the pool tells the rest of the house. */
 export type PoolObserver = NameObserver & {
@@ -20,6 +21,13 @@ export type PoolObserver = NameObserver & {
   serverLeft(server: Server): void;
   /** One client has more than half of the connections of a busy backend. */
   clientCrowds(backend: string, crowd: Majority): void;
+  /**
+   * The table that a backend shares with other balancers can be reached, or cannot; `before` is undefined at first.
+   * `pending` bindings are to be written.
+   */
+  sharedChanged(backend: string, state: LinkState, before: LinkState | undefined, pending: number): void;
+  /** The shared table has answered within so many milliseconds. */
+  sharedAnswered(backend: string, ms: number): void;
 };
 
 /** Who is told that connections that wait may have another chance now. */

@@ -95,6 +95,19 @@ export class StickTable<S extends object> {
     return before;
   }
 
+  /** Another balancer has bound a client that is known here: to `server`, or to a server that is not known here. */
+  follow(client: string, server: S | undefined, home: S | undefined): void {
+    const open = this.#clients.open(client);
+    if (!server) return void this.unbind(client);
+    if (!open && !this.peek(client)) return;
+    const entry = open ?? this.#come(client);
+    if (entry.server) this.#bound.count(entry.server, -1);
+    this.#bound.count((entry.server = server), 1);
+    this.#homes.forget(client);
+    if (home) this.#homes.set(client, home);
+    if (!open) this.#clients.leave(entry, this.#now());
+  }
+
   /** Takes a client's binding away; returns whether it had one. Its open connections stay. */
   unbind(client: string): boolean {
     const entry = this.#clients.look(client);

@@ -224,7 +224,7 @@ export class Connection {
   }
 
   #record(end: End): void {
-    const { server, via, retries = 0, connectMs, queueMs = 0 } = this.#search ?? {};
+    const { server, via, retries = 0, connectMs, queueMs = 0, sharedMs = 0 } = this.#search ?? {};
     const { in: bytesIn, out: bytesOut } = this.#bytes;
     this.#around.observer.ended(
       {
@@ -240,6 +240,7 @@ export class Connection {
         out: bytesOut,
         connectMs: connectMs === undefined ? undefined : round(connectMs),
         queueMs: round(queueMs),
+        sharedMs: sharedMs === 0 ? undefined : round(sharedMs),
         durationMs: round((this.#endedMs ?? performance.now()) - this.#startedMs),
         end,
       },

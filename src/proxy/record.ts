@@ -33,6 +33,8 @@ export type ConnectionRecord = {
   /** Undefined where no server was connected. */
   readonly connectMs: number | undefined;
   readonly queueMs: number;
+  /** How long it waited for other balancers; undefined where it did not. */
+  readonly sharedMs: number | undefined;
   readonly durationMs: number;
   readonly end: End;
 };

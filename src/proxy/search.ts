@@ -1,6 +1,7 @@
 import type { Backend } from '../pool/backend.ts';
 import type { Outcome } from '../pool/queue.ts';
 import type { Server } from '../pool/server.ts';
+import { agreement, MOST_AGREEING_MS } from '../pool/shared/agreement.ts';
 import type { Stay } from '../pool/stay.ts';
 import type { Endpoint, Route } from '../config/values.ts';
 import type { Client } from './client.ts';
@@ -42,6 +43,8 @@ export class Search {
   retries = 0;
   connectMs: number | undefined;
   queueMs = 0;
+  /** How long it waited for an agreement with other balancers. */
+  sharedMs = 0;
   readonly #client: Client;
   readonly #backend: Backend;
   readonly #stay: Stay;
@@ -73,6 +76,11 @@ export class Search {
       if (choice.kind === 'unreached') return choice;
       if (choice.kind === 'none') return failed;
       const { server } = choice;
+      const asked = this.#stay.agree?.(server);
+      if (asked && !(await this.#isAgreed(server, asked))) {
+        server.releaseSlot();
+        continue;
+      }
       if (this.server === undefined) this.via = choice.kind;
       else if (!tried.has(server)) this.via = 'redispatched';
       if (this.server) {
@@ -89,6 +97,14 @@ export class Search {
       if (this.retries >= retries) return failed;
       tried.add(server);
     }
+  }
+
+  /** Whether the client may go to `server`, whose place is taken, when other balancers have been asked. */
+  async #isAgreed(server: Server, first: Promise<void>): Promise<boolean> {
+    this.stage = 'Q';
+    const { agreed, tookMs } = await agreement(this.#stay, server, first, MOST_AGREEING_MS - this.sharedMs);
+    this.sharedMs += tookMs;
+    return agreed && !this.#client.isGone;
   }
 
   /** Lets time pass, unless the client is gone sooner. */

@@ -48,6 +48,8 @@ export class Scene {
         nameChanged: ({ server, failing }) =>
           void this.heard.push(`${server}: ${failing ? failing.reason : 'resolves'}`),
         clientCrowds: (_, { client }) => void this.told.push(`crowd ${client}`),
+        sharedChanged: (_, { up, reason }) => void this.told.push(up ? 'shared' : `alone: ${reason}`),
+        sharedAnswered() {},
       },
       {
         now: () => this.nowMs,

@@ -17,6 +17,8 @@ export const SILENT: PoolObserver = {
   serverCame() {},
   serverLeft() {},
   clientCrowds() {},
+  sharedChanged() {},
+  sharedAnswered() {},
   nameChanged() {},
 };
 

@@ -16,6 +16,7 @@ const record = (client: string, from: string | undefined): ConnectionRecord => (
   out: 2,
   connectMs: 1,
   queueMs: 0,
+  sharedMs: undefined,
   durationMs: 5,
   end: '--',
 });

@@ -59,6 +59,8 @@ class Site {
       serverCame: ({ name }) => void this.told.push(`came ${name}`),
       serverLeft: ({ name }) => void this.told.push(`left ${name}`),
       clientCrowds() {},
+      sharedChanged() {},
+      sharedAnswered() {},
       nameChanged() {},
       refused() {},
       arrived: () => ({ joined() {}, moved() {}, left() {} }),

@@ -38,6 +38,8 @@ function watched(t: TestContext, config: ServerTerms) {
       serverCame() {},
       serverLeft() {},
       clientCrowds() {},
+      sharedChanged() {},
+      sharedAnswered() {},
       nameChanged() {},
     },
     probe: (...args) =>
@@ -371,6 +373,8 @@ test('at a new place a server is one that nothing is known of: it is up, and its
       serverCame() {},
       serverLeft() {},
       clientCrowds() {},
+      sharedChanged() {},
+      sharedAnswered() {},
       nameChanged() {},
     },
     probe: async () => results.shift() ?? GOOD,

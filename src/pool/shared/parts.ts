@@ -1,0 +1,35 @@
+import type { Clock, LinkState } from './link.ts';
+import type { OpenSession } from './session.ts';
+import type { SharedBinding } from './words.ts';
+
+/** A balancer's own stick table, as the shared one sees it. */
+export type OwnTable = {
+  /** How long a binding lives, in milliseconds. */
+  readonly expireMs: number;
+  /** The binding of a client that is here, or was here and has not expired. */
+  bound(client: string): OwnBinding | undefined;
+  /**
+   * Binds a client that is known as another balancer has it: to nobody, where `binding` is undefined or where this
+   * balancer has no such server. `isMove`: the client had a server that both knew.
+   */
+  follow(client: string, binding: SharedBinding | undefined, isMove: boolean): void;
+};
+
+export type OwnBinding = { readonly server: string; readonly home: string | undefined; readonly open: boolean };
+
+export type SharedTableEvents = {
+  changed(state: LinkState, before: LinkState | undefined): void;
+  /** The shared table has answered within so many milliseconds. */
+  answered(ms: number): void;
+};
+
+export type SharedTableParts = {
+  /** What other balancers call this one. */
+  readonly name: string;
+  /** No other balancer has the same, nor had this one before it was started again. */
+  readonly instance: string;
+  readonly open: OpenSession;
+  readonly own: OwnTable;
+  readonly events: SharedTableEvents;
+  readonly clock: Clock;
+};

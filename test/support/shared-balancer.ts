@@ -1,0 +1,121 @@
+/** A balancer as far as the protocol of the shared table goes: its own table, choice, queue and servers. */
+import type { SharedTableEvents } from '../../src/pool/shared/parts.ts';
+import { Moves } from '../../src/pool/moves.ts';
+import { POLICIES } from '../../src/pool/policies.ts';
+import { Queue } from '../../src/pool/queue.ts';
+import { agreement, MOST_AGREEING_MS } from '../../src/pool/shared/agreement.ts';
+import { ownTable } from '../../src/pool/shared/own.ts';
+import { SharedTable } from '../../src/pool/shared/shared-table.ts';
+import { newStay, type Stay } from '../../src/pool/stay.ts';
+import { StickTable } from '../../src/pool/stick-table.ts';
+import type { Server } from '../../src/pool/server.ts';
+import { testServer } from './pool.ts';
+import type { SharedRedis, SimulatedClock } from './shared-redis.ts';
+
+/** A connection that has its server, or that no server was to be had for. */
+export type Served = {
+  readonly client: string;
+  readonly server: string | undefined;
+  readonly waitedMs: number;
+  readonly close: () => void;
+};
+
+export class SimulatedBalancer {
+  readonly name: string;
+  readonly table: StickTable<Server>;
+  readonly moves = new Moves();
+  readonly queue = new Queue();
+  readonly servers: readonly Server[];
+  readonly shared: SharedTable;
+  /** What its link became: `up`, or the reason for its being down. */
+  readonly told: string[] = [];
+  readonly answersMs: number[] = [];
+  readonly #policy = POLICIES.roundrobin();
+  readonly #clock: SimulatedClock;
+  #looking: () => void = () => {};
+
+  private constructor(
+    name: string,
+    servers: readonly Server[],
+    redis: SharedRedis,
+    clock: SimulatedClock,
+    expireMs: number,
+  ) {
+    this.name = name;
+    this.servers = servers;
+    this.#clock = clock;
+    this.table = new StickTable<Server>({ size: 1_000, expireMs, homes: true, now: () => clock.now() });
+    const events: SharedTableEvents = {
+      changed: ({ up, reason }) => void this.told.push(up ? 'up' : reason),
+      answered: (ms) => void this.answersMs.push(ms),
+    };
+    const own = ownTable(this, this.queue, () => expireMs);
+    this.shared = new SharedTable({ name, instance: name, open: redis.sessions(name), own, events, clock });
+  }
+
+  /** With servers of these names, all up, in an order of its own. */
+  static async start(
+    name: string,
+    servers: readonly string[],
+    redis: SharedRedis,
+    clock: SimulatedClock,
+    expireMs = 60_000,
+  ): Promise<SimulatedBalancer> {
+    const all = servers.map((server) => testServer(server, { healthCheck: false }));
+    await Promise.all(all.map((server) => server.start()));
+    const balancer = new SimulatedBalancer(name, all, redis, clock, expireMs);
+    balancer.shared.enter();
+    balancer.#look();
+    return balancer;
+  }
+
+  server(name: string): Server {
+    return this.servers.find((one) => one.name === name)!;
+  }
+
+  set(name: string, up: boolean): void {
+    const server = this.server(name);
+    if (server.health.up !== up) server.health = { ...server.health, up, reason: up ? '' : 'it is dead' };
+  }
+
+  /** As a search for a server does, but for the dial. */
+  async connect(client: string): Promise<Served> {
+    const { table, shared, queue } = this;
+    const pool = () => ({ servers: this.servers, policy: this.#policy, table, failback: false, moves: this.moves });
+    const stay: Stay = newStay({ client, table, shared, queue, pool });
+    let waitedMs = 0;
+    for (;;) {
+      const choice = stay.choose(new Set());
+      if (choice.kind === 'none' || choice.kind === 'full') {
+        stay.close();
+        return { client, server: undefined, waitedMs, close() {} };
+      }
+      const first = stay.agree?.(choice.server);
+      if (first) {
+        const waited = await agreement(stay, choice.server, first, MOST_AGREEING_MS - waitedMs, this.#clock);
+        waitedMs += waited.tookMs;
+        if (!waited.agreed) {
+          choice.server.releaseSlot();
+          continue;
+        }
+      }
+      const close = (): void => {
+        choice.server.releaseSlot();
+        stay.close();
+      };
+      return { client, server: choice.server.name, waitedMs, close };
+    }
+  }
+
+  /** Ends it as a process ends. */
+  stop(): void {
+    this.#looking();
+    this.shared.close();
+    for (const server of this.servers) server.close();
+  }
+
+  #look(): void {
+    this.shared.look();
+    this.#looking = this.#clock.after(1_000, () => this.#look());
+  }
+}
