@@ -11,7 +11,7 @@ if [ $# -gt 0 ]; then shift; fi
 version=$(sed -n 's/^  "version": "\(.*\)",$/\1/p' package.json)
 source=$(sed -n 's/^ *"url": "\(.*\.git\)",\{0,1\}$/\1/p' package.json | sed 's/^git+//')
 changed=''
-if git diff --quiet HEAD -- 2>/dev/null; then :; elif git rev-parse --quiet --verify HEAD >/dev/null 2>&1; then changed=-changed; fi
+if [ -n "$(git status --porcelain 2>/dev/null)" ]; then changed=-changed; fi
 revision=${REVISION:-$(git rev-parse HEAD 2>/dev/null || echo unknown)$changed}
 SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct 2>/dev/null || date +%s)}
 export SOURCE_DATE_EPOCH

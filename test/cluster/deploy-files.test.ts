@@ -181,6 +181,42 @@ test('make-secrets.sh refuses a certificate that is not for the name, and a key 
   assert.match(makeSecrets(dir, [NAME]).stderr, /is not the key of/);
 });
 
+test('build-image.sh tells docker the version, the commit with its date, and whether anything is changed', (t) => {
+  const { dir, workspace } = copy(t);
+  const repository = join(dir, '..');
+  const bin = join(workspace.dir, 'bin');
+  mkdirSync(bin);
+  writeFileSync(join(bin, 'docker'), '#!/bin/sh\nprintf "%s\\n" "$@" "$SOURCE_DATE_EPOCH"\n', { mode: 0o755 });
+  const date = { GIT_AUTHOR_DATE: '1700000000 +0000', GIT_COMMITTER_DATE: '1700000000 +0000' };
+  const env = { ...process.env, ...date, PATH: `${bin}:${process.env['PATH']}` };
+  const run = (command: string, ...args: string[]): string => {
+    const { status, stdout, stderr } = spawnSync(command, args, { cwd: repository, encoding: 'utf8', env });
+    assert.equal(status, 0, stderr);
+    return stdout.trimEnd();
+  };
+  const { version } = JSON.parse(readFileSync('package.json', 'utf8')) as { version: string };
+  run('git', 'init', '--quiet');
+  run('git', 'add', '--all');
+  run('git', '-c', 'user.name=t', '-c', 'user.email=t@localhost', 'commit', '--quiet', '--message', 'as it is');
+  const commit = run('git', 'rev-parse', 'HEAD');
+  const said = run('bash', 'deploy/build-image.sh', 'here/berth', '--pull').split('\n');
+  assert.deepEqual(said.slice(0, 7), [
+    'build',
+    '-f',
+    'deploy/Dockerfile',
+    '-t',
+    'here/berth',
+    '-t',
+    `here/berth:${version}`,
+  ]);
+  for (const [label, value] of Object.entries({ version, revision: commit, created: '2023-11-14T22:13:20Z' })) {
+    assert.ok(said.includes(`org.opencontainers.image.${label}=${value}`), said.join(' '));
+  }
+  assert.deepEqual(said.slice(-3), ['--pull', '.', '1700000000']);
+  writeFileSync(join(repository, 'src/new.ts'), '');
+  assert.match(run('bash', 'deploy/build-image.sh'), new RegExp(`image\\.revision=${commit}-changed$`, 'm'));
+});
+
 const NOT_ROOT = process.getuid?.() === 0 ? false : 'needs root, to be somebody else';
 test('whoever is not root has the containers run as themselves', { skip: NOT_ROOT }, (t) => {
   const { dir, workspace } = copy(t);
