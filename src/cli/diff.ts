@@ -44,11 +44,13 @@ async function compare(client: AdminClient, draft: string | undefined, name: str
 function inWords({ same, changes, clients, connections }: Row): string {
   if (same === true) return 'a reload would change nothing';
   const lines = rowsOf(changes).map(({ kind, what, detail, ...concerned }) => {
+    const isBind = kind === 'opens' || kind === 'closes';
     const more = detail === '' ? '' : `: ${text(detail)}`;
-    return printable(`${SIGNS[text(kind)] ?? '~'} ${text(what)}${more}${whom(concerned)}`);
+    const said = isBind ? `bind ${text(detail)} of ${text(what)}` : `${text(what)}${more}`;
+    return printable(`${SIGNS[text(kind)] ?? '~'} ${said}${whom(concerned)}`);
   });
-  const moved = `${counted(clients, 'client')} would lose a server`;
-  return [...lines, `${moved}; ${counted(connections, 'open connection')} would go on without it`].join('\n');
+  const placed = `${counted(clients, 'client')} would get a server anew`;
+  return [...lines, `${placed}; ${counted(connections, 'open connection')} of what leaves would go on`].join('\n');
 }
 
 function whom({ clients, connections }: Row): string {

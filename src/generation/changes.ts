@@ -33,8 +33,8 @@ export function changesOf(old: Generation, next: Planned): Change[] {
   const before = old.config;
   const { config } = next.generation;
   return [
-    ...next.opened.map(({ owner, address }) => change('opens', `${owner.kind} ${owner.name}`, address)),
-    ...next.closed.map(({ owner, address }) => change('closes', `${owner.kind} ${owner.name}`, address)),
+    ...next.opened.map(({ owner, address }) => change('opens', nameOf(owner), address)),
+    ...next.closed.map(({ owner, address }) => change('closes', nameOf(owner), address)),
     ...frontendChanges(old, before.frontends, config.frontends),
     ...backendChanges(old, next),
     ...(['timeouts', 'metrics', 'admin', 'state', 'log'] as const).flatMap((key) =>
@@ -42,6 +42,11 @@ export function changesOf(old: Generation, next: Planned): Change[] {
     ),
     ...restOf(before, config),
   ];
+}
+
+/** The frontend of this name; metrics and admin are called as what they are. */
+function nameOf({ kind, name }: ListenersStep['opened'][number]['owner']): string {
+  return kind === name ? kind : `${kind} ${name}`;
 }
 
 /** What a change is in a sentence. */
@@ -94,7 +99,9 @@ function backendChanges(old: Generation, next: Planned): Change[] {
     const own = was ? differences({ ...was, servers: {} }, { ...is, servers: {} }) : [];
     // What a client is has changed: nobody's binding is anybody's any more.
     const forgets = own.some(({ path }) => path === 'stickTable' || path.startsWith('stickTable.prefix'));
-    const here = was ? changed(what, own, forgets ? (backend?.table?.entries ?? 0) : 0) : [change('comes', what)];
+    const entries = backend?.table?.entries ?? 0;
+    const kept = forgets || !is.stickTable ? 0 : Math.min(entries, is.stickTable.size);
+    const here = was ? changed(what, own, entries - kept) : [change('comes', what)];
     return [...here, ...serverChanges(name, backend, next.servers(name), forgets)];
   });
 }

@@ -59,5 +59,8 @@ function said(value: unknown, key = ''): string {
   if ('host' in value) return formatEndpoint(value as Endpoint);
   if ('windowMs' in value && 'count' in value)
     return `${String(value.count)}/${formatDuration(Number(value.windowMs))}`;
-  return JSON.stringify(value).slice(0, MOST_LETTERS);
+  const secret = (name: string, one: unknown): boolean => SECRET_KEYS.has(name) && one !== false;
+  const entries = Object.entries(value).map(([name, one]) => `${name}: ${secret(name, one) ? 'set' : said(one, name)}`);
+  const text = `{ ${entries.join(', ')} }`;
+  return text.length > MOST_LETTERS ? `${text.slice(0, MOST_LETTERS - 1)}…` : text;
 }

@@ -72,7 +72,7 @@ function readSection(section: Section, file: FileDraft): void {
       return readResolvers(section, file);
     case 'peers': {
       const others = lines.filter(({ words }) => words[0] === 'peer' || words[0] === 'server').length;
-      const says = 'a table shared by several balancers is not available in this version';
+      const says = '`stickTable.shared` is one table for several balancers, in a Redis that they all reach';
       const alone = standard('a reload happens in the same process, and keeps its tables');
       return file.ledger.note(number, what, others > 1 ? lost(says) : alone);
     }
