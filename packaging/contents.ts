@@ -5,6 +5,7 @@ import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Bundled } from './bundle.ts';
 import { NODE, type Node } from './node.ts';
+import { sourceDate } from './source-date.ts';
 
 /** The parts of a CycloneDX file that are changed here. */
 type Component = { 'bom-ref': string; type: string; name: string; version: string; [key: string]: unknown };
@@ -59,7 +60,7 @@ export function sbom(bundled: readonly Bundled[], node: Node): string {
     (ref) => ref !== berth['bom-ref'] && !components.some((one) => one['bom-ref'] === ref),
   );
   if (missing.length > 0) throw new Error(`npm sbom says nothing of ${missing.join(', ')}`);
-  const timestamp = new Date(epoch() * 1000).toISOString();
+  const timestamp = new Date(sourceDate() * 1_000).toISOString();
   // npm calls the package as the folder is called that it is in.
   const component = { ...berth, type: 'application', name: 'berth' };
   const dependencies = bom.dependencies
@@ -85,12 +86,6 @@ export function writeSums(folder: string): void {
       .map((name) => `${sum(name)}  ${name}\n`)
       .join(''),
   );
-}
-
-/** When the source was made, in seconds: what is built of one source twice is the same, whenever that is. */
-export function epoch(): number {
-  const given = process.env['SOURCE_DATE_EPOCH'];
-  return Number(given === undefined || given === '' ? run('git', 'log', '-1', '--format=%ct') : given);
 }
 
 function run(command: string, ...args: readonly string[]): string {

@@ -11,7 +11,8 @@ packages() { # the Debian packages that a group of tests needs
     program) echo openssl systemd haproxy nginx-light libnginx-mod-stream curl skopeo prometheus iproute2 tmux zsh man-db mandoc ;;
     cluster)
       echo openssl docker-registry skopeo redis-server apache2-utils prometheus iproute2 docker.io docker-compose \
-        moosefs-master moosefs-chunkserver moosefs-client haproxy nftables socat curl chromium
+        moosefs-master moosefs-chunkserver moosefs-client haproxy nftables socat curl chromium \
+        elfutils debootstrap systemd-container lintian
       ;;
   esac
 }

@@ -74,6 +74,7 @@ has_package() { # by its program on the PATH, wherever that came from, else by d
     moosefs-chunkserver) program=mfschunkserver ;;
     moosefs-client) program=mfsmount ;;
     moosefs-master) program=mfsmaster ;;
+    systemd-container) program=systemd-nspawn ;;
   esac
   if PATH=$PATH:/usr/sbin:/sbin command -v "$program" >/dev/null; then return 0; fi
   [ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]

@@ -1,0 +1,210 @@
+/** The Debian package: what is in it, and its life on a Debian that systemd runs. */
+import assert from 'node:assert/strict';
+import { execFileSync, spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import type { Architecture } from '../../packaging/node.ts';
+import { debianPackage, type Making } from '../../packaging/debian/package.ts';
+import { noControlGroups, noNamespaces } from '../support/able.ts';
+import { bootDebian, type DebianMachine } from '../support/debian-machine.ts';
+import { clients, Crowd, places, whoServes } from '../support/people.ts';
+import { openWorkspace } from '../support/processes.ts';
+import { echoes, TestServer } from '../support/servers.ts';
+import { QUICK_CHECKS, settings, yaml } from '../support/settings.ts';
+import { eventually } from '../support/waiting.ts';
+
+const { version } = JSON.parse(readFileSync('package.json', 'utf8')) as { version: string };
+const architecture = process.arch as Architecture;
+const SLOW = { timeout: 600_000 };
+
+const MADE = join('.build', 'package');
+
+/** The single file of this source; what has been made of an older one is made anew. */
+function singleFile(): string {
+  const file = join(MADE, `berth-${version}-linux-${architecture}`);
+  if (!existsSync(file) || statSync(file).mtimeMs < statSync('dist/cli.js').mtimeMs) {
+    execFileSync(process.execPath, [join('.build', 'packaging', 'single-file.js'), architecture], { stdio: 'pipe' });
+  }
+  return file;
+}
+
+const workspace = openWorkspace();
+after(() => workspace.close());
+/** What the Debian sees, too. */
+const SHARED = join(workspace.dir, 'shared');
+
+/** Compressing it would take a minute, and changes nothing of what is in it. */
+function make(folder: string, more: Partial<Making> = {}): string {
+  const path = join(workspace.dir, folder);
+  mkdirSync(path, { recursive: true });
+  const program = singleFile();
+  const licenses = readFileSync(join(MADE, `berth-${version}-licenses.txt`), 'utf8');
+  const making = { program, architecture, version, date: 1_790_000_000, licenses, folder: path };
+  return debianPackage({ ...making, isQuick: true, ...more });
+}
+
+/** The package before this one: another version, with another standard configuration. */
+function makePredecessor(of: string): void {
+  const [tree, file] = [join(workspace.dir, 'tree'), join(SHARED, 'old.deb')];
+  execFileSync('dpkg-deb', ['--raw-extract', of, tree]);
+  const [control, config] = [join(tree, 'DEBIAN', 'control'), join(tree, 'etc', 'berth', 'balancer.yml')];
+  writeFileSync(control, readFileSync(control, 'utf8').replace(/^Version: .*$/m, '$&~before'));
+  writeFileSync(config, `# as it was before\n${readFileSync(config, 'utf8')}`);
+  execFileSync('dpkg-deb', ['-Zgzip', '-z1', '--root-owner-group', '--build', tree, file], { stdio: 'pipe' });
+}
+
+test('the same source makes the same package, whoever makes it and whenever', SLOW, () => {
+  const first = readFileSync(make('first'));
+  const umask = process.umask(0o077);
+  try {
+    assert.ok(first.equals(readFileSync(make('second'))));
+  } finally {
+    process.umask(umask);
+  }
+});
+
+test('lintian finds neither an error nor a warning in it', SLOW, () => {
+  const { stdout, error } = spawnSync('lintian', ['--allow-root', make('checked')], { encoding: 'utf8' });
+  assert.deepEqual([error, stdout], [undefined, '']);
+});
+
+/** What dpkg and apt keep for themselves, and what changes while a machine runs. */
+const BOOKS = ['/var/lib/dpkg', '/var/lib/apt', '/var/lib/systemd', '/var/cache', '/var/log', '/etc/systemd', '/root'];
+const CONFIG = '/etc/berth/balancer.yml';
+const SERVICE = 'berth.service';
+const SOCKET = 'berth.socket';
+
+const skip = noNamespaces('mount', 'pid') || noControlGroups();
+describe('on a Debian that systemd runs', { ...SLOW, skip }, () => {
+  const servers = ['s1', 's2', 's3'].map((name) => new TestServer(name, echoes));
+  const guests = clients(6);
+  let debian: DebianMachine;
+  let port = 0;
+  let config = '';
+  let broken = '';
+  let bare = '';
+
+  const install = (file: string) =>
+    debian.run('apt-get', '-o', 'Dpkg::Options::=--force-confold', 'install', '--yes', `/shared/${file}`);
+  const files = () =>
+    debian.shell(`find / -xdev \\( ${BOOKS.map((path) => `-path ${path}`).join(' -o ')} \\) -prune -o -print | sort`);
+  const write = (path: string, text: string) =>
+    debian.shell(`mkdir -p $(dirname ${path}) && cat >${path} <<'END'\n${text}\nEND`);
+  const pid = () => debian.property(SERVICE, 'MainPID');
+
+  before(async () => {
+    for (const server of servers) await server.open();
+    mkdirSync(SHARED);
+    renameSync(make('made'), join(SHARED, 'new.deb'));
+    makePredecessor(join(SHARED, 'new.deb'));
+    port = await workspace.freePort();
+    const admin = await workspace.freePort();
+    config = yaml({
+      ...settings(servers, QUICK_CHECKS, { admin: { bind: `127.0.0.1:${admin}` } }),
+      frontends: { https_frontend: { bind: `127.0.0.1:${port}`, backend: 'b' } },
+      state: { file: '/var/lib/berth/state' },
+    });
+    broken = config.replace('"backend": "b"', '"backend": "nowhere"');
+    debian = await bootDebian(workspace, SHARED);
+    bare = await files();
+  });
+  after(async () => {
+    for (const server of servers) await server.close();
+  });
+
+  test('apt installs it with what it depends on; nothing starts before somebody has named the servers', async () => {
+    await install('old.deb');
+    assert.equal(await debian.run('berth', '--version'), `berth ${version}\n`);
+    assert.match(await debian.run('berth', 'check'), /^\/etc\/berth\/balancer.yml is valid: 1 frontend/);
+    for (const unit of [SERVICE, SOCKET]) {
+      assert.equal(await debian.property(unit, 'UnitFileState'), 'disabled');
+      assert.equal(await debian.property(unit, 'ActiveState'), 'inactive');
+    }
+  });
+
+  test('enabled, it runs as a user of its own with one capability, and systemd hears how it is', async () => {
+    await write(CONFIG, config);
+    await write(
+      '/etc/systemd/system/berth.socket.d/port.conf',
+      `[Socket]\nListenStream=\nListenStream=127.0.0.1:${port}`,
+    );
+    await debian.run('systemctl', 'daemon-reload');
+    await debian.run('systemctl', 'enable', '--now', SOCKET, SERVICE);
+    await eventually('the word of Berth', async () => {
+      return (await debian.property(SERVICE, 'StatusText')) === '3 of 3 servers are usable';
+    });
+    const status = await debian.run('cat', `/proc/${await pid()}/status`);
+    assert.match(status, /^CapEff:\t0000000000000400$/m, 'CAP_NET_BIND_SERVICE');
+    assert.match(status, /^NoNewPrivs:\t1$/m);
+    assert.doesNotMatch(status, /^Uid:\t0\b/m);
+    assert.match(await whoServes(port), /^s[123]$/);
+    assert.match(await debian.run('berth', 'status'), /https_frontend +127\.0\.0\.1:\d+/);
+  });
+
+  test('systemctl reload says whether it was one', async () => {
+    await debian.run('systemctl', 'reload', SERVICE);
+    await write(CONFIG, broken);
+    await assert.rejects(debian.run('systemctl', 'reload', SERVICE));
+    assert.match(await debian.run('journalctl', '--no-pager', '--unit', SERVICE), /there is no backend "nowhere"/);
+    assert.match(await whoServes(port), /^s[123]$/);
+  });
+
+  test('while its file is broken an upgrade lets the Berth go on that runs', async () => {
+    const first = await pid();
+    await debian.run('apt-get', 'install', '--yes', '--reinstall', '/shared/old.deb');
+    assert.equal(await pid(), first);
+    assert.match(await whoServes(port), /^s[123]$/);
+    await write(CONFIG, config);
+    await debian.run('systemctl', 'reload', SERVICE);
+  });
+
+  test('an upgrade under load refuses nobody: its socket waits, bindings and the changed configuration stay', async (t) => {
+    const homes = await places(port, guests);
+    const [first, crowd] = [await pid(), new Crowd(port, 4)];
+    await install('new.deb');
+    await eventually('the next Berth', async () => (await pid()) !== first);
+    const { calls } = crowd;
+    await eventually('the crowd to go on', () => crowd.calls > calls + 20);
+    await crowd.leave();
+    assert.deepEqual(crowd.failures, []);
+    t.diagnostic(`${crowd.calls} connections`);
+    assert.equal(
+      await debian.run('dpkg-query', '--show', '--showformat=${Version} ${Status}', 'berth'),
+      `${version} install ok installed`,
+    );
+    assert.deepEqual(await places(port, guests), homes);
+    assert.equal(await debian.run('cat', CONFIG), `${config}\n`);
+    assert.match(await debian.run('cat', '/etc/berth/balancer.yml.dpkg-dist'), /^# The configuration of Berth/);
+  });
+
+  test('a Berth that hangs is ended by the watchdog, and the next one serves who came meanwhile', async () => {
+    await write('/etc/systemd/system/berth.service.d/soon.conf', '[Service]\nWatchdogSec=5');
+    await debian.run('systemctl', 'daemon-reload');
+    await debian.run('systemctl', 'restart', SERVICE);
+    const hung = await pid();
+    await debian.shell(`kill -STOP ${hung}`);
+    assert.match(await whoServes(port), /^s[123]$/);
+    assert.notEqual(await pid(), hung);
+    assert.ok(Number(await debian.property(SERVICE, 'NRestarts')) > 0);
+    assert.match(await debian.run('journalctl', '--no-pager', '--unit', SERVICE), /Watchdog timeout/);
+  });
+
+  test('removed, it is gone but for what its operator has written; purged, all of it is', async () => {
+    await debian.run('apt-get', 'remove', '--yes', 'berth');
+    await assert.rejects(whoServes(port));
+    assert.equal(await debian.run('cat', CONFIG), `${config}\n`);
+    assert.match(await debian.run('ls', '/var/lib/private/berth'), /^state$/m);
+    await debian.run('apt-get', 'purge', '--yes', 'berth');
+    const left = new Set((await files()).split('\n'));
+    const was = new Set(bare.split('\n'));
+    assert.deepEqual(
+      [...left].filter((path) => !was.has(path)),
+      [],
+    );
+    assert.deepEqual(
+      [...was].filter((path) => !left.has(path)),
+      [],
+    );
+  });
+});
