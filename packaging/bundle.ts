@@ -21,6 +21,8 @@ export async function bundle(outfile: string): Promise<readonly Bundled[]> {
     banner: { js: REQUIRE },
     // The licences stand beside the single file, whole.
     legalComments: 'none',
+    // The compiler has done what tsconfig.json says.
+    tsconfigRaw: {},
     metafile: true,
     logLevel: 'warning',
   });

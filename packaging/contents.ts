@@ -37,10 +37,10 @@ function licenseIn(folder: string): string {
 
 /**
  * npm's own bill of materials, in CycloneDX, of the bundled packages alone, and with Node and its parts. npm is not told
- * to leave out what development needs: it would leave out what Berth needs as well.
+ * to leave out what development needs, since it then leaves out what Berth needs as well.
  */
 export function sbom(bundled: readonly Bundled[], node: Node): string {
-  const said = execFileSync('npm', ['sbom', '--sbom-format', 'cyclonedx'], { encoding: 'utf8' });
+  const said = run('npm', 'sbom', '--sbom-format', 'cyclonedx', '--package-lock-only');
   const { serialNumber: _, ...bom } = JSON.parse(said) as Sbom;
   const versions = JSON.parse(run(node.executable, '-p', 'JSON.stringify(process.versions)')) as Record<string, string>;
   const inside = Object.entries(versions).filter(([name, version]) => version !== '' && !NO_PARTS.includes(name));

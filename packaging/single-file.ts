@@ -2,13 +2,15 @@
  * `npm run package [-- ARCHITECTURE…]`: Berth as one file that needs no Node, for each architecture, in .build/package/.
  */
 import { execFileSync } from 'node:child_process';
-import { copyFileSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { bundle } from './bundle.ts';
 import { licenses, sbom, writeSums } from './contents.ts';
 import { NODE, nodeFor, type Architecture } from './node.ts';
 
 const OUT = join('.build', 'package');
+/** Where the files are made: `OUT` has all of them or those of an earlier run. */
+const NEW = join('.build', 'package-new');
 /** What the files are made of, which nobody needs afterwards. */
 const PARTS = join('.build', 'package-parts');
 const DASHBOARD = join('dist', 'admin', 'dashboard');
@@ -20,7 +22,7 @@ const architectures = asked.length === 0 ? known : known.filter((architecture) =
 const unknown = asked.filter((architecture) => !known.includes(architecture as Architecture));
 if (unknown.length > 0) throw new Error(`no architecture: ${unknown.join(', ')}; there are ${known.join(' and ')}`);
 
-for (const folder of [OUT, PARTS]) {
+for (const folder of [NEW, PARTS]) {
   rmSync(folder, { recursive: true, force: true });
   mkdirSync(folder, { recursive: true });
 }
@@ -29,9 +31,12 @@ const bundled = await bundle(script);
 /** The Node that runs here; what it says of itself holds for the others, which are of the same release. */
 const here = nodeFor(process.arch as Architecture);
 for (const architecture of architectures) singleFile(architecture);
-writeFileSync(join(OUT, `berth-${version}-licenses.txt`), licenses(bundled, here));
-writeFileSync(join(OUT, `berth-${version}.cdx.json`), sbom(bundled, here));
-writeSums(OUT);
+writeFileSync(join(NEW, `berth-${version}-licenses.txt`), licenses(bundled, here));
+writeFileSync(join(NEW, `berth-${version}.cdx.json`), sbom(bundled, here));
+writeSums(NEW);
+rmSync(PARTS, { recursive: true });
+rmSync(OUT, { recursive: true, force: true });
+renameSync(NEW, OUT);
 process.stdout.write(
   readdirSync(OUT)
     .map((name) => `${join(OUT, name)}\n`)
@@ -43,7 +48,7 @@ function singleFile(architecture: Architecture): void {
   copyFileSync(nodeFor(architecture).executable, stripped);
   // A fifth of Node is names for a debugger.
   execFileSync('eu-strip', [stripped]);
-  const output = join(OUT, `berth-${version}-linux-${architecture}`);
+  const output = join(NEW, `berth-${version}-linux-${architecture}`);
   const config = join(PARTS, `${architecture}.json`);
   const ownFiles = ['package.json', ...readdirSync(DASHBOARD).map((name) => join(DASHBOARD, name))];
   const settings = {

@@ -8,7 +8,10 @@ trap 'exit 130' INT # the test runner answers Ctrl-C itself, so that bash would 
 
 packages() { # the Debian packages that a group of tests needs
   case $1 in
-    program) echo openssl systemd haproxy nginx-light libnginx-mod-stream curl skopeo prometheus iproute2 tmux zsh man-db mandoc ;;
+    program)
+      echo openssl systemd haproxy nginx-light libnginx-mod-stream curl skopeo prometheus iproute2 tmux zsh man-db mandoc \
+        elfutils qemu-user libc6-arm64-cross libstdc++6-arm64-cross libatomic1-arm64-cross
+      ;;
     cluster)
       echo openssl docker-registry skopeo redis-server apache2-utils prometheus iproute2 docker.io docker-compose \
         moosefs-master moosefs-chunkserver moosefs-client haproxy nftables socat curl chromium \

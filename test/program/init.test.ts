@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { createServer as createTls, type TlsOptions } from 'node:tls';
 import { Authority } from '../support/authority.ts';
-import { CLI, start } from '../support/berth.ts';
+import { BERTH, start } from '../support/berth.ts';
 import { folderOf } from '../support/files.ts';
 import { closedPort, listen, listenRaw } from '../support/listening.ts';
 
@@ -20,7 +20,8 @@ type Said = { readonly code: number; readonly stdout: string; readonly stderr: s
 /** It runs beside the servers of this process. */
 function init(...args: string[]): Promise<Said> {
   return new Promise((resolve) => {
-    execFile(process.execPath, [CLI, 'init', ...args], { cwd: folder }, (error, stdout, stderr) => {
+    const [program, ...rest] = [...BERTH, 'init', ...args];
+    execFile(program, rest, { cwd: folder }, (error, stdout, stderr) => {
       resolve({ code: error ? Number(error.code) : 0, stdout, stderr });
     });
   });
@@ -148,7 +149,7 @@ test('a file for servers that are all away is right, and says so', async () => {
   assert.match(stderr, /^No server has answered, so the check connects/m);
   assert.match(stderr, /away\.yml is written; next: berth check .*away\.yml\n$/);
   assert.match(readFileSync(file, 'utf8'), /^ {4}# No server has answered/m);
-  const { status } = spawnSync(process.execPath, [CLI, 'check', file]);
+  const { status } = spawnSync(BERTH[0], [...BERTH.slice(1), 'check', file]);
   assert.equal(status, 0);
 });
 

@@ -8,19 +8,16 @@ import { Client } from '../support/clients.ts';
 import { openFilesOf } from '../support/files.ts';
 import { api } from '../support/operator.ts';
 import { Crowd } from '../support/people.ts';
+import { preload } from '../support/preload.ts';
 import { serve } from '../support/servers.ts';
 import { settings, yaml } from '../support/settings.ts';
 import { eventually } from '../support/waiting.ts';
 
 /** Lets a test ask for a collection of garbage: SIGUSR2. */
-const COLLECTS = [
-  'import v8 from "node:v8"',
-  'import vm from "node:vm"',
-  'v8.setFlagsFromString("--expose-gc")',
-  'const collect = vm.runInNewContext("gc")',
-  'process.on("SIGUSR2", () => collect())',
-].join(';');
-const WITH_GC = { NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(COLLECTS)}` };
+const WITH_GC = preload(`
+  require('node:v8').setFlagsFromString('--expose-gc');
+  const collect = require('node:vm').runInNewContext('gc');
+  process.on('SIGUSR2', () => collect());`);
 
 /** Bytes of heap in use after a collection: the least of some, for what is on the way when it comes. */
 async function heap(berth: Berth): Promise<number> {

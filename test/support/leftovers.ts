@@ -5,6 +5,7 @@ import { createServer, type AddressInfo } from 'node:net';
 import type { TestContext } from 'node:test';
 import type { Berth } from './berth.ts';
 import { Client } from './clients.ts';
+import { preload } from './preload.ts';
 import { eventually } from './waiting.ts';
 
 /** The samples of Berth's own that carry `name` as the value of a label. */
@@ -83,11 +84,11 @@ export type Insight = {
   readonly resources: Readonly<Record<string, number>>;
 };
 
-/** Loaded before the program: tells on SIGWINCH, which Berth takes no notice of. It needs no descriptor but 2. */
+/** Tells on SIGWINCH, which Berth takes no notice of. It needs no descriptor but 2. */
 const TELLS = `
-  import { writeSync } from 'node:fs';
-  import { Server, Socket } from 'node:net';
-  import v8 from 'node:v8';
+  const { writeSync } = require('node:fs');
+  const { Server, Socket } = require('node:net');
+  const v8 = require('node:v8');
   const count = (kind) => v8.queryObjects(kind, { format: 'count' });
   process.on('SIGWINCH', () => {
     const resources = {};
@@ -97,7 +98,7 @@ const TELLS = `
   });`;
 
 /** The environment of a balancer that `insightOf` can look into. */
-export const WITH_INSIGHT = { NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(TELLS)}` };
+export const WITH_INSIGHT = preload(TELLS);
 
 export async function insightOf(berth: Berth): Promise<Insight> {
   const told = (): string[] =>
