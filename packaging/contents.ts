@@ -19,20 +19,27 @@ type Sbom = {
 /** Of `process.versions`: interfaces, not parts. */
 const NO_PARTS = ['node', 'modules', 'napi'];
 
+/** Packages under the MIT licence without a file of it: the notice is that of their repositories. */
+const MIT_HOLDERS: Readonly<Record<string, string>> = { '@redis/client': 'Copyright (c) 2022-2025, Redis, inc.' };
+
 /** The licences of Berth, of Node and of each bundled package, whole. */
 export function licenses(bundled: readonly Bundled[], node: Node): string {
   const parts = [
     { name: 'Berth', text: readFileSync('LICENSE', 'utf8') },
-    ...bundled.map(({ folder, name, version }) => ({ name: `${name} ${version}`, text: licenseIn(folder) })),
+    ...bundled.map((one) => ({ name: `${one.name} ${one.version}`, text: licenseOf(one) })),
     { name: `Node.js ${NODE.version}, with what is in it`, text: node.license },
   ];
   return parts.map(({ name, text }) => `${'='.repeat(80)}\n${name}\n${'='.repeat(80)}\n\n${text.trim()}\n`).join('\n');
 }
 
-function licenseIn(folder: string): string {
-  const file = readdirSync(folder).find((name) => /^(licen[cs]e|copying)/i.test(name));
-  if (file === undefined) throw new Error(`${folder} has no file of its licence`);
-  return readFileSync(join(folder, file), 'utf8');
+function licenseOf({ folder, name }: Bundled): string {
+  const file = readdirSync(folder).find((one) => /^(licen[cs]e|copying)/i.test(one));
+  if (file !== undefined) return readFileSync(join(folder, file), 'utf8');
+  const { license } = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8')) as { license?: string };
+  const holder = MIT_HOLDERS[name];
+  if (license !== 'MIT' || holder === undefined) throw new Error(`${folder} has no file of its licence`);
+  // Berth's own licence has the same words.
+  return readFileSync('LICENSE', 'utf8').replace(/^Copyright .*$/m, holder);
 }
 
 /**
