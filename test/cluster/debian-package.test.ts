@@ -91,6 +91,10 @@ describe('on a Debian that systemd runs', { ...SLOW, skip }, () => {
     debian.shell(`find / -xdev \\( ${BOOKS.map((path) => `-path ${path}`).join(' -o ')} \\) -prune -o -print | sort`);
   const write = (path: string, text: string) =>
     debian.shell(`mkdir -p $(dirname ${path}) && cat >${path} <<'END'\n${text}\nEND`);
+  const logged = (line: RegExp) =>
+    eventually(`${line} in the journal`, async () =>
+      line.test(await debian.run('journalctl', '--no-pager', '--unit', SERVICE)),
+    );
   const pid = () => debian.property(SERVICE, 'MainPID');
 
   before(async () => {
@@ -146,7 +150,7 @@ describe('on a Debian that systemd runs', { ...SLOW, skip }, () => {
     await debian.run('systemctl', 'reload', SERVICE);
     await write(CONFIG, broken);
     await assert.rejects(debian.run('systemctl', 'reload', SERVICE));
-    assert.match(await debian.run('journalctl', '--no-pager', '--unit', SERVICE), /there is no backend "nowhere"/);
+    await logged(/there is no backend "nowhere"/);
     assert.match(await whoServes(port), /^s[123]$/);
   });
 
@@ -187,7 +191,7 @@ describe('on a Debian that systemd runs', { ...SLOW, skip }, () => {
     assert.match(await whoServes(port), /^s[123]$/);
     assert.notEqual(await pid(), hung);
     assert.ok(Number(await debian.property(SERVICE, 'NRestarts')) > 0);
-    assert.match(await debian.run('journalctl', '--no-pager', '--unit', SERVICE), /Watchdog timeout/);
+    await logged(/Watchdog timeout/);
   });
 
   test('removed, it is gone but for what its operator has written; purged, all of it is', async () => {
