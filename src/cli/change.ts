@@ -80,7 +80,13 @@ export async function change(client: AdminClient, server: string, wanted: Row): 
 }
 
 function serverInWords(answer: Row): string {
-  const { name, state, connections } = rowOf(answer['server']);
-  const moving = Number(answer['moves']) > 0 ? `; ${counted(answer['moves'], 'client')} to be moved` : '';
-  return printable(`${text(name)} is ${text(state)}; ${counted(connections, 'connection')} open${moving}`);
+  const { name, state, connections, up, reason, clients } = rowOf(answer['server']);
+  const moves = Number(answer['moves']);
+  const moving = moves > 0 ? `; ${counted(moves, 'client')} to be moved` : '';
+  const away = up === false ? `; it is down (${text(reason)})` : '';
+  const leaving =
+    away !== '' && moves === 0 && Number(clients) > 0 ? `: ${counted(clients, 'client')} to be moved` : '';
+  return printable(
+    `${text(name)} is ${text(state)}; ${counted(connections, 'connection')} open${moving}${away}${leaving}`,
+  );
 }

@@ -82,6 +82,22 @@ test('a drain says first that no client moves, and is made when that is confirme
   await dashboard.isSound();
 });
 
+test('of a server that is down the dialog says that its clients move in any case', async (t) => {
+  const { berth, servers, dashboard } = await scene(t);
+  const { page } = dashboard;
+  const { client, server } = await arrive(t, berth, '127.0.7.1');
+  await client.finish();
+  await servers.find(({ name }) => name === server)!.close();
+  await dashboard.stands(server, 'down');
+  await page.getByRole('button', { name: `Change ${server} of b` }).click();
+  const dialog = page.getByRole('dialog');
+  await dialog.getByRole('radio', { name: 'drain' }).check();
+  await dialog.getByText('It is down: 1 client moves with the next connection in any case.').waitFor();
+  await dialog.getByRole('radio', { name: 'maint' }).check();
+  await dialog.getByText('1 client would move, each with its next connection.').waitFor();
+  await dashboard.isSound();
+});
+
 test('maint says how many clients would move; a cancelled change changes nothing', async (t) => {
   const { berth, dashboard } = await scene(t);
   const { page } = dashboard;

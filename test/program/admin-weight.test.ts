@@ -4,10 +4,10 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { start } from '../support/berth.ts';
 import { folderOf } from '../support/files.ts';
-import { change, reload, serverStatus } from '../support/operator.ts';
+import { change, command, reload, serverStatus } from '../support/operator.ts';
 import { clients, places } from '../support/people.ts';
 import { serve } from '../support/servers.ts';
-import { RARE_CHECKS, settings } from '../support/settings.ts';
+import { QUICK_CHECKS, RARE_CHECKS, settings } from '../support/settings.ts';
 
 const count = (all: readonly string[], name: string): number => all.filter((one) => one === name).length;
 
@@ -49,6 +49,21 @@ test('state and weight change together, and a dry run changes neither', async (t
     ['server_state', 'server_weight', 'operator'],
   );
   assert.equal((await change(berth, 's1', { state: 'maint' })).moves, 0, 'its clients had lost it before');
+});
+
+test('maint says how many clients lose a server that is down, drain that they move because it is down', async (t) => {
+  const servers = await serve(t, ['s1', 's2']);
+  const admin = { admin: { bind: `unix:${join(folderOf(t), 'admin.sock')}` } };
+  const berth = await start(t, settings(servers, QUICK_CHECKS, admin));
+  assert.deepEqual(await places(await berth.port(), clients(2)), ['s1', 's2']);
+  await servers[0]!.close();
+  await berth.change('server down', 's1');
+  assert.equal((await change(berth, 's1', { state: 'drain' }, '?dryRun=true')).moves, 0, 'none by that');
+  assert.equal((await change(berth, 's1', { state: 'maint' }, '?dryRun=true')).moves, 1, 'even if it comes up again');
+  const drain = await command('drain', 'b/s1', '-c', berth.file);
+  assert.match(drain.out, /^s1 is drain; 0 connections open; it is down \(.*refused.*\): 1 client to be moved\n$/);
+  const maint = await command('maint', 'b/s1', '-c', berth.file);
+  assert.match(maint.out, /^s1 is maint; 0 connections open; 1 client to be moved; it is down \(.*refused.*\)\n$/);
 });
 
 test('the weight stays over reloads and a restart, until another is configured', async (t) => {

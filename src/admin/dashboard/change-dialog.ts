@@ -85,10 +85,11 @@ export function changeDialog(api: Api, done: (text: string) => void): Dialog {
       const { server, moves } = await put(subject, change, false);
       if (turn !== asked) return;
       dialog.close();
+      const moving = moves === 0 && !server.up ? server.clients : moves;
       const lost =
-        moves === 0
+        moving === 0
           ? 'no client has to move'
-          : `${plural(moves, 'client')} ${moves === 1 ? 'moves' : 'move'} with the next connection`;
+          : `${plural(moving, 'client')} ${moving === 1 ? 'moves' : 'move'} with the next connection`;
       done(`${server.name} is ${server.state}, weight ${weight.value}; ${lost}`);
     } catch (error) {
       if (turn === asked) fail(error);
@@ -158,11 +159,15 @@ function effectOf({ backend, server, weight }: Subject, change: Change, moves: n
   const takes = state === 'ready' && (change.weight ?? weight) > 0 && server.up;
   const alone = !takes && !takesClients(backend, server.name);
   const goOn = state !== 'ready' && connections > 0 ? `${plural(connections, 'open connection')} would go on.` : '';
-  return [
-    moves === 0 ? 'No client would move.' : `${plural(moves, 'client')} would move, each with its next connection.`,
-    goOn,
-    alone ? `Then no server of ${backend.name} takes new clients!` : '',
-  ]
+  return [movesText(server, moves), goOn, alone ? `Then no server of ${backend.name} takes new clients!` : '']
     .filter(Boolean)
     .join(' ');
+}
+
+/** Who is bound to a server that is down moves by that, whatever is changed here. */
+function movesText({ up, clients }: ServerStatus, moves: number): string {
+  if (moves > 0) return `${plural(moves, 'client')} would move, each with its next connection.`;
+  if (up || clients === 0) return 'No client would move.';
+  const [who, move] = [plural(clients, 'client'), clients === 1 ? 'moves' : 'move'];
+  return `It is down: ${who} ${move} with the next connection in any case.`;
 }

@@ -44,8 +44,8 @@ export const serverRoute = route({
   if (server instanceof Refusal) return server;
   if (state === undefined && weight === undefined)
     return new Refusal(400, 'nothing to change: expected state or weight');
-  const { admin, ownWeight = server.config.weight, usable } = server;
-  const moves = usable && state === 'maint' ? (backend.table?.entriesOf(server) ?? 0) : 0;
+  const { admin, ownWeight = server.config.weight } = server;
+  const moves = admin !== 'maint' && state === 'maint' ? (backend.table?.entriesOf(server) ?? 0) : 0;
   if (!query.dryRun) {
     if (state !== undefined) server.setAdmin(state);
     if (weight !== undefined) server.setWeight(weight);
