@@ -13,10 +13,11 @@ export interface Contender {
   prepare(folder: string, listen: Ports, backendPorts: readonly number[]): string[] | undefined;
 }
 
-/** The ports on which a contender listens; a contender without metrics leaves `metrics` unused. */
+/** The ports on which a contender listens; one without metrics or an admin address leaves these unused. */
 export interface Ports {
   traffic: number;
   metrics: number;
+  admin: number;
 }
 
 export interface BerthOptions {
@@ -42,7 +43,7 @@ export function berth({ node, cli, profileFolder }: BerthOptions): Contender {
         '    servers:',
         ...servers,
         `metrics: { bind: "127.0.0.1:${listen.metrics}" }`,
-        'admin: { bind: "127.0.0.1:0" }',
+        `admin: { bind: "127.0.0.1:${listen.admin}" }`,
       ];
       writeFileSync(file, lines.join('\n') + '\n');
       const profile = profileFolder === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${profileFolder}`];

@@ -30,8 +30,8 @@ export interface Running {
  * log costs each of them the same. Rejects, with what the process wrote to standard error, where it does not start.
  */
 export async function launch(contender: Contender, folder: string, backendPorts: readonly number[]): Promise<Running> {
-  const [traffic = 0, metrics = 0] = await freePorts(2);
-  const command = contender.prepare(folder, { traffic, metrics }, backendPorts);
+  const [traffic = 0, metrics = 0, admin = 0] = await freePorts(3);
+  const command = contender.prepare(folder, { traffic, metrics, admin }, backendPorts);
   if (command === undefined) return direct(contender.label, backendPorts[0] ?? 0);
   const complaints = join(folder, 'stderr.txt');
   const stderr = openSync(complaints, 'w');
