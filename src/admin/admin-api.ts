@@ -4,6 +4,7 @@ import { shortened } from './find.ts';
 import { foreign, rebound, unauthorised } from './guard.ts';
 import { Http } from './http.ts';
 import { PAGE_HEADERS, readPages, type Page } from './pages.ts';
+import { Listings } from './paging.ts';
 import { Refusal, Streamed, type Reach, type Route } from './route.ts';
 import { ROUTES } from './routes.ts';
 
@@ -53,6 +54,7 @@ class AdminApi {
   readonly #reach: Reach;
   readonly #places: readonly Place[];
   readonly #pages: ReadonlyMap<string, Page>;
+  readonly #listings = new Listings();
 
   constructor(reach: Reach, table: readonly Route[], pages: ReadonlyMap<string, Page>) {
     this.#reach = reach;
@@ -91,7 +93,8 @@ class AdminApi {
     const header = (name: string): string => String(headers[name] ?? '');
     // Before the answer, which may wait for a client that does not read: who asks is gone by then.
     const who = whoAsks(request);
-    const outcome = await route.handle({ ...this.#reach, params, query, body, header });
+    const listings = this.#listings;
+    const outcome = await route.handle({ ...this.#reach, listings, params, query, body, header });
     if (route.changes(query)) this.#record(who, method, url, body, outcome);
     return outcome;
   }

@@ -4,6 +4,7 @@ import type { Control } from '../control.ts';
 import type { Counts } from '../counts.ts';
 import type { Log } from '../log.ts';
 import type { View } from '../view.ts';
+import type { Listings } from './paging.ts';
 
 /** What handlers see and change. */
 export type Reach = {
@@ -52,6 +53,8 @@ type BodyOf<B> = B extends { readonly schema: infer S extends z.ZodType }
 
 /** A request that is well formed: its parts as the route's schemas have them. */
 export type Call<P extends string, Q extends z.ZodObject, B> = Reach & {
+  /** Makes the pages of lists. */
+  readonly listings: Listings;
   readonly params: Readonly<Record<NamesIn<P>, string>>;
   readonly query: z.output<Q>;
   readonly body: BodyOf<B>;
@@ -80,6 +83,9 @@ type Definition<P extends string, Q extends z.ZodObject, B extends Body | undefi
   readonly changes?: (query: z.output<Q>) => boolean;
 };
 
+/** What a handler gets beside its reach. */
+type Asked = 'listings' | 'params' | 'query' | 'body' | 'header';
+
 /** A line of the table, of whatever shapes. */
 export type Route = {
   readonly method: Method;
@@ -91,7 +97,7 @@ export type Route = {
   readonly answer: z.ZodType;
   readonly refusals: readonly number[];
   readonly changes: (query: unknown) => boolean;
-  readonly handle: (call: Reach & Record<'params' | 'query' | 'body' | 'header', unknown>) => Promise<unknown>;
+  readonly handle: (call: Reach & Record<Asked, unknown>) => Promise<unknown>;
 };
 
 const NOTHING = z.strictObject({});

@@ -3,7 +3,7 @@ import { jsonSchema } from '../config/schema.ts';
 import { didYouMean } from '../config/suggest.ts';
 import { check as checkFile, configOrComplain } from './check.ts';
 import { initFault } from '../init/given.ts';
-import { given, ipFault, maxFault, needs, placeFault, serverFault, tableFault } from './faults.ts';
+import { given, ipFault, listFault, maxFault, needs, placeFault, serverFault, tableFault } from './faults.ts';
 import { help } from './help.ts';
 import type { Completes, OptionName } from './options.ts';
 import type { Signals } from './signals.ts';
@@ -74,13 +74,14 @@ export const COMMANDS: Record<string, Command> = {
   },
   status: {
     summary: 'show what runs: frontends, backends, servers',
-    options: ['config', 'watch', 'json'],
+    options: ['config', 'sort', 'watch', 'json'],
+    fault: (_, values) => listFault('status', values),
     run: async (call) => (await import('./look.ts')).status(call),
   },
   table: {
     summary: 'list the bindings: which client has which server',
     arguments: [{ ...IP, optional: true }],
-    options: ['config', 'backend', 'server', 'watch', 'json', 'haproxy', 'ids', 'state'],
+    options: ['config', 'backend', 'server', 'sort', 'watch', 'json', 'haproxy', 'ids', 'state'],
     exit: '0; with --haproxy: 0 all is printed, 1 HAProxy lacks some servers, 2 nothing can be had',
     fault: ([ip], values) => tableFault(ip, values),
     run: async (call) =>
@@ -90,14 +91,14 @@ export const COMMANDS: Record<string, Command> = {
   },
   connections: {
     summary: 'list the open connections',
-    options: ['config', 'backend', 'server', 'client', 'watch', 'json'],
-    fault: (_, { server }) => placeFault(server),
+    options: ['config', 'backend', 'server', 'client', 'sort', 'watch', 'json'],
+    fault: (_, values) => listFault('connections', values),
     run: async (call) => (await import('./lists.ts')).connections(call),
   },
   sessions: {
     summary: 'list who pushes and pulls, the busiest first',
-    options: ['config', 'backend', 'server', 'client', 'watch', 'json'],
-    fault: (_, { server }) => placeFault(server),
+    options: ['config', 'backend', 'server', 'client', 'sort', 'watch', 'json'],
+    fault: (_, values) => listFault('sessions', values),
     run: async (call) => (await import('./lists.ts')).sessions(call),
   },
   explain: {

@@ -3,6 +3,7 @@ import { loadAdmin } from '../config/load.ts';
 import { AdminClient, rowsOf } from './ask.ts';
 import { COMMANDS, type Argument, type Call, type Command } from './commands.ts';
 import { OPTIONS, type Completes, type Option, type OptionName } from './options.ts';
+import { SORTS, sortsOf } from './sorts.ts';
 
 /** Whoever presses Tab does not wait for long. */
 const ANSWER_MS = 1_000;
@@ -46,11 +47,17 @@ function bash(): string {
   const commandCases = commands().map(
     ([name, command]) => `        ${name}) _berth_choose '${flagsOf(command)}' ${bashArguments(command)} ;;`,
   );
+  const columnCases = Object.keys(SORTS).map((name) => `        ${name}) _berth_words '${sortsOf(name).join(' ')}' ;;`);
   return `# bash completion for berth: source <(berth completion bash)
 _berth_offer() {
   case $1 in
     file) compopt -o filenames 2>/dev/null; mapfile -t COMPREPLY < <(compgen -f -- "$current") ;;
     servers | backends) _berth_words "$("$program" completion "$1" "\${config[@]}" 2>/dev/null)" ;;
+    columns)
+      case $command in
+${columnCases.join('\n')}
+      esac
+      ;;
     *) _berth_words "$1" ;;
   esac
 }
@@ -102,7 +109,7 @@ function bashArguments({ arguments: given = [] }: Command): string {
 
 /** What bash is to offer: a kind that it knows, or words. */
 function offered(completes: Completes | undefined): string {
-  if (completes === 'server' || completes === 'backend') return `${completes}s`;
+  if (completes === 'server' || completes === 'backend' || completes === 'column') return `${completes}s`;
   if (completes === 'command') return Object.keys(COMMANDS).join(' ');
   return typeof completes === 'object' ? completes.join(' ') : (completes ?? '');
 }
@@ -111,12 +118,12 @@ function zsh(): string {
   const described = commands().map(([name, { summary }]) => `    ${quoted(`${name}:${summary}`)}`);
   const cases = commands().map(([name, command]) => {
     const specs = [
-      ...[...command.options, ...EVERYWHERE].map((option) => zshOption(option)),
+      ...[...command.options, ...EVERYWHERE].map((option) => zshOption(option, name)),
       ...(command.arguments ?? []).map((argument, i) => zshArgument(argument, i + 1)),
     ];
     return `        ${name}) _arguments ${specs.join(' ')} ;;`;
   });
-  const first = (['config', 'help', 'version'] as const).map(zshOption).join(' ');
+  const first = (['config', 'help', 'version'] as const).map((option) => zshOption(option)).join(' ');
   return `#compdef berth
 # zsh completion for berth: berth completion zsh >"\${fpath[1]}/_berth", or source <(berth completion zsh)
 _berth_names() {
@@ -153,8 +160,9 @@ if [ "$funcstack[1]" = _berth ]; then _berth "$@"; else compdef _berth berth; fi
 `;
 }
 
-function zshOption(name: OptionName): string {
-  const { short, value, help, completes } = optionOf(name);
+function zshOption(name: OptionName, command = ''): string {
+  const { short, value, help, completes: offers } = optionOf(name);
+  const completes = offers === 'column' ? sortsOf(command) : offers;
   const takes = value === undefined ? '' : `:${value.replaceAll(':', '\\:')}:${zshAction(completes)}`;
   const rest = quoted(`[${help.replaceAll(/[[\]]/g, '\\$&')}]${takes}`);
   if (short === undefined) return quoted(`--${name}`) + rest;

@@ -1,6 +1,8 @@
 /** What is wrong with the arguments of a command; undefined where nothing is. */
 import { isIP } from 'node:net';
+import { didYouMean } from '../config/suggest.ts';
 import { parseDuration } from '../config/values.ts';
+import { sortField, sortsOf } from './sorts.ts';
 
 type Value = string | boolean | undefined;
 const BACKEND_SERVER = /^[^/]+\/[^/]+$/;
@@ -12,6 +14,17 @@ export function serverFault(command: string, server = '', more = ''): string | u
 export function placeFault(server: Value): string | undefined {
   if (typeof server !== 'string' || BACKEND_SERVER.test(server)) return undefined;
   return '--server takes BACKEND/SERVER, such as docker_registry/s1';
+}
+
+/** Of a list that has --sort, and perhaps --server. */
+export function listFault(command: string, { server, sort }: Readonly<Record<string, Value>>): string | undefined {
+  return placeFault(server) ?? sortFault(command, sort);
+}
+
+function sortFault(command: string, sort: Value): string | undefined {
+  if (typeof sort !== 'string' || sortField(command, sort) !== undefined) return undefined;
+  const known = sortsOf(command);
+  return `${command} cannot be sorted by ${sort}.${didYouMean(sort, known) || ` Known: ${known.join(', ')}`}`;
 }
 
 export function ipFault(command: string, ip: string | undefined): string | undefined {
@@ -33,10 +46,12 @@ export function maxFault(max: Value, wait: Value): string | undefined {
 
 /** The lines for HAProxy are of all bindings; its options mean nothing without it. */
 export function tableFault(ip: string | undefined, values: Readonly<Record<string, Value>>): string | undefined {
-  const { haproxy = false, ids, state, backend, server, watch, json } = values;
+  const { haproxy = false, ids, state, backend, server, sort, watch, json } = values;
   if (haproxy !== true) {
     if (given(ids, state) > 0) return 'table takes --ids and --state with --haproxy alone';
-    return ipFault('table', ip) ?? placeFault(server);
+    return ipFault('table', ip) ?? listFault('table', values);
   }
-  return given(ip, backend, server, watch, json) > 0 ? 'table --haproxy takes --ids and --state alone' : undefined;
+  return given(ip, backend, server, sort, watch, json) > 0
+    ? 'table --haproxy takes --ids and --state alone'
+    : undefined;
 }

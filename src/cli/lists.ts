@@ -4,24 +4,28 @@ import type { Call } from './commands.ts';
 import { text } from './look.ts';
 import { Table, type Cell, type Column } from './print.ts';
 import { show } from './show.ts';
+import { sortField } from './sorts.ts';
 import { bytes, count, duration, since, UNKNOWN } from './units.ts';
 
 export function table(call: Call): Promise<number> {
-  const { backend, server } = call.values;
-  return list(call, 'table', BINDING, { ip: call.argument, backend, server });
+  return list(call, 'table', BINDING, { ip: call.argument, ...where(call) });
 }
 
 export function connections(call: Call): Promise<number> {
-  const { backend, server, client } = call.values;
-  return list(call, 'connections', CONNECTION, { backend, server, client });
+  return list(call, 'connections', CONNECTION, where(call));
 }
 
 export function sessions(call: Call): Promise<number> {
-  const { backend, server, client } = call.values;
-  return list(call, 'sessions', SESSION, { backend, server, client });
+  return list(call, 'sessions', SESSION, where(call));
 }
 
-function list(call: Call, path: string, columns: readonly Column<Row>[], question: Question): Promise<number> {
+/** What a list is of; an option that a command does not have is undefined. */
+function where({ values: { backend, server, client } }: Call): Question {
+  return { backend, server, client };
+}
+
+function list(call: Call, path: string, columns: readonly Column<Row>[], filter: Question): Promise<number> {
+  const question = { ...filter, sort: sortField(path, call.values['sort']) };
   return show(call, {
     lines: async function* (client, paper) {
       const rows = new Table(columns, paper);

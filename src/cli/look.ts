@@ -1,20 +1,38 @@
 /** `status` and `explain`: what runs, and where a client goes. */
 import { printable } from '../config/locate.ts';
-import { rowOf, rowsOf, type Row } from './ask.ts';
+import { rowOf, rowsOf, type AdminClient, type Row } from './ask.ts';
 import type { Call } from './commands.ts';
 import { line, Table, type Cell, type Column, type Paper } from './print.ts';
 import { asJson, show } from './show.ts';
+import { sortField } from './sorts.ts';
 import { bytes, count, counted, duration, since, UNKNOWN } from './units.ts';
 
 export function status(call: Call): Promise<number> {
+  const field = sortField('status', call.values['sort']);
+  const ask = async (client: AdminClient): Promise<Row> => {
+    const answer = await client.get('status');
+    const backends = rowsOf(answer['backends']).map((one) => ({
+      ...one,
+      servers: sorted(rowsOf(one['servers']), field),
+    }));
+    return { ...answer, backends };
+  };
   return show(call, {
     lines: async function* (client, paper) {
-      yield statusLines(await client.get('status'), paper);
+      yield statusLines(await ask(client), paper);
     },
     json: async function* (client) {
-      yield asJson(await client.get('status'));
+      yield asJson(await ask(client));
     },
   });
+}
+
+/** The largest of a field first; as they come where there is no field. */
+export function sorted(rows: readonly Row[], field: string | undefined): readonly Row[] {
+  if (field === undefined) return rows;
+  // What is unknown is null, and comes last.
+  const value = (row: Row): number => Number(row[field] ?? -1);
+  return rows.toSorted((a, b) => value(b) - value(a));
 }
 
 export function explain(call: Call): Promise<number> {

@@ -1,5 +1,5 @@
 /** What the completion of a shell offers for a value: files, names of what runs, or these words. */
-export type Completes = 'file' | 'server' | 'backend' | 'command' | readonly string[];
+export type Completes = 'file' | 'server' | 'backend' | 'command' | 'column' | readonly string[];
 
 export type Option = {
   readonly type: 'string' | 'boolean';
@@ -36,6 +36,12 @@ export const OPTIONS = {
   },
   only: { type: 'string', value: 'A,B', help: 'these events alone, such as server_down,server_up' },
   recent: { type: 'string', value: 'N', help: 'first the last N events that are kept (default: 10)' },
+  sort: {
+    type: 'string',
+    value: 'COLUMN',
+    help: 'the largest of this column first, such as conns or in/s; of a long list the first 20,000',
+    completes: 'column',
+  },
   watch: { type: 'boolean', help: 'show it again every 2 s, until q or Ctrl-C' },
   name: { type: 'string', value: 'HOST[:PORT]', help: 'public name of the registry, as clients write it (required)' },
   ca: {

@@ -4,7 +4,7 @@ import { complain, isTold, rowsOf, withBalancer, type AdminClient, type Row } fr
 import type { Call } from './commands.ts';
 import { eventsOf } from './event-stream.ts';
 import { SESSION } from './lists.ts';
-import { backendTitle, serverColumns, text } from './look.ts';
+import { backendTitle, serverColumns, sorted, text } from './look.ts';
 import { line, paperOf, Table, type Cell, type Paper, type Style } from './print.ts';
 import { Screen, type Key } from './screen.ts';
 import { byteRate, count, counted, since } from './units.ts';
@@ -13,12 +13,16 @@ const EVERY_MS = 1_000;
 /** More than a terminal shows. */
 const [MOST_SESSIONS, MOST_EVENTS] = [100, 100];
 
-const ORDERS = [
-  { by: 'name', value: () => 0 },
-  { by: 'connections', value: (row: Row) => Number(row['connections'] ?? 0) },
-  { by: 'bytes in', value: (row: Row) => Number(row['bytesInPerSecond'] ?? 0) },
-  { by: 'bytes out', value: (row: Row) => Number(row['bytesOutPerSecond'] ?? 0) },
-] as const;
+type Order = { readonly by: string; readonly field?: string; readonly ofClients?: true };
+/** Orders of servers; some are of clients too, which else are the busiest first. */
+const ORDERS: readonly Order[] = [
+  { by: 'name' },
+  { by: 'connections', field: 'connections', ofClients: true },
+  { by: 'bytes in', field: 'bytesInPerSecond', ofClients: true },
+  { by: 'bytes out', field: 'bytesOutPerSecond', ofClients: true },
+  { by: 'clients', field: 'clients' },
+  { by: 'errors', field: 'connectErrors' },
+];
 
 export function top({ file }: Call): Promise<number> {
   if (!process.stdout.isTTY) {
@@ -36,6 +40,8 @@ class Top {
   );
   #status: Row = {};
   #sessions: readonly Row[] = [];
+  /** Sessions that are under way: not all of them are asked for. */
+  #inAll = 0;
   /** The last ones, oldest first. */
   readonly #events: Cell[] = [];
   /** Why the balancer is not seen. */
@@ -75,9 +81,17 @@ class Top {
   async #ask(): Promise<void> {
     const [status, sessions] = await Promise.all([
       this.#client.get('status'),
-      this.#client.get('sessions', { perPage: MOST_SESSIONS }),
+      this.#client.get('sessions', { perPage: MOST_SESSIONS, sort: this.#clientField }),
     ]);
-    [this.#status, this.#sessions] = [status, rowsOf(sessions['items'])];
+    [this.#status, this.#sessions, this.#inAll] = [status, rowsOf(sessions['items']), Number(sessions['total'])];
+  }
+
+  get #sort(): Order {
+    return ORDERS[this.#order] ?? { by: 'name' };
+  }
+
+  get #clientField(): string | undefined {
+    return this.#sort.ofClients && this.#sort.field;
   }
 
   async #listen(signal: AbortSignal): Promise<void> {
@@ -138,18 +152,17 @@ class Top {
 
   #servers(paper: Paper): string[] {
     const { backends, now } = this.#status;
-    const { value } = ORDERS[this.#order] ?? ORDERS[0];
     return rowsOf(backends).flatMap((backend) => [
       backendTitle(backend, paper),
-      ...new Table(serverColumns(now), paper, '  ').lines(
-        rowsOf(backend['servers']).toSorted((a, b) => value(b) - value(a)),
-      ),
+      ...new Table(serverColumns(now), paper, '  ').lines(sorted(rowsOf(backend['servers']), this.#sort.field)),
     ]);
   }
 
   #busiest(paper: Paper): string[] {
-    const title: Cell = { text: `busiest clients (of ${count(this.#sessions.length)})`, style: 'bold' };
-    return ['', line([title], paper), ...new Table(SESSION, paper, '  ').lines(this.#sessions)];
+    const field = this.#clientField;
+    const what = field === undefined ? 'busiest clients' : `busy clients by ${this.#sort.by}`;
+    const title: Cell = { text: `${what} (of ${count(this.#inAll)})`, style: 'bold' };
+    return ['', line([title], paper), ...new Table(SESSION, paper, '  ').lines(sorted(this.#sessions, field))];
   }
 
   #lastEvents(paper: Paper, room: number): string[] {
@@ -159,8 +172,7 @@ class Top {
   }
 
   #foot(paper: Paper): string {
-    const { by } = ORDERS[this.#order] ?? ORDERS[0];
-    const keys = `q ends   s sorts servers (by ${by})   j k or arrows scroll servers`;
+    const keys = `q ends   s sorts (by ${this.#sort.by})   j k or arrows scroll servers`;
     return line([{ text: keys, style: 'dim' }], paper);
   }
 }

@@ -87,6 +87,8 @@ test('a list refuses what it does not understand, with a hint', async (t) => {
     assert.match(await refusal(berth, `${path}?server=s1`, 'GET', 400), /server=BACKEND\/SERVER/);
     assert.match(await refusal(berth, `${path}?server=b/s1&backend=c`, 'GET', 400), /two backends/);
   }
+  assert.match(await refusal(berth, '/table?sort=client', 'GET', 400), /^sort: expected connections, got "client"$/);
+  assert.match(await refusal(berth, '/sessions?sort=', 'GET', 400), /^sort: expected moves, connections, /);
   for (const path of ['/connections?client=me', '/sessions?client=1.2.3', '/table?ip=me']) {
     assert.match(await refusal(berth, path, 'GET', 400), /expected an address/);
   }

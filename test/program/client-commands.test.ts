@@ -1,6 +1,7 @@
 /** The commands about clients: who is bound where, who is connected, who does what, and their ends. */
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { promisify } from 'node:util';
@@ -10,6 +11,7 @@ import { command, explain, serverStatus } from '../support/operator.ts';
 import { come, hold } from '../support/people.ts';
 import { serve } from '../support/servers.ts';
 import { settings } from '../support/settings.ts';
+import { eventually } from '../support/waiting.ts';
 
 async function stand(t: TestContext): Promise<Berth> {
   const admin = { admin: { bind: `unix:${join(folderOf(t), 'admin.sock')}` } };
@@ -79,6 +81,54 @@ test('sessions has a line for each client, with its connections together', async
   const [row] = await json(berth, 'sessions');
   assert.equal(row?.['connections'], 2);
   for (const client of clients) await client.finish();
+});
+
+test('--sort puts the largest first: of clients, sessions, connections and servers; another column is refused', async (t) => {
+  const berth = await stand(t);
+  const held = [];
+  // The first of two servers gets one connection, the second three of one client.
+  for (const from of ['127.0.7.1', '127.0.7.2', '127.0.7.2', '127.0.7.2']) held.push(await hold(berth, from));
+  held[0]!.socket.write(Buffer.alloc(100_000));
+  await eventually('bytes to be counted', async () =>
+    (await json(berth, 'connections')).some(({ bytesIn }) => Number(bytesIn) > 0),
+  );
+  const first = async (title: string, ...args: string[]): Promise<string | undefined> =>
+    (await rows(berth, ...args))[0]?.[title];
+  assert.equal(await first('CLIENT', 'table', '--sort', 'conns'), '127.0.7.2');
+  assert.equal(await first('CLIENT', 'sessions', '--sort', 'CONNS'), '127.0.7.2');
+  assert.equal(await first('CLIENT', 'sessions', '--sort', 'in'), '127.0.7.1');
+  assert.equal((await first('CLIENT', 'connections', '--sort', 'in'))?.split(':')[0], '127.0.7.1');
+  const ages = (await json(berth, 'connections', '--sort', 'age')).map(({ ageMs }) => Number(ageMs));
+  assert.deepEqual(
+    ages,
+    ages.toSorted((a, b) => b - a),
+  );
+  const status = await command('status', '--sort', 'conns', '-c', berth.file);
+  assert.match(status.out, /^ +s2 .*\n +s1 /m);
+  const wrong = await command('sessions', '--sort', 'con', '-c', berth.file);
+  assert.deepEqual([wrong.code, wrong.out], [2, '']);
+  assert.match(wrong.err, /^berth: sessions cannot be sorted by con\. Known: conns, total, /);
+  for (const client of held) await client.finish();
+});
+
+test('a table of twenty thousand bindings is listed whole, each client once, as the state file had them', async (t) => {
+  const folder = folderOf(t);
+  const file = join(folder, 'state');
+  const clients = Array.from({ length: 20_000 }, (_, i) => `10.0.${i >> 8}.${i & 255}`);
+  const lines = [
+    { format: 'berth state 1', savedAt: Date.now() },
+    ...clients.map((client) => ({ backend: 'b', server: 's1', client, ms: 3_600_000 })),
+    { lines: clients.length },
+  ];
+  writeFileSync(file, lines.map((line) => `${JSON.stringify(line)}\n`).join(''));
+  const rest = { admin: { bind: `unix:${join(folder, 'admin.sock')}` }, state: { file } };
+  const berth = await start(t, settings(await serve(t, ['s1']), { healthCheck: false }, rest));
+  await berth.port();
+  for (const args of [['table'], ['table', '--sort', 'conns'], ['table', '--server', 'b/s1']]) {
+    const listed = (await json(berth, ...args)).map(({ client }) => String(client));
+    assert.equal(listed.length, clients.length, args.join(' '));
+    assert.deepEqual(new Set(listed), new Set(clients));
+  }
 });
 
 test('end ends a connection by its ID, those of a client, and those of a server; the log says K', async (t) => {

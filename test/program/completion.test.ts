@@ -38,6 +38,8 @@ test('bash: commands, options, words and files, from the command table', (t) => 
   assert.ok(offers('berth status --').includes('--watch') && !offers('berth status --').includes('--wait'));
   assert.deepEqual(offers('berth completion '), ['bash', 'zsh']);
   assert.deepEqual(offers('berth help expl'), ['explain']);
+  assert.deepEqual(offers('berth table --sort '), ['conns']);
+  assert.deepEqual(offers('berth sessions --sort o'), ['out/s', 'out']);
   assert.deepEqual(offers('berth check -c bal', {}, folder), ['balancer.yml']);
   assert.deepEqual(offers('berth check bal', {}, folder), ['balancer.yml']);
   assert.deepEqual(offers('berth -c balancer.yml st', {}, folder), ['start', 'status']);
@@ -72,6 +74,10 @@ test('bash and zsh at a terminal: Tab completes a command and a server', async (
     terminal.type('--js');
     terminal.press('Tab');
     await terminal.shows(/berth drain b\/registry-2 --json/);
+    terminal.press('C-u', 'C-l');
+    terminal.type('berth sessions --sort qu');
+    terminal.press('Tab');
+    await terminal.shows(/berth sessions --sort quiet *$/m);
     terminal.press('C-u', 'C-l');
     terminal.type('berth maint b/reg');
     terminal.press('Tab');

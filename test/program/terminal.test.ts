@@ -109,7 +109,7 @@ test('top follows the size of the terminal, sorts by a key, and comes back after
   await terminal.shows((screen) => TOP.test(screen) && /SERVER +HEALTH/.test(screen));
   assert.match(terminal.screen().trimEnd(), /q ends.*\(by name\).*$/);
   terminal.press('s');
-  await terminal.shows(/\(by connections\)/);
+  await terminal.shows(/^busy clients by connections \(of \d+\)(.|\n)*\(by connections\)/m);
   await setState(berth, 's2', 'drain');
   await terminal.shows(/^ +\S+ WARN +server state.*s2/m);
   terminal.press('C-z');

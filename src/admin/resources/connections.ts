@@ -3,8 +3,9 @@ import type { Connection } from '../../proxy/connection.ts';
 import { PHASES, type Standing } from '../../proxy/record.ts';
 import type { View } from '../../view.ts';
 import { client, isClient, placeOf, placeQuery, type Place } from '../named.ts';
-import { eachOf, listOf, pageOf, pagingQuery } from '../paging.ts';
+import { listOf, pagingQuery, sortQuery } from '../paging.ts';
 import { Refusal, route } from '../route.ts';
+import { eachOf } from '../slices.ts';
 
 /** To end a connection closes two sockets: the clock is looked at more often than for a step that only looks. */
 const ENDS_A_LOOK = 16;
@@ -29,18 +30,33 @@ const row = z.strictObject({
 const query = { ...placeQuery, client: client().optional().describe('Only of this client') };
 type Filter = { readonly place: Place; readonly client: string | undefined; readonly isNarrow: boolean };
 
+/** What connections can be sorted by. */
+const BY = {
+  ageMs: ({ startedMs }: Standing) => -startedMs,
+  idleMs: ({ movedMs }: Standing) => -movedMs,
+  bytesIn: (one: Standing) => one.in,
+  bytesOut: (one: Standing) => one.out,
+  bytesInPerSecond: ({ perSecond }: Standing) => perSecond.in,
+  bytesOutPerSecond: ({ perSecond }: Standing) => perSecond.out,
+};
+
 export const connectionsRoute = route({
   method: 'GET',
   path: '/connections',
   summary: 'Connections that stand, the oldest of each frontend first',
-  query: z.strictObject({ ...query, ...pagingQuery }),
+  query: z.strictObject({ ...query, sort: sortQuery(BY), ...pagingQuery }),
   answer: listOf(row),
   refusals: [404],
-})(async ({ view, query: asked }) => {
+})(async ({ view, listings, query: asked }) => {
   const filter = filterOf(view, asked);
   if (filter instanceof Refusal) return filter;
   const all = view.frontends.reduce((sum, { connections }) => sum + connections, 0);
-  const { items, ...page } = await pageOf(standing(view, filter), asked, filter.isNarrow ? undefined : all);
+  const by = asked.sort && BY[asked.sort];
+  const { items, ...page } = await listings.page('connections', asked, {
+    walk: () => standing(view, filter),
+    total: filter.isNarrow ? undefined : all,
+    by: by && ((one: Connection) => by(one.standing)),
+  });
   const nowMs = performance.now();
   return { items: items.map((one) => rowOf(one.standing, nowMs)), ...page };
 });

@@ -1,10 +1,10 @@
 import { isIP } from 'node:net';
-import { setImmediate as nextTurn } from 'node:timers/promises';
 import { z } from 'zod';
 import { DIRECTIONS, type Session } from '../../clients/session.ts';
 import { addressIn, client, placeOf, placeQuery, type Place } from '../named.ts';
-import { listOf, pageOf, pagingQuery } from '../paging.ts';
+import { listOf, pagingQuery, sortQuery } from '../paging.ts';
 import { time } from '../parameters.ts';
+import type { View } from '../../view.ts';
 import { Refusal, route } from '../route.ts';
 
 const row = z.strictObject({
@@ -23,25 +23,45 @@ const row = z.strictObject({
   quietMs: z.number().describe('Since something was done in it; after ten seconds it is over'),
 });
 
-/** Sessions that are looked at and sorted in one turn of the event loop: two milliseconds of work. */
-const A_TURN = 2_000;
+/** What sessions can be sorted by. */
+const BY = {
+  moves: ({ moves }: Session) => moves,
+  connections: ({ connections }: Session) => connections,
+  connectionsTotal: ({ total }: Session) => total,
+  bytesIn: (session: Session) => session.in,
+  bytesOut: (session: Session) => session.out,
+  bytesInPerSecond: ({ perSecond }: Session) => perSecond.in,
+  bytesOutPerSecond: ({ perSecond }: Session) => perSecond.out,
+  quietMs: ({ activeMs }: Session) => -activeMs,
+};
+
+/** More bytes than a session moves. */
+const MANY_BYTES = 1e15;
+
+/** By bytes a second; those with the same by all their bytes, which are less than one byte a second here. */
+function busyness({ perSecond, in: bytesIn, out: bytesOut }: Session): number {
+  return Math.round(perSecond.in + perSecond.out) + (bytesIn + bytesOut) / MANY_BYTES;
+}
 
 export const sessionsRoute = route({
   method: 'GET',
   path: '/sessions',
   summary: 'What clients do, each over all its connections: the busiest first',
-  query: z.strictObject({ ...placeQuery, client: client().optional().describe('Only of this client'), ...pagingQuery }),
+  query: z.strictObject({
+    ...placeQuery,
+    client: client().optional().describe('Only of this client'),
+    sort: sortQuery(BY),
+    ...pagingQuery,
+  }),
   answer: listOf(row),
   refusals: [404],
-})(async ({ view, query }) => {
+})(async ({ view, listings, query }) => {
   const place = placeOf(view, query);
   if (place instanceof Refusal) return place;
-  const { best, total } = await busiest(
-    view.sessions.underWay,
-    wanted(place, query.client),
-    query.page * query.perPage,
-  );
-  const { items, ...page } = await pageOf(best, query, total);
+  const { items, ...page } = await listings.page('sessions', query, {
+    walk: () => walk(view, wanted(place, query.client)),
+    by: query.sort === undefined ? busyness : BY[query.sort],
+  });
   const nowMs = performance.now();
   return { items: items.map((session) => rowOf(session, nowMs)), ...page };
 });
@@ -56,25 +76,9 @@ function wanted({ backends, server }: Place, asked: string | undefined): (sessio
   };
 }
 
-/** The `most` of them that move most bytes a second, or have moved most, and how many there are. */
-async function busiest(
-  sessions: readonly Session[],
-  isWanted: (session: Session) => boolean,
-  most: number,
-): Promise<{ readonly best: readonly Session[]; readonly total: number }> {
-  let best: { readonly session: Session; readonly rate: number; readonly bytes: number }[] = [];
-  let total = 0;
-  for (let from = 0; from < sessions.length; from += A_TURN) {
-    const more = sessions.slice(from, from + A_TURN).filter(isWanted);
-    total += more.length;
-    for (const session of more) {
-      const { in: bytesIn, out: bytesOut } = session.perSecond;
-      best.push({ session, rate: Math.round(bytesIn + bytesOut), bytes: session.in + session.out });
-    }
-    best = best.toSorted((a, b) => b.rate - a.rate || b.bytes - a.bytes).slice(0, most);
-    await nextTurn();
-  }
-  return { best: best.map(({ session }) => session), total };
+/** Undefined for a session that is not wanted. */
+function* walk({ sessions }: View, isWanted: (session: Session) => boolean): Generator<Session | undefined> {
+  for (const session of sessions.underWay) yield isWanted(session) ? session : undefined;
 }
 
 function rowOf(session: Session, nowMs: number): z.input<typeof row> {

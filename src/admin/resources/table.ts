@@ -2,9 +2,10 @@ import { z } from 'zod';
 import type { Backend } from '../../pool/backend.ts';
 import type { Server } from '../../pool/server.ts';
 import { addressIn, client, placeOf, placeQuery, type Place } from '../named.ts';
-import { eachOf, listOf, pageOf, pagingQuery } from '../paging.ts';
+import { listOf, pagingQuery, sortQuery } from '../paging.ts';
 import { yesNo } from '../parameters.ts';
 import { Refusal, route } from '../route.ts';
+import { eachOf } from '../slices.ts';
 
 const row = z.strictObject({
   backend: z.string(),
@@ -25,19 +26,27 @@ const ip = () =>
     .optional()
     .describe('Only of this client: an address in the network that makes it, or that network');
 
+/** What bindings can be sorted by. */
+const BY = {
+  connections: ({ backend, client: key }: Bound) => backend.table?.peek(key)?.connections ?? 0,
+};
+
 /** Bindings, in an order that stays. */
 export const tableRoute = route({
   method: 'GET',
   path: '/table',
   summary: 'Which client is bound to which server',
-  query: z.strictObject({ ...placeQuery, ip: ip(), ...pagingQuery }),
+  query: z.strictObject({ ...placeQuery, ip: ip(), sort: sortQuery(BY), ...pagingQuery }),
   answer: listOf(row),
   refusals: [404],
-})(async ({ view, query }) => {
+})(async ({ view, listings, query }) => {
   const place = placeOf(view, query);
   if (place instanceof Refusal) return place;
-  const total = query.ip === undefined ? entriesIn(place) : undefined;
-  const { items, ...page } = await pageOf(walk(place, query.ip), query, total);
+  const { items, ...page } = await listings.page('table', query, {
+    walk: () => walk(place, query.ip),
+    total: query.ip === undefined ? entriesIn(place) : undefined,
+    by: query.sort && BY[query.sort],
+  });
   return { items: items.flatMap(rowOf), ...page };
 });
 

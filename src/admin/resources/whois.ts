@@ -4,7 +4,7 @@ import type { Ended } from '../../clients/recent.ts';
 import { formatAddress, type Standing } from '../../proxy/record.ts';
 import type { View } from '../../view.ts';
 import { addressIn, placeOf, placeQuery, type Place } from '../named.ts';
-import { eachOf } from '../paging.ts';
+import { eachOf } from '../slices.ts';
 import { time } from '../parameters.ts';
 import { Refusal, route } from '../route.ts';
 
