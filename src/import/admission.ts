@@ -150,8 +150,11 @@ class Judgement {
       return undefined;
     }
     if (asked.kind === 'serverName' && justNames && !rule.admits && negated && condition.length === 1) return names;
-    const why =
-      asked.kind === 'other' ? asked.says : '`allow` and `deny` are lists of networks, `sni` of names to take';
+    const limits = condition.flat().some((term) => term.asked.kind === 'limit');
+    const lists = limits
+      ? '`perSource` holds for every source, without an exception'
+      : '`allow` and `deny` are lists of networks, `sni` of names to take';
+    const why = asked.kind === 'other' ? asked.says : lists;
     this.#note(rule, lost(rule.admits ? why : `${why}; these clients are let in`));
     return undefined;
   }

@@ -77,7 +77,7 @@ function place(draft: ProxyDraft, server: ServerDraft, arrivals: Arrivals, file:
   const arrival = arrivals.get(draft.name);
   const [, sign, offset] = /^([+-])(\d{1,5})$/.exec(port ?? '+0') ?? [];
   if (offset !== undefined && typeof arrival !== 'number')
-    return leaveOut('it has no port of its own, and the frontend has several');
+    return leaveOut('it has no port of its own, and the frontend has several: it needs a backend for each');
   const number = offset === undefined ? port : String(Number(arrival) + Number(`${sign}${offset}`));
   return valid(`${server.address}:${number}`);
 }
@@ -107,6 +107,11 @@ export function arrivalsOf(proxies: readonly ProxyDraft[]): Arrivals {
 function writeStickTable({ name, stick, table: own }: ProxyDraft, into: Outline, { proxies, ledger }: FileDraft): void {
   if (!stick) return into.set('stickTable', false);
   const other = stick.table === undefined ? undefined : proxies.named(stick.table);
+  const shared = stick.table ?? name;
+  if (proxies.sharers(shared) > 1) {
+    const says = `each backend has a table of its own: a client may have another server here than by \`${shared}\``;
+    if (stick.table !== undefined) ledger.note(stick.line, stick.text, lost(says));
+  }
   const table = stick.table === undefined || stick.table === name ? own : other?.table;
   const map = into.map('stickTable', stick.line);
   writePrefix(stick.prefix, table?.type, map, stick.line);

@@ -80,6 +80,7 @@ export type TableDraft = {
 };
 export type StickDraft = {
   readonly line: number;
+  readonly text: string;
   readonly table: string | undefined;
   readonly prefix: Prefix;
 };
@@ -164,6 +165,8 @@ export class Proxies {
   /** The last number that was given behind a name. */
   readonly #counts = new Map<string, number>();
   readonly #backends = new Map<string, ProxyDraft>();
+  /** How many backends keep their clients in each table. */
+  readonly #sharers = new Map<string, number>();
 
   get all(): readonly ProxyDraft[] {
     return this.#all;
@@ -175,6 +178,12 @@ export class Proxies {
     if (!this.#named.has(name)) this.#named.set(name, draft);
     if (isFrontend) this.#frontends.add(name);
     if (isBackend && !this.#backends.has(name)) this.#backends.set(name, draft);
+    const table = draft.stick && (draft.stick.table ?? name);
+    if (table !== undefined) this.#sharers.set(table, this.sharers(table) + 1);
+  }
+
+  sharers(table: string): number {
+    return this.#sharers.get(table) ?? 0;
   }
 
   /** The first of the name. */

@@ -1,7 +1,7 @@
 import { GLOBAL, RESOLVERS, SECTIONS } from './directives.ts';
 import { emptyDraft, type Around, type FileDraft } from './draft.ts';
 import { UNIX_BIND } from './options.ts';
-import { carried, Ledger, lost, meaningless, standard, textOf } from './outcome.ts';
+import { carried, Ledger, lost, meaningless, standard, textOf, type Outcome } from './outcome.ts';
 import { readProxy } from './read-proxy.ts';
 import { resultOf, type Imported } from './result.ts';
 import { parseTime, parseWhole, timer, withoutEnd } from './scalars.ts';
@@ -28,6 +28,7 @@ export function importHaproxy(text: string, name: string, around: Around & { env
   for (const section of sections) if (section.kind === 'global') readGlobal(section, file);
   for (const section of sections) if (file.budget.fault === undefined) readSection(section, file);
   noteUnused(sections, file);
+  noteTimeouts(file);
   return resultOf(name, file, around.stateFile);
 }
 
@@ -95,11 +96,21 @@ function readTcp(section: Section, file: FileDraft): void {
     file.ledger.note(number, what, draft.disabled === undefined ? carried(roomOf(kind)) : meaningless('disabled'));
     return;
   }
-  const isPage = !lines.some(({ words }) => ['server', 'default_backend', 'use_backend'].includes(words[0] ?? ''));
-  const says = lines.some(({ words }) => words[0] === 'stats' || words.includes('prometheus-exporter'))
-    ? standard('`berth status`, and `metrics` at *:9180')
-    : meaningless('it leads to no server');
-  file.ledger.note(number, what, isPage ? says : lost(`in ${mode} mode; Berth has TCP mode only`));
+  file.ledger.note(number, what, ofOtherMode(lines, mode));
+}
+
+/** A section in HTTP mode leads to servers, shows HAProxy itself, or answers by itself. */
+function ofOtherMode(lines: Section['lines'], mode: string): Outcome {
+  const has = (...some: string[]): boolean => lines.some(({ words }) => some.includes(words[0] ?? ''));
+  if (has('server', 'server-template', 'default_backend', 'use_backend', 'dispatch')) {
+    return lost(`in ${mode} mode; Berth has TCP mode only`);
+  }
+  const isPage = has('stats') || lines.some(({ words }) => words.includes('prometheus-exporter'));
+  if (isPage) return standard('`berth status`, and `metrics` at *:9180');
+  if (has('redirect', 'http-request', 'monitor-uri', 'errorfile')) {
+    return lost('it answers HTTP by itself, which Berth does not: its clients would find nobody');
+  }
+  return meaningless('it leads to no server');
 }
 
 function roomOf(kind: string): string {
@@ -129,5 +140,20 @@ function noteUnused(sections: readonly Section[], { ledger }: FileDraft): void {
     for (const { number, words } of lines) {
       if (!noted.has(number)) ledger.note(number, textOf(words), meaningless('no section in TCP mode inherits it'));
     }
+  }
+}
+
+/** HAProxy itself warns of a section that never ends a silent connection. */
+function noteTimeouts({ proxies, ledger }: FileDraft): void {
+  const used = proxies.all.filter(({ isFrontend, servers }) => isFrontend || servers.length > 0);
+  if (used.some(({ timeouts }) => timeouts.has('tunnel'))) return;
+  for (const [side, name] of [
+    ['isFrontend', 'client'],
+    ['isBackend', 'server'],
+  ] as const) {
+    const without = used.find((draft) => draft[side] && !draft.timeouts.has(name));
+    if (!without) continue;
+    const says = 'where it is not said HAProxy waits for ever, and Berth for `timeouts.idle`, which is 10m';
+    ledger.note(without.section.number, `timeout ${name}`, standard(says));
   }
 }

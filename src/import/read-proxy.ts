@@ -158,7 +158,7 @@ function readLine(draft: ProxyDraft, line: Line, file: FileDraft): void {
   file.ledger.note(number, what, reader?.(draft, args, line, file) ?? PROXY[word]);
 }
 
-function readBalance(draft: ProxyDraft, [policy = '']: readonly string[], { number }: Line) {
+function readBalance(draft: ProxyDraft, [policy = '', sample]: readonly string[], { number }: Line) {
   const name = policy.replace(/\(.*$/, '');
   const known: Record<string, string> = {
     roundrobin: 'roundrobin',
@@ -167,6 +167,12 @@ function readBalance(draft: ProxyDraft, [policy = '']: readonly string[], { numb
     random: 'random',
     source: 'source',
   };
+  if (name === 'hash') {
+    if (sample !== 'src')
+      return lost('`balance: source` hashes the address of the client; roundrobin stands in its place');
+    draft.back.set('balance', 'source', number);
+    return undefined;
+  }
   if (!Object.hasOwn(known, name)) return lost(`Berth has no \`balance ${name}\`; roundrobin stands in its place`);
   draft.back.set('balance', known[name], number);
   return undefined;
@@ -192,11 +198,11 @@ function readTable(draft: ProxyDraft, args: readonly string[], { number }: Line)
 }
 
 /** `stick on src[,ipmask(24)] [table T]` */
-function readStick(draft: ProxyDraft, [sample = '', ...words]: readonly string[], { number }: Line) {
+function readStick(draft: ProxyDraft, [sample = '', ...words]: readonly string[], line: Line) {
   const table = words[0] === 'table' ? words[1] : undefined;
   const condition = table === undefined ? words : words.slice(2);
   const prefix = prefixOf(sample);
-  draft.stick ??= { line: number, table, prefix: prefix ?? {} };
+  draft.stick ??= { line: line.number, text: textOf(line.words), table, prefix: prefix ?? {} };
   if (!prefix)
     return lost(
       sample.startsWith('dst')

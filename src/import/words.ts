@@ -138,7 +138,9 @@ function variableAt(line: string, at: number, variables: Environment): Variable 
   const [whole, braced, list, fallback, plain] =
     /^\$(?:\{([A-Za-z_.]\w*)(\[\*\])?(?:-([^}]*))?\}|([A-Za-z_.]\w*))/.exec(line.slice(at)) ?? [];
   if (whole === undefined) {
-    return line.charAt(at + 1) === '{' ? 'a variable is not written as ${NAME}' : { text: '$', length: 1 };
+    return line.charAt(at + 1) === '{'
+      ? 'a variable is written as ${NAME}, or with a default as ${NAME-DEFAULT}'
+      : { text: '$', length: 1 };
   }
   const name = braced ?? plain ?? '';
   const value = Object.hasOwn(variables, name) ? variables[name] : undefined;

@@ -27,7 +27,7 @@ type Ran = { readonly status: number | null; readonly stdout: string; readonly s
 
 function run(...args: string[]): Ran {
   const [program, ...rest] = [...BERTH, ...args];
-  return spawnSync(program, rest, { cwd: folder, encoding: 'utf8', timeout: 30_000 });
+  return spawnSync(program, rest, { cwd: folder, encoding: 'utf8', timeout: 30_000, maxBuffer: 16 << 20 });
 }
 
 const runImport = (...args: string[]): Ran => run('import', ...args);
@@ -81,7 +81,7 @@ test('a file larger than any that a person keeps is exit 2, with one line that s
     [named('large.cfg', '#\n'.repeat(300_000)), /^berth: cannot read large\.cfg: it is larger than 512 KiB$/],
     [
       named('lines.cfg', `${GOOD}${'#x\n mode tcp\n'.repeat(10_000)}`),
-      /^lines\.cfg:20001: there are more than 10000 lines$/,
+      /^lines\.cfg:19999: there are more than 10000 lines$/,
     ],
     [
       named('ports.cfg', `${GOOD}${' bind 127.0.0.1:1-64\n bind 127.0.0.2:1-64\n'.repeat(100)}`),
@@ -106,13 +106,13 @@ test('a file larger than any that a person keeps is exit 2, with one line that s
 
 test('the largest file that is read, of the costliest lines, ends soon', () => {
   const options = 'check inter 2s rise 3 fall 4 weight 7 maxconn 9 send-proxy slowstart 3s';
-  const lines = Array.from({ length: 5_000 }, (_, i) => `  server x${i} 10.0.${i >> 8}.${i & 255}:80 ${options}\n`);
+  const lines = Array.from({ length: 4_500 }, (_, i) => `  server x${i} 10.0.${i >> 8}.${i & 255}:80 ${options}\n`);
   const began = performance.now();
   const { status, stdout } = runImport(named('largest.cfg', GOOD + lines.join('')));
   // A tenth of it on a machine that does nothing else.
   assert.ok(performance.now() - began < 10_000);
   assert.equal(status, 0);
-  assert.match(stdout, /^ {6}x4999:/m);
+  assert.match(stdout, /^ {6}x4499:/m);
 });
 
 test('a file comes by a pipe, too', () => {
@@ -153,7 +153,8 @@ test('what is no dump is exit 2', () => {
 /** What a machine of loopback addresses, with servers that know no protocol, cannot have of a file. */
 const NOT_HERE =
   /^\s*(daemon|user|group|uid|gid|pidfile|log|stats|peers?|option (httpchk|\w+-check|smtpchk|ssl-hello-chk))\b|^\s*(http|tcp)-check\b|^\s*bind (\/|:::)/;
-const OPTIONS_NOT_HERE = / (ssl|verify none|check-ssl|crt \S+|alpn \S+|check port \d+|port \d+)(?=\s|$)/g;
+const OPTIONS_NOT_HERE =
+  / (ssl|verify none|check-ssl|check-sni \S+|resolvers \S+|crt \S+|alpn \S+|check port \d+|port \d+)(?=\s|$)/g;
 /** What is not compared: two ask nameservers that there are not, two bind by what the report says is not carried over. */
 const NOT_COMPARED = ['consul-srv.cfg', 'swarm-dns.cfg', 'galera-stick-on-dst.cfg', 'mail-and-metrics.cfg'];
 

@@ -75,7 +75,7 @@ test('what HAProxy does not read is a fault with its line', () => {
     [
       '1: the quote " is not closed',
       "2: the quote ' is not closed",
-      '3: a variable is not written as ${NAME}',
+      '3: a variable is written as ${NAME}, or with a default as ${NAME-DEFAULT}',
       '4: the line is longer than 4096 characters',
     ],
   );
