@@ -51,12 +51,22 @@ const CALLS: Readonly<Record<string, readonly Call[]>> = {
   ],
   'POST /reload': [{ path: '/reload' }],
   'GET /openapi.json': [{ path: '/openapi.json' }],
-  'GET /table': [{ path: '/table' }, { path: '/table?backend=b&perPage=1' }, { path: '/table?page=0' }],
+  'GET /table': [
+    { path: '/table' },
+    { path: '/table?backend=b&perPage=1' },
+    { path: '/table?sort=connections' },
+    { path: '/table?page=0' },
+  ],
   'DELETE /table': [{ path: '/table?backend=b&ip=127.0.7.1' }, { path: '/table' }],
   'GET /connections': [{ path: '/connections' }, { path: '/connections?server=s1' }, { path: '/connections?page=x' }],
   'DELETE /connections': [{ path: '/connections?backend=b&server=s2' }, { path: '/connections' }],
   'DELETE /connections/{id}': [{ path: '/connections/999999' }, { path: '/connections/x' }],
-  'GET /sessions': [{ path: '/sessions' }, { path: '/sessions?backend=b' }, { path: '/sessions?perPage=0' }],
+  'GET /sessions': [
+    { path: '/sessions' },
+    { path: '/sessions?backend=b' },
+    { path: '/sessions?sort=quietMs' },
+    { path: '/sessions?perPage=0' },
+  ],
   'GET /whois': [{ path: '/whois?from=127.0.0.1:1' }, { path: '/whois?from=x' }, { path: '/whois' }],
 };
 
