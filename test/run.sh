@@ -14,7 +14,7 @@ packages() { # the Debian packages that a group of tests needs
       ;;
     cluster)
       echo openssl docker-registry skopeo redis-server apache2-utils prometheus iproute2 docker.io docker-compose \
-        moosefs-master moosefs-chunkserver moosefs-client haproxy nftables socat curl chromium \
+        moosefs-master moosefs-chunkserver moosefs-client haproxy nftables socat curl chromium keepalived bird2 \
         elfutils debootstrap systemd-container lintian
       ;;
   esac

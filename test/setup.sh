@@ -68,6 +68,7 @@ has_package() { # by its program on the PATH, wherever that came from, else by d
   local program=$1
   case $1 in
     apache2-utils) program=htpasswd ;;
+    bird2) program=bird ;;
     docker.io) program=dockerd ;;
     elfutils) program=eu-strip ;;
     iproute2) program=ip ;;
