@@ -213,7 +213,7 @@ export class Balancer implements View, Control {
       this.#stage = 'draining';
     }
     await this.#drain(reason);
-    await this.#house.state.save();
+    await Promise.all([this.#house.state.save(), this.#house.finish()]);
     this.#close();
     this.#log.tell('stopped');
     // Last, so that whoever reads the events along has read that too.

@@ -49,6 +49,7 @@ const BINDING: readonly Column<Row>[] = [
   { title: 'BACKEND', cell: ({ backend }) => text(backend), least: 10, rank: 1 },
   { title: 'SERVER', cell: serverOf },
   { title: 'HOME', cell: ({ home }) => text(home), rank: 2 },
+  { title: 'BY', cell: ({ by }) => text(by), rank: 3 },
   { title: 'CONNS', cell: (row) => count(row['connections']), align: 'right' },
   { title: 'EXPIRES', cell: ({ expiresMs }) => (expiresMs === null ? 'open' : duration(expiresMs)), align: 'right' },
 ];

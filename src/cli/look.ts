@@ -117,8 +117,9 @@ function backendLines(backend: Row, now: unknown, paper: Paper): string[] {
 }
 
 export function backendTitle({ name, balance, queue, stickTable }: Row, paper: Paper): string {
-  const { size, entries } = rowOf(stickTable);
-  const sticky = stickTable === false ? 'not sticky' : `${count(entries)} of ${count(size)} bindings`;
+  const { size, entries, shared } = rowOf(stickTable);
+  const sticky =
+    stickTable === false ? 'not sticky' : `${count(entries)} of ${count(size)} bindings${sharedBy(shared)}`;
   const waiting = Number(queue) > 0 ? `, ${count(queue)} wait` : '';
   return line([{ text: `backend ${text(name)}`, style: 'bold' }, `: ${text(balance)}, ${sticky}${waiting}`], paper);
 }
@@ -160,16 +161,28 @@ function reasonOf({ reason, storage, storageReason }: Row): string {
   return [...(reason === '' || reason === undefined ? [] : [text(reason)]), ...unknown].join('; ');
 }
 
+/** Nothing for a table that is the balancer's own. */
+function sharedBy(shared: unknown): string {
+  if (shared === null || shared === undefined) return '';
+  const { up, reason, pending, answerMs, conflicts } = rowOf(shared);
+  const left = Number(pending) > 0 ? `, ${count(pending)} to write` : '';
+  if (up !== true) return `, shared table away: ${text(reason)}${left}`;
+  const took = typeof answerMs === 'number' ? ` ${answerMs.toFixed(1)} ms away` : '';
+  const gaveWay = Number(conflicts) > 0 ? `, ${counted(conflicts, 'conflict')}` : '';
+  return `, shared table${took}${left}${gaveWay}`;
+}
+
 function explainLines({ frontends, backends }: Row, paper: Paper): string[] {
   const refused = rowsOf(frontends).filter(({ admitted }) => admitted === false);
   return [
     ...refused.map(({ name, why }) => line([{ text: `${text(name)}: refused: ${text(why)}`, style: 'red' }], paper)),
     ...rowsOf(backends).flatMap((backend) => {
-      const { name, why, connections, waiting, expiresMs, home, server } = backend;
+      const { name, why, connections, waiting, expiresMs, by, home, server } = backend;
       const facts = [
         ...(Number(connections) > 0 ? [`${counted(connections, 'connection')} open`] : []),
         ...(Number(waiting) > 0 ? [`${counted(waiting, 'connection')} waiting for a place`] : []),
         ...(typeof expiresMs === 'number' ? [`the binding expires in ${duration(expiresMs)}`] : []),
+        ...(typeof by === 'string' ? [`${by} bound it`] : []),
         ...(typeof home === 'string' && home !== server ? [`its first server was ${home}`] : []),
       ];
       return [

@@ -170,13 +170,8 @@ function* checkHealthChecks(root: unknown): Generator<Finding> {
 
 function* checkSharedTables(root: unknown): Generator<Finding> {
   for (const [name, backend] of entries(at(root, 'backends'))) {
-    const stickTable = at(backend, 'stickTable');
-    const shared = at(stickTable, 'shared');
+    const shared = at(at(backend, 'stickTable'), 'shared');
     const path = ['backends', name, 'stickTable', 'shared'];
-    if (at(stickTable, 'sharedStates') === true && UNSET.includes(shared)) {
-      const message = 'belongs to a table that is shared; add "shared: redis://HOST:PORT"';
-      yield { path: ['backends', name, 'stickTable', 'sharedStates'], message };
-    }
     if (!isTree(shared)) continue;
     const ways = ['url', 'sentinels', 'nodes'].filter((key) => key in shared);
     if (ways.length !== 1) yield { path, message: 'expected one of url, sentinels and nodes' };

@@ -112,9 +112,6 @@ const stickTable = z.strictObject({
       'A table that several balancers share, in Redis 6 or later, or Valkey: redis:// or rediss://, or a map; ' +
         'empty = none',
     ),
-  sharedStates: yesNo()
-    .prefault(false)
-    .describe("With shared: what an operator wants of a server (drain, maint, ready) is every balancer's"),
 });
 
 const healthCheckTls = z

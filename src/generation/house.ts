@@ -14,6 +14,9 @@ import type { Generation } from './generation.ts';
 /** Listening sockets that open beside those of traffic: the metrics and the admin address. */
 const OWN_LISTENERS = 2;
 
+/** Nobody waits longer for a shared table at the end. */
+const FINISH_MS = 250;
+
 export type HouseParts = {
   readonly sockets: Sockets;
   readonly observer: Reports;
@@ -106,6 +109,15 @@ export class House {
     for (const [name, backend] of this.#backends) {
       if (!current.backends.has(name) && backend.isForgotten) this.#backends.delete(name);
     }
+  }
+
+  /** What backends have left to write to tables that they share is written, or given up after a moment. */
+  async finish(): Promise<void> {
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<void>((resolve) => (timer = setTimeout(resolve, FINISH_MS)));
+    const written = Promise.all([...this.#backends.values()].map((backend) => backend.finish()));
+    await Promise.race([written, late]);
+    clearTimeout(timer);
   }
 
   /** Ends every listener, question, check and timer. The admin's answers end last, by `admin.close()`. */

@@ -38,7 +38,13 @@ export type BackendStatus = {
   readonly name: string;
   readonly balance: string;
   readonly queue: number;
-  readonly stickTable: false | { readonly size: number; readonly entries: number };
+  readonly stickTable:
+    | false
+    | {
+        readonly size: number;
+        readonly entries: number;
+        readonly shared: { readonly up: boolean; readonly reason: string; readonly pending: number } | null;
+      };
   readonly connections: number;
   readonly bytesInPerSecond: number;
   readonly bytesOutPerSecond: number;

@@ -96,7 +96,7 @@ function namePart(): Part<NameStatus> {
 function factsOf(backend: BackendStatus): string {
   const { balance, stickTable, queue, servers } = backend;
   const table = stickTable
-    ? `${plural(stickTable.entries, 'client')} bound (room for ${count(stickTable.size)})`
+    ? `${plural(stickTable.entries, 'client')} bound (room for ${count(stickTable.size)})${sharedBy(stickTable.shared)}`
     : 'not sticky';
   const most = skewOf(backend);
   return [
@@ -106,6 +106,12 @@ function factsOf(backend: BackendStatus): string {
     ...(most === undefined ? [] : [most]),
     ...(queue > 0 ? [`${plural(queue, 'connection')} waiting`] : []),
   ].join(' · ');
+}
+
+/** Empty for a table that is the balancer's own. */
+function sharedBy(shared: Exclude<BackendStatus['stickTable'], false>['shared']): string {
+  if (!shared) return '';
+  return shared.up ? ', shared' : `, alone: the shared table is away (${shared.reason})`;
 }
 
 /** Who holds most clients, where that is much more than a share by weight. */

@@ -26,13 +26,23 @@ const named = z.strictObject({
   reason: z.string().describe('Why the last one failed'),
 });
 
+const shared = z.strictObject({
+  up: z.boolean().describe('Whether it is reached; where it is not, this balancer decides alone'),
+  reason: z.string().describe('Why it is not reached'),
+  since: time().nullable().describe('Since when it is so; null before the first attempt has come to an end'),
+  name: z.string().describe('What other balancers call this one'),
+  answerMs: z.number().nullable().describe('How long the last answer took'),
+  pending: z.int().describe('Bindings that are to be written'),
+  conflicts: z.int().describe("Choices that gave way to another balancer's, since the start"),
+});
+
 const backend = z.strictObject({
   name: z.string(),
   balance: z.string().describe('How a client without a binding is given a server'),
   queue: z.int().describe('Connections that wait for whichever server has a place first'),
   stickTable: z
-    .union([z.literal(false), z.strictObject({ size: z.int(), entries: z.int() })])
-    .describe('Most and present bindings; false = not sticky'),
+    .union([z.literal(false), z.strictObject({ size: z.int(), entries: z.int(), shared: shared.nullable() })])
+    .describe('Most and present bindings, and the table that several balancers share; false = not sticky'),
   connections: z.int().describe('Open now, over all servers'),
   clients: z.int().describe('Clients that are bound to a server'),
   bytesInPerSecond: z.number().describe('From clients to all servers, of about the last ten seconds'),
@@ -122,7 +132,7 @@ function backendOf(of: Backend, seen: Seen): z.input<typeof backend> {
     name: of.name,
     balance: of.config.balance,
     queue: of.waiting,
-    stickTable: of.table ? { size: of.table.size, entries: of.table.entries } : false,
+    stickTable: of.table ? { size: of.table.size, entries: of.table.entries, shared: sharedOf(of) } : false,
     connections: sum('connections'),
     clients: of.table?.entries ?? 0,
     bytesInPerSecond: sum('bytesInPerSecond'),
@@ -145,3 +155,17 @@ function seenBy({ backend: audited, lastRunMs, skipped, findings }: DoctorSeen):
 }
 
 const iso = (ms: number): string => new Date(ms).toISOString();
+
+function sharedOf({ shared: table }: Backend): z.input<typeof shared> | null {
+  if (!table) return null;
+  const { state, name, answerMs, pending, counts } = table;
+  return {
+    up: state?.up === true,
+    reason: state?.reason ?? '',
+    since: state ? new Date(state.sinceMs).toISOString() : null,
+    name,
+    answerMs: answerMs ?? null,
+    pending,
+    conflicts: counts.conflicts,
+  };
+}

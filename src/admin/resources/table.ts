@@ -14,6 +14,7 @@ const row = z.strictObject({
   home: z.string().nullable().describe('The server that it was moved from and may return to'),
   connections: z.int().describe('Open now'),
   expiresMs: z.number().nullable().describe('How long the binding lasts; null while connections hold it'),
+  by: z.string().nullable().describe('The balancer that bound it, where the table is shared'),
   usable: z.boolean().describe('Whether its server takes its connections'),
 });
 
@@ -105,7 +106,6 @@ function rowOf({ backend, client: key }: Bound): z.input<typeof row>[] {
   const { bound, connections } = binding;
   const expiresMs = binding.expiresMs === undefined ? null : Math.round(binding.expiresMs);
   const home = backend.table?.home(key)?.name ?? null;
-  return [
-    { backend: backend.name, client: key, server: bound.name, home, connections, expiresMs, usable: bound.usable },
-  ];
+  const where = { backend: backend.name, client: key, server: bound.name, home };
+  return [{ ...where, connections, expiresMs, by: binding.by ?? null, usable: bound.usable }];
 }

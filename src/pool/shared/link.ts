@@ -47,6 +47,8 @@ const PROBE_LIFE_MS = 5_000;
 export class Link {
   /** Rises whenever the link comes up: what others changed before may not have been heard. */
   epoch = 0;
+  /** How long the last answer took. */
+  answerMs: number | undefined;
   readonly #name: string;
   readonly #open: OpenSession;
   readonly #events: LinkEvents;
@@ -185,8 +187,10 @@ export class Link {
 
   #heard(askedMs: number): number {
     this.#heardMs = this.#clock.now();
-    this.#events.answered(this.#heardMs - askedMs);
-    return this.#heardMs - askedMs;
+    const tookMs = this.#heardMs - askedMs;
+    this.answerMs = tookMs;
+    this.#events.answered(tookMs);
+    return tookMs;
   }
 
   #drop(): void {

@@ -75,9 +75,14 @@ export class SharedTable {
     return this.#parts.name;
   }
 
-  /** Undefined before the first attempt to reach the table has come to an end. */
+  /** Undefined before the first attempt has come to an end. */
   get state(): LinkState | undefined {
     return this.#link.state;
+  }
+
+  /** How long the last answer took; undefined before the first. */
+  get answerMs(): number | undefined {
+    return this.#link.answerMs;
   }
 
   /** Bindings that were made or taken away without an agreement. */
@@ -150,9 +155,7 @@ export class SharedTable {
   }
 
   /** Writes what is left to write, as far as there are answers. */
-  finish(): Promise<void> {
-    return this.#lives.all();
-  }
+  finish = (): Promise<void> => this.#lives.all();
 
   close(): void {
     this.#lives.close();
@@ -213,12 +216,10 @@ export class SharedTable {
     if (from !== to || !won) this.counts.add(why, isNew, won);
     const own = this.#own.bound(client);
     // Unbound or expired meanwhile: whoever comes next asks anew.
-    if (!own) this.#shadows.delete(client);
-    else {
-      const said = this.#remember(client, value, epoch);
-      // Where this balancer has chosen again meanwhile, a bid that won is no news.
-      if (!won && own.server !== said?.server) this.#own.follow(client, said, !isNew);
-    }
+    if (!own) return this.#shadows.delete(client);
+    const said = this.#remember(client, value, epoch);
+    // Where this balancer has chosen again meanwhile, a bid that won is no news.
+    if (!won && own.server !== said?.server) this.#own.follow(client, said, !isNew);
   }
 
   #told(message: string): void {

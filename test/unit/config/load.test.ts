@@ -40,7 +40,6 @@ test('the shortest useful file has every default', () => {
           expire: 1_800_000,
           failback: 'stay',
           shared: false,
-          sharedStates: false,
         },
         healthCheck: {
           type: 'tcp',

@@ -9,7 +9,7 @@ import { formatDifferences, differences } from '../../../src/generation/differen
 import { ConfigFile, SHORTEST } from '../../support/config-file.ts';
 
 const file = new ConfigFile();
-const text = (shared: string, rest = ''): string => `${SHORTEST}    stickTable: { shared: ${shared}${rest} }\n`;
+const text = (shared: string): string => `${SHORTEST}    stickTable: { shared: ${shared} }\n`;
 const load = (shared: string): SharedConfig | false => {
   const { stickTable } = file.config(text(shared)).backends['b']!;
   assert.ok(stickTable !== false);
@@ -66,14 +66,6 @@ for (const [title, given, ...expected] of [
     for (const [i, part] of expected.entries()) assert.ok(problems[i]?.includes(part), problems[i]);
   });
 }
-
-test('states are shared through a table that is shared, or not at all', () => {
-  assert.deepEqual(file.problems(`${SHORTEST}    stickTable: { sharedStates: true }\n`), [
-    'FILE:9:33: backends.b.stickTable.sharedStates: belongs to a table that is shared; ' +
-      'add "shared: redis://HOST:PORT"',
-  ]);
-  assert.deepEqual(file.problems(text('"redis://h"', ', sharedStates: true')), []);
-});
 
 test('what a reload changes of a shared table is said without a word of its address', () => {
   const of = (shared: string): unknown => file.config(text(shared)).backends['b'];
