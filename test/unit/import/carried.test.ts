@@ -106,3 +106,71 @@ test('a keepalive that says how long becomes timeouts.keepAlive', () => {
     assert.deepEqual({ timeouts, lost }, { timeouts: undefined, lost: [] }, listen);
   }
 });
+
+/** What is said of a line of the file. */
+function said(text: string, line: number): string[] {
+  const { items } = importHaproxy(text, 'test.cfg', around);
+  return items.filter((item) => item.line === line).map(({ is, what, says }) => `${is}: ${what}: ${says}`);
+}
+
+test('backends that share a table in HAProxy may give a client another server each, which is told', () => {
+  const listen = (name: string, port: number, more: string): string =>
+    `listen ${name}\n  bind :${port}\n  server s1 10.0.0.1:${port}\n  ${more}\n`;
+  const table = 'backend t\n  stick-table type ip size 1m\n';
+  const one = `${listen('a', 1, 'stick on src table t')}${table}`;
+  assert.match(said(one, 4).join(), /^default: stick on src table t: each backend has a table of its own$/);
+  const two = `${one}${listen('b', 2, 'stick on src table t')}`;
+  for (const line of [4, 10]) assert.match(said(two, line).join(), /^lost: .*another server here than by `t`$/);
+});
+
+test('a section in HTTP mode that answers by itself is missed by its clients, and a page of statistics is not', () => {
+  const good = 'listen l\n  bind :443\n  server s1 10.0.0.1:443\n';
+  const http = (line: string): string => said(`${good}frontend h\n  mode http\n  bind :80\n  ${line}\n`, 4).join();
+  assert.match(http('redirect scheme https'), /^lost: frontend h: it answers HTTP by itself/);
+  assert.match(http('http-request return status 200'), /^lost: frontend h: it answers HTTP by itself/);
+  assert.match(http('default_backend l'), /^lost: frontend h: in http mode/);
+  assert.match(http('stats enable'), /^default: frontend h: `berth status`/);
+  assert.match(http('maxconn 3'), /^meaningless: frontend h: it leads to no server$/);
+});
+
+test('a timeout that is not said is for ever in HAProxy, and is told', () => {
+  const file = (timeouts: string): string => `${timeouts}listen l\n  bind :443\n  server s1 10.0.0.1:443\n`;
+  const missing = (text: string): number =>
+    importHaproxy(text, 'x', around).items.filter(({ says }) => says.includes('waits for ever')).length;
+  assert.equal(missing(file('')), 2);
+  assert.equal(missing(file('defaults\n  timeout client 5m\n')), 1);
+  assert.equal(missing(file('defaults\n  timeout tunnel 1h\n')), 0);
+});
+
+test('balance hash of the source is balance: source, and of anything else is not carried', () => {
+  assert.deepEqual(haproxy({ back: 'balance hash src' }).b?.['balance'], 'source');
+  assert.deepEqual(haproxy({ back: 'balance hash req.ssl_sni' }).lost, [': balance hash req.ssl_sni']);
+});
+
+test('a limit with an exception is told as such', () => {
+  const text = 'listen l\n  bind :443\n  tcp-request connection reject if { src_conn_cur gt 9 } !{ src 10.0.0.0/8 }\n';
+  assert.match(said(`${text}  server s1 10.0.0.1:443\n`, 3).join(), /^lost: .*`perSource` holds for every source/);
+});
+
+test('what HAProxy takes in no defaults is not read there', () => {
+  const text = 'defaults\n  bind :80\n  timeout client 5s\nlisten l\n  bind :443\n  server s1 10.0.0.1:443\n';
+  assert.match(said(text, 2).join(), /^lost: bind :80: HAProxy takes no such line in `defaults`$/);
+});
+
+test('default-server holds for the servers below it, and a server has the last word', () => {
+  const { b } = haproxy({
+    back: 'server s0 10.0.0.9:80\ndefault-server weight 5 backup\nserver s2 10.0.0.2:80 weight 7',
+  });
+  assert.deepEqual(b?.['servers'], {
+    s0: '10.0.0.9:80',
+    s2: { address: '10.0.0.2:80', weight: 7, backup: true },
+    s1: { address: '10.0.0.1:80', weight: 5, backup: true },
+  });
+});
+
+test('an acl of many lines is one test of all its networks or names', () => {
+  const networks = Array.from({ length: 600 }, (_, i) => `10.${i >> 8}.${i & 255}.0/24`);
+  const front = `${networks.map((one) => `acl a src ${one}`).join('\n')}\ntcp-request connection reject if a`;
+  const { f, lost } = haproxy({ front });
+  assert.deepEqual([f?.['deny'], lost], [networks, []]);
+});
