@@ -69,3 +69,20 @@ export async function connectNamespaces(
   await ip(near, 'link set near up');
   await ip(far, 'link set far up');
 }
+
+/** Hosts on one switch, which is `hub`: each has its address of a /24 on eth0, and the hub has one of its own. */
+export async function switchNamespaces(
+  workspace: Workspace,
+  [hub, hubAddress]: readonly [Namespace, string],
+  hosts: readonly (readonly [Namespace, string])[],
+): Promise<void> {
+  const ip = async (namespace: Namespace, lines: readonly string[]): Promise<void> => {
+    const [command, ...args] = namespace.through('net');
+    await workspace.run(command, [...args, 'ip', '-batch', '-'], { input: lines.join('\n') });
+  };
+  await ip(hub, ['link add br0 type bridge', `addr add ${hubAddress}/24 dev br0`, 'link set br0 up']);
+  for (const [i, [host, address]] of hosts.entries()) {
+    await ip(hub, [`link add port${i} type veth peer name eth0 netns ${host.pid}`, `link set port${i} master br0 up`]);
+    await ip(host, [`addr add ${address}/24 dev eth0`, 'link set eth0 up']);
+  }
+}
