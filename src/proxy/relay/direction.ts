@@ -43,7 +43,8 @@ export class Direction implements Reader {
   /** The large buffer's bytes have waited for a second. */
   #stuck = false;
   /** When the second began whose bytes are counted, and how many bytes there had been by then. */
-  #second = { startMs: -Infinity, bytes: 0 };
+  #secondMs = -Infinity;
+  #secondBytes = 0;
   #blocked = false;
   #seenBytes = 0;
   #seenQueuedBytes = 0;
@@ -120,11 +121,10 @@ export class Direction implements Reader {
 
   /** Gives the large buffer back where the landing buffer does as well. */
   #economise(nowMs: number): void {
-    const { startMs, bytes } = this.#second;
-    if (nowMs - startMs < SLOW_MS) return;
-    const slow = this.#own !== undefined && this.bytes - bytes < SLOW_BYTES;
+    if (nowMs - this.#secondMs < SLOW_MS) return;
+    const slow = this.#own !== undefined && this.bytes - this.#secondBytes < SLOW_BYTES;
     if (slow && this.#blocked) this.#stick(true);
-    this.#second = { startMs: nowMs, bytes: this.bytes };
+    [this.#secondMs, this.#secondBytes] = [nowMs, this.bytes];
     // A blocked direction has a write under way in its buffer.
     if (!slow || this.#blocked || !this.#source.aim(this.#buffers.landing)) return;
     this.release();

@@ -155,7 +155,8 @@ function whenClosed(a: Socket, b: Socket, then: () => void): void {
   };
   for (const socket of [a, b]) {
     if (socket.closed) closed();
-    else socket.once('close', closed);
+    // It comes once anyway, and `once` would keep three objects more for as long as the socket lives.
+    else socket.on('close', closed);
   }
 }
 
