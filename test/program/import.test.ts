@@ -144,6 +144,20 @@ test("clients stay where HAProxy's table has them", { skip: NO_HAPROXY }, async 
   assert.deepEqual(await places(await berth.port(), people.toReversed()), before.toReversed());
 });
 
+test('a table of 200,000 clients is carried over soon', () => {
+  const client = (i: number): string => `10.${i >> 16}.${(i >> 8) & 255}.${i & 255}`;
+  const entry = (i: number): string =>
+    `0x55d0c8a${i}: key=${client(i)} use=0 exp=${60_000 + i} shard=0 server_id=${1 + (i % 2)} server_key=s${1 + (i % 2)}\n`;
+  const lines = Array.from({ length: 200_000 }, (_, i) => entry(i)).join('');
+  const stick = '  stick-table type ip size 200k expire 30m\n  stick on src\n  server s2 10.0.0.2:5000 check\n';
+  named('many.dump', `# table: registry, type: ip, size:204800, used:200000\n${lines}`);
+  const began = performance.now();
+  const { stderr } = runImport(named('many.cfg', GOOD + stick), '--table', 'many.dump', '--state', 'many.state');
+  // A tenth of it on a machine that does nothing else.
+  assert.ok(performance.now() - began < 10_000);
+  assert.match(stderr, /^many\.dump: 200000 bindings are in many\.state$/m);
+});
+
 test('what is no dump is exit 2', () => {
   const { status, stderr } = runImport(named('good.cfg', GOOD), '--table', named('no.dump', 'Unknown command.\n'));
   assert.equal(status, 2);
