@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # `npm test`: set-up, checks, all tests. `npm test -- --node 26` runs the tests alone under that Node from the npm registry;
+# `BERTH=PROGRAM npm test -- test/program` tries that program (the single file) in the place of `node dist/cli.js`.
 # `npm test -- PATH…` runs those test files, or the test files below those folders, alone (`test/unit/pool`). Only what the
 # tests to run need is installed: for test/unit no Debian package.
 set -eu
@@ -64,7 +65,7 @@ fi
 failed=''
 for group in $groups; do
   built=$(sed -n "s!^\(test/$group/.*\)\.ts\$!.build/\1.js!p" <<<"$files")
-  echo "test/$group, with Node $(node --version)"
+  echo "test/$group, with Node $(node --version)${BERTH:+, of $BERTH}"
   # shellcheck disable=SC2086 # one word a file
   node --enable-source-maps --test --test-concurrency="$(at_once "$group")" $built || failed="$failed test/$group"
 done
