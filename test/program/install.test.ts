@@ -8,6 +8,7 @@ import { start } from '../support/berth.ts';
 import { visit } from '../support/clients.ts';
 import { folderOf } from '../support/files.ts';
 import { freeBind } from '../support/leftovers.ts';
+import { blocksBelow } from '../support/pages.ts';
 import { serve } from '../support/servers.ts';
 import { settings } from '../support/settings.ts';
 
@@ -19,8 +20,8 @@ const env = Object.fromEntries(
 /** npm may have to fetch packages. */
 const SLOW = { timeout: 300_000 };
 
-function run(command: string, args: readonly string[], cwd: string): string {
-  return execFileSync(command, args, { cwd, env, encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
+function run(command: string, args: readonly string[], cwd: string, as: NodeJS.ProcessEnv = env): string {
+  return execFileSync(command, args, { cwd, env: as, encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
 }
 
 /** This project as it is, committed to a repository that nobody has run anything in. */
@@ -62,9 +63,12 @@ describe('from a clone that nobody has set up', () => {
   before(() => cloneInto(clone));
 
   test('npm pack makes a package that has the program and what an operator copies, and no tests', SLOW, async (t) => {
-    run('npm', ['pack', '--pack-destination', folder], clone);
-    const file = join(folder, `berth-${version}.tgz`);
-    const names = run('tar', ['-tzf', file], folder).split('\n');
+    const prefix = join(folder, 'packed');
+    const [install = ''] = blocksBelow('docs/install.md', 'npm');
+    const own = { npm_config_prefix: prefix, PATH: `${join(prefix, 'bin')}:${env['PATH']}` };
+    const said = run('bash', ['-ec', install], clone, { ...env, ...own });
+    assert.match(said, new RegExp(`^berth ${version}$`, 'm'));
+    const names = run('tar', ['-tzf', `berth-${version}.tgz`], clone).split('\n');
     for (const name of ['dist/cli.js', 'balancer.yml', 'deploy/compose.yml', 'docs/operating.md', 'LICENSE']) {
       assert.ok(names.includes(`package/${name}`), name);
     }
@@ -79,8 +83,6 @@ describe('from a clone that nobody has set up', () => {
         .toSorted(),
       ['icon.svg', 'index.html', 'main.css', 'main.js'],
     );
-    const prefix = join(folder, 'packed');
-    run('npm', ['install', '--global', '--prefix', prefix, file], folder);
     await works(t, prefix);
   });
 
