@@ -7,7 +7,8 @@ import { test, type TestContext } from 'node:test';
 import { promisify } from 'node:util';
 import { BERTH_WORDS, start, type Berth } from '../support/berth.ts';
 import { folderOf } from '../support/files.ts';
-import { command, explain, serverStatus } from '../support/operator.ts';
+import { follow } from '../support/following.ts';
+import { command, explain, serverStatus, setState } from '../support/operator.ts';
 import { come, hold } from '../support/people.ts';
 import { serve } from '../support/servers.ts';
 import { settings } from '../support/settings.ts';
@@ -129,6 +130,29 @@ test('a table of twenty thousand bindings is listed whole, each client once, as 
     assert.equal(listed.length, clients.length, args.join(' '));
     assert.deepEqual(new Set(listed), new Set(clients));
   }
+});
+
+test('on a pipe --watch writes one answer after another, says that the balancer is away, and goes on after that', async (t) => {
+  const folder = folderOf(t);
+  const file = join(folder, 'balancer.yml');
+  const admin = { admin: { bind: `unix:${join(folder, 'admin.sock')}` } };
+  const config = settings(await serve(t, ['s1']), { healthCheck: false }, admin);
+  const first = await start(t, config, { file });
+  const lines = follow(t, 'status', '--watch', '-c', file);
+  const lists = follow(t, 'sessions', '--watch', '--json', '-c', file);
+  await lines.says(/^ +s1 .* ready(.|\n)*\n\nberth (.|\n)*^ +s1 .* ready/m);
+  await lists.says(/^\[\]\n\[\]\n/);
+  await first.stop();
+  for (const watch of [lines, lists]) await watch.says(/^berth: cannot reach the admin address/m, 'err');
+  const second = await start(t, config, { file });
+  await setState(second, 's1', 'drain');
+  await lines.says(/^ +s1 .* drain/m);
+  const seen = lists.out.length;
+  await eventually('another list', () => lists.out.length > seen);
+  for (const watch of [lines, lists]) assert.equal(await watch.stop('SIGTERM'), 'SIGTERM');
+  // A call that can never work is no reason to go on.
+  const never = await command('status', '--watch', '-c', join(folder, 'missing.yml'));
+  assert.deepEqual([never.code, never.out], [1, '']);
 });
 
 test('end ends a connection by its ID, those of a client, and those of a server; the log says K', async (t) => {
