@@ -1,7 +1,7 @@
 /** The Debian package: what is in it, and its life on a Debian that systemd runs. */
 import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import type { Architecture } from '../../packaging/node.ts';
@@ -12,22 +12,12 @@ import { clients, Crowd, places, whoServes } from '../support/people.ts';
 import { openWorkspace } from '../support/processes.ts';
 import { echoes, TestServer } from '../support/servers.ts';
 import { QUICK_CHECKS, settings, yaml } from '../support/settings.ts';
+import { packaged } from '../support/single-file.ts';
 import { eventually } from '../support/waiting.ts';
 
 const { version } = JSON.parse(readFileSync('package.json', 'utf8')) as { version: string };
 const architecture = process.arch as Architecture;
 const SLOW = { timeout: 600_000 };
-
-const MADE = join('.build', 'package');
-
-/** The single file of this source; what has been made of an older one is made anew. */
-function singleFile(): string {
-  const file = join(MADE, `berth-${version}-linux-${architecture}`);
-  if (!existsSync(file) || statSync(file).mtimeMs < statSync('dist/cli.js').mtimeMs) {
-    execFileSync(process.execPath, [join('.build', 'packaging', 'single-file.js'), architecture], { stdio: 'pipe' });
-  }
-  return file;
-}
 
 const workspace = openWorkspace();
 after(() => workspace.close());
@@ -38,8 +28,8 @@ const SHARED = join(workspace.dir, 'shared');
 function make(folder: string, more: Partial<Making> = {}): string {
   const path = join(workspace.dir, folder);
   mkdirSync(path, { recursive: true });
-  const program = singleFile();
-  const licenses = readFileSync(join(MADE, `berth-${version}-licenses.txt`), 'utf8');
+  const program = packaged(`-linux-${architecture}`);
+  const licenses = readFileSync(packaged('-licenses.txt'), 'utf8');
   const making = { program, architecture, version, date: 1_790_000_000, licenses, folder: path };
   return debianPackage({ ...making, isQuick: true, ...more });
 }
@@ -67,6 +57,12 @@ test('the same source makes the same package, whoever makes it and whenever', SL
 test('lintian finds neither an error nor a warning in it', SLOW, () => {
   const { stdout, error } = spawnSync('lintian', ['--allow-root', make('checked')], { encoding: 'utf8' });
   assert.deepEqual([error, stdout], [undefined, '']);
+});
+
+test('the package for another processor names that processor, and what its file needs', SLOW, () => {
+  const file = make('other', { architecture: 'arm64', program: packaged('-linux-arm64') });
+  const fields = execFileSync('dpkg-deb', ['--field', file, 'Architecture', 'Depends'], { encoding: 'utf8' });
+  assert.match(fields, /^Architecture: arm64\nDepends: libatomic1, libc6 \(>= 2\.\d+\), libgcc-s1, libstdc\+\+6 \(>= /);
 });
 
 /** What dpkg and apt keep for themselves, and what changes while a machine runs. */
