@@ -12,7 +12,8 @@ export type Lexed = {
 };
 
 const ESCAPED: Record<string, string> = { n: '\n', r: '\r', t: '\t' };
-const LONGEST_LINE = 4_096;
+/** HAProxy has no bound for a line, but for its words. */
+const LONGEST_LINE = 16_384;
 /** As HAProxy's MAX_LINE_ARGS. */
 const MOST_WORDS = 64;
 /** Of a file's lines, and of its faults. */
@@ -30,7 +31,8 @@ export function lex(text: string, environment: Environment): Lexed {
   const unset: { line: number; name: string }[] = [];
   const variables = { ...environment };
   for (const { number, text: line } of joinedLines(text)) {
-    const read = line.length > LONGEST_LINE ? TOO_LONG : readLine(line, variables);
+    const isTooLong = line.length > LONGEST_LINE && !/^\s*(?:#|$)/.test(line);
+    const read = isTooLong ? TOO_LONG : readLine(line, variables);
     if (typeof read === 'string') faults.push({ line: number, message: read });
     else {
       if (read.words.length > 0) lines.push({ number, words: read.words });

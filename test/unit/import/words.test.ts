@@ -69,22 +69,22 @@ test('a line that ends with a backslash goes on, and counts by its first line', 
 });
 
 test('what HAProxy does not read is a fault with its line', () => {
-  const { faults } = lex(`a "b\nc 'd\ne "\${"\n${'x'.repeat(5_000)}\n`, {});
+  const { faults } = lex(`a "b\nc 'd\ne "\${"\n${'x'.repeat(20_000)}\n#${'x'.repeat(20_000)}\n`, {});
   assert.deepEqual(
     faults.map(({ line, message }) => `${line}: ${message}`),
     [
       '1: the quote " is not closed',
       "2: the quote ' is not closed",
       '3: a variable is written as ${NAME}, or with a default as ${NAME-DEFAULT}',
-      '4: the line is longer than 4096 characters',
+      '4: the line is longer than 16384 characters',
     ],
   );
 });
 
 test('a file that no HAProxy takes is not read to its end', () => {
-  const grows = `setenv A "${'x'.repeat(4_000)}"\nsetenv B "\${A}\${A}"\n`;
+  const grows = `setenv A "${'x'.repeat(9_000)}"\nsetenv B "\${A}\${A}"\n`;
   const faultsOf = (text: string) => lex(text, {}).faults.map(({ line, message }) => `${line}: ${message}`);
-  assert.deepEqual(faultsOf(grows), ['2: with its variables the line is longer than 4096 characters']);
+  assert.deepEqual(faultsOf(grows), ['2: with its variables the line is longer than 16384 characters']);
   assert.deepEqual(faultsOf(`${'x '.repeat(64)}\n${'x '.repeat(65)}\n`), ['2: the line has more than 64 words']);
   assert.equal(faultsOf('"\n'.repeat(5_000)).length, 100);
   assert.deepEqual(faultsOf('\n'.repeat(20_000) + 'x\n'.repeat(10_000)), []);
