@@ -1,11 +1,11 @@
 /** What `npm pack` makes of a clone that nobody has set up, and what npm installs from the package or the repository. */
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
-import { copyFileSync, existsSync, mkdirSync, readFileSync } from 'node:fs';
-import { basename, dirname, join } from 'node:path';
+import { mkdirSync, readFileSync } from 'node:fs';
+import { basename, join } from 'node:path';
 import { before, describe, test, type TestContext } from 'node:test';
 import { start } from '../support/berth.ts';
 import { visit } from '../support/clients.ts';
+import { cloneInto, runIn } from '../support/clone.ts';
 import { folderOf } from '../support/files.ts';
 import { freeBind } from '../support/leftovers.ts';
 import { blocksBelow } from '../support/pages.ts';
@@ -13,34 +13,13 @@ import { serve } from '../support/servers.ts';
 import { settings } from '../support/settings.ts';
 
 const { version } = JSON.parse(readFileSync('package.json', 'utf8')) as { version: string };
-/** The npm of this test is its operator's: what `npm test` has set would make it take this folder for its own. */
-const env = Object.fromEntries(
-  Object.entries(process.env).filter(([name]) => !/^npm_(?!config_)|_prefix$|^NODE_TEST/.test(name)),
-);
 /** npm may have to fetch packages. */
 const SLOW = { timeout: 300_000 };
-
-function run(command: string, args: readonly string[], cwd: string, as: NodeJS.ProcessEnv = env): string {
-  return execFileSync(command, args, { cwd, env: as, encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
-}
-
-/** This project as it is, committed to a repository that nobody has run anything in. */
-function cloneInto(folder: string): void {
-  const files = run('git', ['ls-files', '-z', '--cached', '--others', '--exclude-standard'], process.cwd());
-  for (const file of files.split('\0').filter((name) => name !== '' && existsSync(name))) {
-    mkdirSync(dirname(join(folder, file)), { recursive: true });
-    copyFileSync(file, join(folder, file));
-  }
-  const author = ['-c', 'user.name=test', '-c', 'user.email=test@localhost'];
-  run('git', ['init', '--quiet'], folder);
-  run('git', ['add', '--all'], folder);
-  run('git', [...author, 'commit', '--quiet', '--message', 'as it is'], folder);
-}
 
 /** What an operator runs first, with the `berth` that npm has put below `prefix`. */
 async function works(t: TestContext, prefix: string): Promise<void> {
   const program = join(prefix, 'bin', 'berth');
-  const berth = (...args: string[]): string => run(program, args, prefix);
+  const berth = (...args: string[]): string => runIn(prefix, program, ...args);
   assert.equal(berth('--version'), `berth ${version}\n`);
   const [s1] = await serve(t, ['s1']);
   const admin = await freeBind('127.0.0.1');
@@ -51,9 +30,9 @@ async function works(t: TestContext, prefix: string): Promise<void> {
   assert.match(berth('doctor', '--help'), /audit the registry nodes/);
   running.signal('SIGTERM');
   assert.equal(await running.exitCode(), 0);
-  const pages = { ...env, MANPATH: join(prefix, 'share', 'man') };
+  const pages = `MANPATH=${join(prefix, 'share', 'man')}`;
   for (const page of ['berth', 'balancer.yml']) {
-    assert.match(execFileSync('man', [page], { env: pages, encoding: 'utf8' }), new RegExp(`NAME\n +${page} - `));
+    assert.match(runIn(prefix, 'env', pages, 'man', page), new RegExp(`NAME\n +${page} - `));
   }
 }
 
@@ -65,10 +44,10 @@ describe('from a clone that nobody has set up', () => {
   test('npm pack makes a package that has the program and what an operator copies, and no tests', SLOW, async (t) => {
     const prefix = join(folder, 'packed');
     const [install = ''] = blocksBelow('docs/install.md', 'npm');
-    const own = { npm_config_prefix: prefix, PATH: `${join(prefix, 'bin')}:${env['PATH']}` };
-    const said = run('bash', ['-ec', install], clone, { ...env, ...own });
+    const own = [`npm_config_prefix=${prefix}`, `PATH=${join(prefix, 'bin')}:${process.env['PATH']}`];
+    const said = runIn(clone, 'env', ...own, 'bash', '-ec', install);
     assert.match(said, new RegExp(`^berth ${version}$`, 'm'));
-    const names = run('tar', ['-tzf', `berth-${version}.tgz`], clone).split('\n');
+    const names = runIn(clone, 'tar', '-tzf', `berth-${version}.tgz`).split('\n');
     for (const name of ['dist/cli.js', 'balancer.yml', 'deploy/compose.yml', 'docs/operating.md', 'LICENSE']) {
       assert.ok(names.includes(`package/${name}`), name);
     }
@@ -90,8 +69,8 @@ describe('from a clone that nobody has set up', () => {
     const [there, prefix] = [join(folder, 'there'), join(folder, 'from-git')];
     mkdirSync(there);
     // Not in one command: npm 11 prepares a clone for a global install in the prefix itself (npm/cli issue 9406).
-    const packed = run('npm', ['pack', '--silent', '--pack-destination', there, `git+file://${clone}`], folder).trim();
-    run('npm', ['install', '--global', '--prefix', prefix, join(there, packed)], folder);
+    const packed = runIn(folder, 'npm', 'pack', '--silent', '--pack-destination', there, `git+file://${clone}`).trim();
+    runIn(folder, 'npm', 'install', '--global', '--prefix', prefix, join(there, packed));
     await works(t, prefix);
   });
 });
