@@ -10,7 +10,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
-import { NODE, nodeFor, type Architecture } from '../packaging/node.ts';
+import { NODE, nodeFor, type Architecture } from '../deploy/packaging/node.ts';
 import { berth, find, haproxy, type Contender } from './contenders.ts';
 import { freePorts, listenAnywhere } from './ports.ts';
 import { figure } from './report.ts';

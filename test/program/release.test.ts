@@ -6,7 +6,7 @@ import { before, test } from 'node:test';
 import { cloneInto, commitAll, runIn } from '../support/clone.ts';
 import { folderOf } from '../support/files.ts';
 
-const RELEASE = resolve('.build/packaging/release.js');
+const RELEASE = resolve('.build/deploy/packaging/release.js');
 const repository = folderOf();
 const file = (name: string): string => join(repository, name);
 

@@ -119,13 +119,13 @@ test('the same source makes the same bytes, in another folder and at another tim
   const { components } = JSON.parse(readFileSync(packaged('.cdx.json'), 'utf8')) as Sbom;
   const bundled = components.map(({ name }) => name).filter((name) => name !== 'node');
   const modules = [...bundled, 'esbuild', '@esbuild'].map((name) => join('node_modules', name));
-  for (const part of ['dist', 'LICENSE', 'package.json', 'package-lock.json', '.build/packaging', ...modules]) {
+  for (const part of ['dist', 'LICENSE', 'package.json', 'package-lock.json', '.build/deploy/packaging', ...modules]) {
     cpSync(part, join(folder, part), { recursive: true, verbatimSymlinks: true });
   }
   symlinkSync(resolve('.build/node'), join(folder, '.build/node'));
   const date = execFileSync('git', ['log', '-1', '--format=%ct'], { encoding: 'utf8' }).trim();
   const env = { ...process.env, SOURCE_DATE_EPOCH: date };
-  execFileSync(process.execPath, ['.build/packaging/single-file.js'], { cwd: folder, env, stdio: 'pipe' });
+  execFileSync(process.execPath, ['.build/deploy/packaging/single-file.js'], { cwd: folder, env, stdio: 'pipe' });
   assert.ok(existsSync(join(folder, PACKAGE)));
   assert.equal(readFileSync(join(folder, PACKAGE, 'SHA256SUMS'), 'utf8'), sums);
 });

@@ -1,6 +1,6 @@
 /** docs/reference.md, made from the schema. */
 import { format, resolveConfig } from 'prettier';
-import { sections, type Section } from '../../packaging/keys.ts';
+import { sections, type Section } from '../../deploy/packaging/keys.ts';
 import { jsonSchema } from '../../src/config/schema.ts';
 
 export const REFERENCE = 'docs/reference.md';

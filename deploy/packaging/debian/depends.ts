@@ -49,7 +49,7 @@ export function dependsOf(program: string): string {
 }
 
 function known(what: string | undefined, name: string): string {
-  if (what === undefined) throw new Error(`packaging/debian/depends.ts does not know ${name}`);
+  if (what === undefined) throw new Error(`deploy/packaging/debian/depends.ts does not know ${name}`);
   return what;
 }
 

@@ -1,8 +1,8 @@
 /** What `man berth` and `man balancer.yml` say: the command table and the schema, as roff. */
-import { COMMANDS, type Command } from '../src/cli/commands.ts';
-import { usageOf } from '../src/cli/help.ts';
-import { OPTIONS, type Option, type OptionName } from '../src/cli/options.ts';
-import { jsonSchema } from '../src/config/schema.ts';
+import { COMMANDS, type Command } from '../../src/cli/commands.ts';
+import { usageOf } from '../../src/cli/help.ts';
+import { OPTIONS, type Option, type OptionName } from '../../src/cli/options.ts';
+import { jsonSchema } from '../../src/config/schema.ts';
 import { sections, type Section } from './keys.ts';
 import { bold, entry, example, italic, manual, marked, paragraph, plain, section, subsection } from './roff.ts';
 

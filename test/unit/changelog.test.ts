@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { changelogOf, isNewer } from '../../../packaging/changelog.ts';
+import { changelogOf, isNewer } from '../../deploy/packaging/changelog.ts';
 
 const HEAD = '# Changelog\n\nThe form.\n\n## [Unreleased]\n';
 const LAST = '## [0.1.0] - 2026-11-26\n\n- The first.\n';

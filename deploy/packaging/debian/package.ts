@@ -35,13 +35,13 @@ export type Making = {
 };
 
 const ARCHITECTURES = { x64: 'amd64', arm64: 'arm64' } as const satisfies Record<Architecture, string>;
-const HERE = join('packaging', 'debian');
+const HERE = join('deploy', 'packaging', 'debian');
 const UNITS = join('deploy', 'systemd');
 const DOC = 'usr/share/doc/berth';
 const CONFIG = 'etc/berth/balancer.yml';
 const SCRIPTS = ['postinst', 'prerm', 'postrm'];
-/** What an operator has made in deploy/, as its .gitignore says. */
-const OWN = new Set(['.env', 'data', 'secrets']);
+/** What an operator has made in deploy/, as its .gitignore says, and what makes this package. */
+const OWN = new Set(['.env', 'data', 'secrets', 'packaging']);
 
 /** Makes the package and returns its path. */
 export function debianPackage(making: Making): string {
