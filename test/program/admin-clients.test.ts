@@ -67,6 +67,7 @@ test('the table is told in pages, of all or of one backend, server or client', a
     connections: 1,
     expiresMs: null,
     usable: true,
+    by: null,
   });
   await client.finish();
   const away = await list(berth, '/table?ip=127.1.0.1/32&backend=b');

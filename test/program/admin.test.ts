@@ -52,7 +52,7 @@ test('status tells what runs', async (t) => {
     name: 'b',
     balance: 'leastconn',
     queue: 0,
-    stickTable: { size: 200_000, entries: 1 },
+    stickTable: { size: 200_000, entries: 1, shared: null },
     connections: 1,
     clients: 1,
     names: [],
