@@ -146,11 +146,11 @@ test('the configuration wins: a server that is gone, a smaller table, no table',
   writeFileSync(file, content);
   const gone = await keeping(t, servers, file);
   assert.equal((await explain(gone.berth, '127.0.7.2')).server, null);
-  assert.deepEqual((await status(gone.berth)).backends[0]?.stickTable, { size: 200_000, entries: 3 });
+  assert.deepEqual((await status(gone.berth)).backends[0]?.stickTable, { size: 200_000, entries: 3, shared: null });
   await gone.berth.stop();
 
   const smaller = await keeping(t, servers, file, { stickTable: { size: 2 } });
-  assert.deepEqual((await status(smaller.berth)).backends[0]?.stickTable, { size: 2, entries: 2 });
+  assert.deepEqual((await status(smaller.berth)).backends[0]?.stickTable, { size: 2, entries: 2, shared: null });
   const bound = await Promise.all([1, 3, 4].map((i) => explain(smaller.berth, `127.0.7.${i}`)));
   assert.deepEqual(
     bound.map(({ server }) => server),

@@ -72,8 +72,9 @@ export class Link {
     this.#clock = clock;
   }
 
+  /** Whether whoever asks now may wait for an answer. */
   get up(): boolean {
-    return this.#state?.up === true;
+    return this.#state?.up === true && !this.#closed;
   }
 
   /** Undefined before the first attempt has come to an end. */

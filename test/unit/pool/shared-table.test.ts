@@ -325,6 +325,15 @@ function look(stage: Stage): void {
   }
 }
 
+test('a balancer that stops has whoever waits for the others go on at once', async () => {
+  const stage = await Stage.open([SERVERS]);
+  const served = stage.a.connect('c');
+  stage.stop();
+  // No time passes: nothing but the end of the wait lets the client go on.
+  assert.deepEqual(SERVERS.includes((await served).server ?? ''), true);
+  assert.equal((await served).waitedMs, 0);
+});
+
 test('two balancers: whatever becomes of Redis and the network, who reaches it agrees, and nobody waits too long', async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(acts, { minLength: 5, maxLength: 60 }), async (story) => {
