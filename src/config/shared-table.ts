@@ -1,9 +1,12 @@
 /** `stickTable.shared`: where the table stands that several balancers share, and how it is reached. */
 import { z } from 'zod';
-import { namedFile, spelled, text, whole, yesNo } from './scalars.ts';
+import { duration, namedFile, spelled, text, whole, yesNo } from './scalars.ts';
 import { parseEndpoint, type Endpoint } from './values.ts';
 
 const REDIS_PORT = 6_379;
+/** Short enough that nobody notices a Redis that hangs. */
+const TIMEOUT = '80ms';
+const TIMEOUT_MS = 80;
 
 /** The parts of a URL that are secret stay in `user` and `password`. */
 type RedisUrl = {
@@ -56,6 +59,9 @@ const options = z.strictObject({
     .describe('PEM file of the authorities that sign the servers; default: those of the system'),
   cert: namedFile().optional().describe('PEM file of a client certificate, with its chain'),
   key: namedFile().optional().describe('PEM file of its private key, without a passphrase'),
+  timeout: duration({ min: '1ms', max: '10s' })
+    .prefault(TIMEOUT)
+    .describe('How long a connection waits for an answer; the first that has waited so long opens the circuit for all'),
   name: text()
     .regex(/^[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}$/, { error: 'expected up to 64 letters, digits and _ . : -' })
     .optional()
@@ -68,6 +74,8 @@ export type SharedConfig = Pick<z.output<typeof options>, 'passwordFile' | 'ca' 
   readonly kind: 'server' | 'sentinel' | 'cluster';
   readonly hosts: readonly Endpoint[];
   readonly master: string;
+  /** How long a connection waits for an answer, in milliseconds. */
+  readonly timeout: number;
   readonly database: number;
   readonly tls: boolean;
   readonly user: string | undefined;
@@ -80,7 +88,7 @@ export const sharedTable = () =>
     if (value === '' || value === false) return false;
     if ('host' in value) {
       const { host, ...rest } = value;
-      return { ...rest, kind: 'server', hosts: [host], master: '' };
+      return { ...rest, kind: 'server', hosts: [host], master: '', timeout: TIMEOUT_MS };
     }
     const { url: own, sentinels, nodes, master = '', ...rest } = value;
     return {

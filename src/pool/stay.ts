@@ -22,6 +22,8 @@ export type Stay = {
    * within a tenth of a second, and then this is to be asked again, if the client is still bound to the server.
    */
   readonly agree: ((server: Server) => Promise<void> | undefined) | undefined;
+  /** How long a connection waits for agreements in all. */
+  readonly agreeMs: number;
   /** Whether the client is bound to the server. */
   isBoundTo(server: Server): boolean;
   /** The connection is over. */
@@ -51,6 +53,7 @@ export function newStay({ client, table, shared, queue, pool }: StayParts): Stay
       return first !== undefined && tried.has(first);
     },
     agree: common && ((server) => (client === undefined ? undefined : common.agree(client, server.name))),
+    agreeMs: common?.mostMs ?? 0,
     isBoundTo: (server) => client !== undefined && table?.match(client) === server,
     close: () => {
       if (client === undefined) return;

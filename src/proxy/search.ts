@@ -1,7 +1,7 @@
 import type { Backend } from '../pool/backend.ts';
 import type { Outcome } from '../pool/queue.ts';
 import type { Server } from '../pool/server.ts';
-import { agreement, MOST_AGREEING_MS } from '../pool/shared/agreement.ts';
+import { agreement } from '../pool/shared/agreement.ts';
 import type { Stay } from '../pool/stay.ts';
 import type { Endpoint, Route } from '../config/values.ts';
 import type { Client } from './client.ts';
@@ -102,7 +102,7 @@ export class Search {
   /** Whether the client may go to `server`, whose place is taken, when other balancers have been asked. */
   async #isAgreed(server: Server, first: Promise<void>): Promise<boolean> {
     this.stage = 'Q';
-    const { agreed, tookMs } = await agreement(this.#stay, server, first, MOST_AGREEING_MS - this.sharedMs);
+    const { agreed, tookMs } = await agreement(this.#stay, server, first, this.#stay.agreeMs - this.sharedMs);
     this.sharedMs += tookMs;
     return agreed && !this.#client.isGone;
   }

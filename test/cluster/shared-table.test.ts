@@ -8,6 +8,7 @@ import type { Session } from '../../src/pool/shared/session.ts';
 import { start, type Berth } from '../support/berth.ts';
 import { Client } from '../support/clients.ts';
 import { connectFrom } from '../support/forwarder.ts';
+import { reload } from '../support/operator.ts';
 import { redisVersion, startRedis, type RedisServer } from '../support/redis.ts';
 import { serve, type TestServer } from '../support/servers.ts';
 import { QUICK_CHECKS, RARE_CHECKS, settings, type Settings } from '../support/settings.ts';
@@ -25,6 +26,9 @@ function sharing(
   const given = servers.map(({ name, address }) => ({ name, address }));
   return settings(given, { stickTable: { shared, ...more }, ...checks });
 }
+
+/** With time for an answer: on a busy machine Redis is late for no fault of its own. */
+const patient = (url: string) => ({ url, timeout: '3s' });
 
 /** Starts a balancer that has reached its table. */
 async function joined(t: TestContext, config: Settings): Promise<Berth> {
@@ -124,7 +128,10 @@ test('the model of Redis that the protocol is tested against answers as Redis do
 test('200 new clients, six first connections each over both balancers at once: none is split, none is lost', async (t) => {
   const redis = await startRedis(t);
   const nodes = await serve(t, ['s1', 's2', 's3', 's4']);
-  const [a, b] = [await joined(t, sharing(nodes, redis.url)), await joined(t, sharing(nodes.toReversed(), redis.url))];
+  const [a, b] = [
+    await joined(t, sharing(nodes, patient(redis.url))),
+    await joined(t, sharing(nodes.toReversed(), patient(redis.url))),
+  ];
   let [split, lost] = [0, 0];
   for (let batch = 0; batch < 10; batch++) {
     const clients = Array.from({ length: 20 }, (_, i) => `127.2.${batch}.${i + 1}`);
@@ -184,7 +191,7 @@ for (const [name, fault] of Object.entries(FAULTS)) {
   test(`Redis ${name}, under load: no connection fails, none waits too long, and it is told once`, async (t) => {
     const redis = await startRedis(t, { args: ['--maxmemory-policy', 'noeviction'] });
     const nodes = await serve(t, ['s1', 's2', 's3']);
-    const berth = await joined(t, sharing(nodes, redis.url));
+    const berth = await joined(t, sharing(nodes, patient(redis.url)));
     const story = async (): Promise<void> => {
       await fault.begin(redis);
       await berth.metricIs(UP, 0);
@@ -250,8 +257,8 @@ test('what was bound while Redis was away is written, unless another balancer wa
   const nodes = await serve(t, ['s1', 's2']);
   const gate = await connectFrom('127.0.0.1', redis.port);
   t.after(() => gate.close());
-  const a = await joined(t, sharing(nodes, `redis://127.0.0.1:${gate.port}`));
-  const b = await joined(t, sharing(nodes.toReversed(), redis.url));
+  const a = await joined(t, sharing(nodes, patient(`redis://127.0.0.1:${gate.port}`)));
+  const b = await joined(t, sharing(nodes.toReversed(), patient(redis.url)));
   await redis.kill();
   await a.metricIs(UP, 0);
   await b.metricIs(UP, 0);
@@ -270,12 +277,30 @@ test('what was bound while Redis was away is written, unless another balancer wa
   assert.equal(((await followed(a)) ?? 0) + ((await followed(b)) ?? 0), 1);
 });
 
+test('a reload that leaves the shared table as it is keeps what is left to write', async (t) => {
+  const redis = await startRedis(t);
+  const nodes = await serve(t, ['s1', 's2']);
+  const config = sharing(nodes, patient(redis.url));
+  const berth = await joined(t, config);
+  await redis.kill();
+  await berth.metricIs(UP, 0);
+  const name = await come(t, berth, '127.7.0.1');
+  const { msg } = await reload(berth, { ...config, timeouts: { drain: '1s' } });
+  assert.equal(msg, 'reloaded');
+  const pending = 'berth_stick_table_shared_pending{backend="b"}';
+  assert.equal(await berth.metric(pending), 1);
+  await redis.start();
+  await berth.metricIs(pending, 0);
+  const looker = await redis.client();
+  assert.equal((await looker.get('berth:{b}:127.7.0.1'))?.split(' ')[0], name);
+});
+
 test('a move of one balancer is known to the other at once, and a drained node keeps its clients at both', async (t) => {
   const redis = await startRedis(t);
   const nodes = await serve(t, ['s1', 's2', 's3']);
   const [a, b] = [
-    await joined(t, sharing(nodes, redis.url, {}, QUICK_CHECKS)),
-    await joined(t, sharing(nodes, redis.url)),
+    await joined(t, sharing(nodes, patient(redis.url), {}, QUICK_CHECKS)),
+    await joined(t, sharing(nodes, patient(redis.url))),
   ];
   const first = await come(t, a, '127.5.0.1');
   assert.equal(await come(t, b, '127.5.0.1'), first);
@@ -293,7 +318,7 @@ test('a move of one balancer is known to the other at once, and a drained node k
 test('a client expires nowhere while it has a connection open anywhere', async (t) => {
   const redis = await startRedis(t);
   const nodes = await serve(t, ['s1', 's2']);
-  const config = sharing(nodes, redis.url, { expire: '1s' });
+  const config = sharing(nodes, patient(redis.url), { expire: '1s' });
   const [a, b] = [await joined(t, config), await joined(t, config)];
   const name = await come(t, a, '127.6.0.1');
   const looker = await redis.client();

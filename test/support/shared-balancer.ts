@@ -3,7 +3,7 @@ import type { SharedTableEvents } from '../../src/pool/shared/parts.ts';
 import { Moves } from '../../src/pool/moves.ts';
 import { POLICIES } from '../../src/pool/policies.ts';
 import { Queue } from '../../src/pool/queue.ts';
-import { agreement, MOST_AGREEING_MS } from '../../src/pool/shared/agreement.ts';
+import { agreement } from '../../src/pool/shared/agreement.ts';
 import { ownTable } from '../../src/pool/shared/own.ts';
 import { SharedTable } from '../../src/pool/shared/shared-table.ts';
 import { newStay, type Stay } from '../../src/pool/stay.ts';
@@ -19,6 +19,9 @@ export type Served = {
   readonly waitedMs: number;
   readonly close: () => void;
 };
+
+/** How long a balancer waits for Redis. */
+export const TIMEOUT_MS = 80;
 
 export class SimulatedBalancer {
   readonly name: string;
@@ -50,7 +53,8 @@ export class SimulatedBalancer {
       answered: (ms) => void this.answersMs.push(ms),
     };
     const own = ownTable(this, this.queue, () => expireMs);
-    this.shared = new SharedTable({ name, instance: name, open: redis.sessions(name), own, events, clock });
+    const parts = { name, instance: name, open: redis.sessions(name), own, events, clock };
+    this.shared = new SharedTable({ ...parts, timeoutMs: TIMEOUT_MS });
   }
 
   /** With servers of these names, all up, in an order of its own. */
@@ -92,7 +96,7 @@ export class SimulatedBalancer {
       }
       const first = stay.agree?.(choice.server);
       if (first) {
-        const waited = await agreement(stay, choice.server, first, MOST_AGREEING_MS - waitedMs, this.#clock);
+        const waited = await agreement(stay, choice.server, first, stay.agreeMs - waitedMs, this.#clock);
         waitedMs += waited.tookMs;
         if (!waited.agreed) {
           choice.server.releaseSlot();

@@ -2,9 +2,6 @@ import type { Server } from '../server.ts';
 import type { Stay } from '../stay.ts';
 import { REAL_CLOCK, type Clock } from './link.ts';
 
-/** No connection waits longer for other balancers, however often it must ask. */
-export const MOST_AGREEING_MS = 90;
-
 /**
  * Waits until the client of `stay` may go to `server`, whose place it has, or may not any more; `first` is what
  * `stay.agree` has returned. After `leftMs`, or where nobody answers, this balancer decides alone.

@@ -1,10 +1,8 @@
 import { messageOf } from '../../errors.ts';
 import type { Bid, OpenSession, Session } from './session.ts';
 
-/** Nobody waits longer for an answer. The first who has waited so long opens the circuit for all. */
-export const WAIT_MS = 80;
-/** An answer that takes longer does not bring the link up again: it would not stay. */
-const PROMPT_MS = WAIT_MS / 2;
+/** An answer that takes a larger part of the deadline does not bring the link up again: it would not stay. */
+const PROMPT = 1 / 2;
 /** A session that has not opened, or not answered, for so long is given up for another. */
 const PATIENCE_MS = 3_000;
 /** A link that nobody uses is tried so often. */
@@ -37,6 +35,15 @@ export type LinkEvents = {
   told(message: string): void;
 };
 
+export type LinkParts = {
+  /** No other balancer has the same. */
+  readonly instance: string;
+  readonly open: OpenSession;
+  readonly clock: Clock;
+  /** Nobody waits longer for an answer. The first who has waited so long opens the circuit for all. */
+  readonly timeoutMs: number;
+};
+
 /** How long the key that a probe has written lives. */
 const PROBE_LIFE_MS = 5_000;
 /**
@@ -53,6 +60,7 @@ export class Link {
   readonly #open: OpenSession;
   readonly #events: LinkEvents;
   readonly #clock: Clock;
+  readonly #timeoutMs: number;
   #state: LinkState | undefined;
   #session: Session | undefined;
   #closed = false;
@@ -64,12 +72,12 @@ export class Link {
   /** Those who wait for an answer; each is told when nothing will come. */
   readonly #waiting = new Set<() => void>();
 
-  /** No other balancer has the `name`. */
-  constructor(name: string, open: OpenSession, events: LinkEvents, clock: Clock) {
-    this.#name = name;
+  constructor({ instance, open, clock, timeoutMs }: LinkParts, events: LinkEvents) {
+    this.#name = instance;
     this.#open = open;
     this.#events = events;
     this.#clock = clock;
+    this.#timeoutMs = timeoutMs;
   }
 
   /** Whether whoever asks now may wait for an answer. */
@@ -84,7 +92,7 @@ export class Link {
 
   /**
    * What the keys of the bids say from now on; undefined where the link goes down before there is an answer, within
-   * `WAIT_MS`. It is up.
+   * the deadline. It is up.
    */
   agree(bids: readonly Bid[], expireMs: number): Promise<readonly string[] | undefined> {
     const session = this.#session;
@@ -98,7 +106,7 @@ export class Link {
       };
       const giveUp = (): void => settle(undefined);
       this.#waiting.add(giveUp);
-      const callOff = this.#clock.after(WAIT_MS, () => this.#fall(`no answer within ${WAIT_MS} ms`));
+      const callOff = this.#clock.after(this.#timeoutMs, () => this.#fall(`no answer within ${this.#timeoutMs} ms`));
       const ask = async (): Promise<void> => {
         try {
           const held = await session.agree(bids, expireMs);
@@ -161,8 +169,8 @@ export class Link {
   #probe(session: Session): void {
     const askedMs = this.#clock.now();
     this.#askedMs = askedMs;
-    const late = this.#clock.after(WAIT_MS, () => {
-      if (this.#session === session) this.#fall(`no answer within ${WAIT_MS} ms`);
+    const late = this.#clock.after(this.#timeoutMs, () => {
+      if (this.#session === session) this.#fall(`no answer within ${this.#timeoutMs} ms`);
     });
     const isMine = (): boolean => {
       late();
@@ -177,7 +185,7 @@ export class Link {
         await session.agree([{ client, from: '', to: 'berth' }], PROBE_LIFE_MS);
         if (!isMine()) return;
         const tookMs = this.#heard(askedMs);
-        if (tookMs <= PROMPT_MS) this.#rise();
+        if (tookMs <= this.#timeoutMs * PROMPT) this.#rise();
         else if (!this.up) this.#fall(`an answer took ${Math.round(tookMs)} ms`);
       } catch (error) {
         if (isMine()) this.#fall(messageOf(error));

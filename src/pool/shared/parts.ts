@@ -1,5 +1,4 @@
-import type { Clock, LinkState } from './link.ts';
-import type { OpenSession } from './session.ts';
+import type { LinkParts, LinkState } from './link.ts';
 import type { SharedBinding } from './words.ts';
 
 /** A balancer's own stick table, as the shared one sees it. */
@@ -23,13 +22,9 @@ export type SharedTableEvents = {
   answered(ms: number): void;
 };
 
-export type SharedTableParts = {
+export type SharedTableParts = LinkParts & {
   /** What other balancers call this one. */
   readonly name: string;
-  /** No other balancer has the same, nor had this one before it was started again. */
-  readonly instance: string;
-  readonly open: OpenSession;
   readonly own: OwnTable;
   readonly events: SharedTableEvents;
-  readonly clock: Clock;
 };

@@ -7,6 +7,8 @@ import { keysOf, pruner, Roster } from './prune.ts';
 import type { Bid } from './session.ts';
 import { parse, parseTold, spell, type SharedBinding } from './words.ts';
 
+/** What is left to a connection for asking again after an answer that came late. */
+const REPEAT_MS = 10;
 /** Bids that are made at one moment: less than a millisecond of work for Redis. */
 const BATCH = 100;
 
@@ -46,14 +48,14 @@ export class SharedTable {
   #inForce = false;
 
   constructor(parts: SharedTableParts) {
-    const { instance, open, own, events, clock } = parts;
+    const { own, events, clock } = parts;
     [this.#parts, this.#own] = [parts, own];
     const changed = (state: LinkState, before: LinkState | undefined): void => {
       events.changed(state, before);
       if (this.#inForce && state.up) void this.#reconcile();
     };
     const told = (message: string): void => this.#told(message);
-    this.#link = new Link(instance, open, { changed, told, answered: (ms) => events.answered(ms) }, clock);
+    this.#link = new Link(parts, { changed, told, answered: (ms) => events.answered(ms) });
     this.#lives = new Lives({
       clock,
       expireMs: () => own.expireMs,
@@ -73,6 +75,11 @@ export class SharedTable {
 
   get name(): string {
     return this.#parts.name;
+  }
+
+  /** No connection waits longer for other balancers, however often it must ask. */
+  get mostMs(): number {
+    return this.#parts.timeoutMs + REPEAT_MS;
   }
 
   /** Undefined before the first attempt has come to an end. */

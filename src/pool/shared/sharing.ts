@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { hostname } from 'node:os';
+import { isDeepStrictEqual } from 'node:util';
 import type { BackendConfig } from '../../config/schema.ts';
 import type { SharedConfig } from '../../config/shared-table.ts';
 import type { Step } from '../../step.ts';
@@ -40,7 +41,7 @@ export class Sharing {
   /** Begins to reach the table of `config`, beside the one in force. That it cannot be reached is no reason to fail. */
   plan({ stickTable }: BackendConfig): SharingStep {
     const shared = stickTable === false ? false : stickTable.shared;
-    if (shared === this.#config && (shared === false || this.table)) {
+    if (isDeepStrictEqual(shared, this.#config) && (shared === false || this.table)) {
       return { ready: Promise.resolve(), commit() {}, rollback() {} };
     }
     const fresh = shared === false ? undefined : this.#newTable(shared);
@@ -64,7 +65,7 @@ export class Sharing {
 
   #newTable(config: SharedConfig): { table: SharedTable; ready: Promise<void>; enter(): void } {
     const { backend, own, observer, sessions = redisSessions } = this.#parts;
-    const clock = REAL_CLOCK;
+    const [clock, timeoutMs] = [REAL_CLOCK, config.timeout];
     const instance = randomBytes(9).toString('base64url');
     const name = config.name ?? `${hostname().slice(0, 60)}/${process.pid}`;
     let reached!: () => void;
@@ -76,7 +77,7 @@ export class Sharing {
     };
     const open = sessions(config, backend, instance);
     const answered = (ms: number): void => observer.sharedAnswered(backend, ms);
-    const table = new SharedTable({ name, instance, open, own, events: { changed, answered }, clock });
+    const table = new SharedTable({ name, instance, open, own, events: { changed, answered }, clock, timeoutMs });
     table.look();
     const enter = (): void => {
       tooLate();

@@ -15,7 +15,15 @@ const load = (shared: string): SharedConfig | false => {
   assert.ok(stickTable !== false);
   return stickTable.shared;
 };
-const PLAIN = { kind: 'server', master: '', database: 0, tls: false, user: undefined, password: undefined };
+const PLAIN = {
+  kind: 'server',
+  master: '',
+  database: 0,
+  tls: false,
+  user: undefined,
+  password: undefined,
+  timeout: 80,
+};
 
 test('one server is an address: its port is 6379 if none is said, its database 0', () => {
   assert.deepEqual(load('"redis://cache"'), { ...PLAIN, hosts: [{ host: 'cache', port: 6379 }] });
@@ -32,11 +40,12 @@ test('Sentinels and a cluster are maps, and a CA or a certificate means TLS', ()
   ];
   const sentinel = load('{ sentinels: ["s1:26379", "s2:26379"], master: m, user: u, password: p, database: 2 }');
   assert.deepEqual(sentinel, { ...PLAIN, kind: 'sentinel', hosts, master: 'm', database: 2, user: 'u', password: 'p' });
-  assert.deepEqual(load('{ nodes: ["s1:26379", "s2:26379"], tls: true, name: left }'), {
+  assert.deepEqual(load('{ nodes: ["s1:26379", "s2:26379"], tls: true, timeout: 50ms, name: left }'), {
     ...PLAIN,
     kind: 'cluster',
     hosts,
     tls: true,
+    timeout: 50,
     name: 'left',
   });
 });
