@@ -28,3 +28,15 @@ export type SharedTableParts = LinkParts & {
   readonly own: OwnTable;
   readonly events: SharedTableEvents;
 };
+
+/** What the shared table said of a client when it was asked, or heard of, last. */
+export type Shadow = {
+  value: string;
+  /** The server's name in `value`; empty for what no balancer has written. */
+  server: string;
+  /** What was learnt in another epoch than that of the link may have changed since. */
+  epoch: number;
+};
+
+/** A bid that is under way; `heard` is what another balancer has told meanwhile. */
+export type Asked = { readonly done: Promise<void>; heard: string | undefined };

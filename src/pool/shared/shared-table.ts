@@ -2,7 +2,7 @@ import { WideMap } from '../wide-map.ts';
 import { SharedCounts, type Why } from './counts.ts';
 import { Link, type LinkState } from './link.ts';
 import { Lives } from './lives.ts';
-import type { OwnTable, SharedTableParts } from './parts.ts';
+import type { Asked, OwnTable, Shadow, SharedTableParts } from './parts.ts';
 import { keysOf, pruner, Roster } from './prune.ts';
 import type { Bid } from './session.ts';
 import { parse, parseTold, spell, type SharedBinding } from './words.ts';
@@ -12,17 +12,6 @@ const REPEAT_MS = 10;
 /** Bids that are made at one moment: less than a millisecond of work for Redis. */
 const BATCH = 100;
 
-/** What the shared table said of a client when it was asked, or heard of, last. */
-type Shadow = {
-  value: string;
-  /** The server's name in `value`; empty for what no balancer has written. */
-  server: string;
-  /** What was learnt in another epoch than that of the link may have changed since. */
-  epoch: number;
-};
-
-/** A bid that is under way; `heard` is what another balancer has told meanwhile. */
-type Asked = { readonly done: Promise<void>; heard: string | undefined };
 /**
  * The stick table of one backend as several balancers share it. A balancer binds a client in its own table first, and
  * then bids for that: the first bid for a client wins, and every other balancer follows, whether it hears of it in the
