@@ -271,7 +271,7 @@ test('whatever is changed or carried over to another table, bindings are what a 
           table.change({ size, expireMs });
         } else if (what === 'carry') {
           // As over a restart: another table, and a clock that begins elsewhere.
-          const kept = [...table.bindings()];
+          const kept = [...table.bindings()].map((one) => ({ ...one, remainingMs: Math.round(one.remainingMs) }));
           // One with no time left is not worth carrying.
           model = model.filter(({ since }) => now - since < expireMs);
           for (const one of model) one.since += 1_000;
