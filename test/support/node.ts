@@ -111,7 +111,7 @@ export class RegistryNode {
 
   /** Of all its runs. */
   log(): string {
-    return this.#program?.log() ?? '';
+    return this.#program?.history() ?? '';
   }
 
   /** Every request it has answered, health checks included (their agent tells them from a client's). */

@@ -75,22 +75,26 @@ export class Program {
     }
   }
 
-  /** What all runs of this name have said. */
+  /** What this run has said. */
   log(): string {
+    return this.#readLog().subarray(this.#logStart).toString();
+  }
+
+  /** What all runs of this name have said: what to look for in it may be of an earlier one. */
+  history(): string {
     return this.#readLog().toString();
   }
 
   /** The last of what this run has said. */
   tail(lines = 15): string {
-    return lastLines(this.#readLog().subarray(this.#logStart).toString(), lines);
+    return lastLines(this.log(), lines);
   }
 
   /**
-   * The lines of its log, of all runs, that are JSON objects, oldest first; what is half written or plain text is left
-   * out.
+   * The lines of its history that are JSON objects, oldest first; what is half written or plain text is left out.
    */
   records(): Record<string, unknown>[] {
-    return this.log()
+    return this.history()
       .split('\n')
       .flatMap((line) => {
         if (!line.startsWith('{')) return [];
