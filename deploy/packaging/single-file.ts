@@ -59,8 +59,6 @@ function singleFile(architecture: Architecture): void {
     disableExperimentalSEAWarning: true,
     // Node cannot compile for another processor.
     useCodeCache: architecture === process.arch,
-    // Node's debugger, which SIGUSR1 would open, is not to be had from the first moment on.
-    execArgv: ['--disable-sigusr1'],
     // NODE_OPTIONS holds here as it does for `node dist/cli.js`; each flag of the command line is Berth's.
     execArgvExtension: 'env',
     assets: Object.fromEntries(ownFiles.map((file) => [file, file])),

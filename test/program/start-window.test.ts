@@ -10,6 +10,7 @@ import { Client } from '../support/clients.ts';
 import { NO_DNS, resolver } from '../support/dns.ts';
 import { folderOf } from '../support/files.ts';
 import { status } from '../support/operator.ts';
+import { preload } from '../support/preload.ts';
 import { serve } from '../support/servers.ts';
 import { settings, type Settings, yaml } from '../support/settings.ts';
 import { eventually, within } from '../support/waiting.ts';
@@ -157,7 +158,7 @@ const EARLY_SIGHUP = `
 
 test('SIGHUP that comes as soon as the program can hear it is answered after the start', async (t) => {
   const berth = new Berth(settings(await serve(t, ['s1'])), {
-    env: { NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(EARLY_SIGHUP)}` },
+    env: preload(EARLY_SIGHUP),
   });
   t.after(() => berth.stop());
   await answered(berth);

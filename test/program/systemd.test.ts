@@ -8,6 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { start } from '../support/berth.ts';
 import { folderOf } from '../support/files.ts';
+import { preload } from '../support/preload.ts';
 import { serve } from '../support/servers.ts';
 import { settings } from '../support/settings.ts';
 import { Changes, eventually } from '../support/waiting.ts';
@@ -64,15 +65,11 @@ test('systemd hears of the start, of servers, of reloads that go well or not, an
 
 test('the watchdog is fed by the event loop: one that hangs feeds it no more', async (t) => {
   const { env, heard, hears } = await notifySocket(t);
-  const folder = folderOf(t);
-  const mark = join(folder, 'hangs');
-  writeFileSync(
-    join(folder, 'hang.mjs'),
-    `import { writeFileSync } from 'node:fs';
-    process.on('SIGWINCH', () => { writeFileSync('${mark}', ''); for (;;); });`,
-  );
-  const hangs = { ...env, ...PATIENCE, NODE_OPTIONS: `--import=${join(folder, 'hang.mjs')}` };
-  const berth = await start(t, settings(await serve(t, ['s1'])), { env: hangs });
+  const mark = join(folderOf(t), 'hangs');
+  const hangs = preload(`
+    const { writeFileSync } = require('node:fs');
+    process.on('SIGWINCH', () => { writeFileSync('${mark}', ''); for (;;); });`);
+  const berth = await start(t, settings(await serve(t, ['s1'])), { env: { ...env, ...PATIENCE, ...hangs } });
   await hears('WATCHDOG=1', await hears('WATCHDOG=1', await hears('WATCHDOG=1')));
   berth.signal('SIGWINCH');
   await eventually('the loop to hang', () => existsSync(mark));
