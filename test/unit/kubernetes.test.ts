@@ -4,10 +4,10 @@ import { spawnSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { test, type TestContext } from 'node:test';
-import type { Deployment } from 'kubernetes-types/apps/v1.js';
-import type { ConfigMap, Service } from 'kubernetes-types/core/v1.js';
-import type { NetworkPolicy } from 'kubernetes-types/networking/v1.js';
-import type { PodDisruptionBudget } from 'kubernetes-types/policy/v1.js';
+import { Deployment } from 'kubernetes-models/apps/v1';
+import { NetworkPolicy } from 'kubernetes-models/networking.k8s.io/v1';
+import { PodDisruptionBudget } from 'kubernetes-models/policy/v1';
+import { ConfigMap, Service } from 'kubernetes-models/v1';
 import { parseAllDocuments } from 'yaml';
 import { loadText } from '../../src/config/load.ts';
 import type { Config } from '../../src/config/schema.ts';
@@ -22,35 +22,33 @@ const manifests = parseAllDocuments(readFileSync(FILE, 'utf8')).map((document) =
   return document.toJS() as Manifest;
 });
 
-type Kinds = {
-  readonly ConfigMap: ConfigMap;
-  readonly Deployment: Deployment;
-  readonly NetworkPolicy: NetworkPolicy;
-  readonly PodDisruptionBudget: PodDisruptionBudget;
-  readonly Service: Service;
-};
+/** Their types and their validators are both made from the schemas that Kubernetes publishes. */
+const KINDS = { ConfigMap, Deployment, NetworkPolicy, PodDisruptionBudget, Service };
+type Kinds = { readonly [Kind in keyof typeof KINDS]: InstanceType<(typeof KINDS)[Kind]> };
 
 function manifest<Kind extends keyof Kinds>(kind: Kind, name = 'berth'): Kinds[Kind] {
   const found = manifests.filter((one) => one.kind === kind && one.metadata.name === name);
   assert.equal(found.length, 1, `${kind} ${name}`);
-  return found[0] as Kinds[Kind];
+  return found[0] as unknown as Kinds[Kind];
 }
 
-/** Where the types of an API group are, which are made from the schemas that Kubernetes publishes. */
-const GROUPS: Record<string, string> = {
-  v1: 'core/v1',
-  'apps/v1': 'apps/v1',
-  'policy/v1': 'policy/v1',
-  'networking.k8s.io/v1': 'networking/v1',
-};
+/** What the schema says of the values; a key that it does not have is nothing to it. */
+function faultsOf(one: Manifest): string {
+  try {
+    new KINDS[one.kind as keyof Kinds](one).validate();
+    return '';
+  } catch (error) {
+    return (error as Error).message;
+  }
+}
 
-/** What the compiler says of objects that are to be of these types: of a key that is not there, too. */
+/** What the compiler says of the keys. */
 function problemsOf(t: TestContext, all: readonly Manifest[]): string[] {
   // Not in this folder, whose tsconfig.json is about something else.
   const folder = folderOf(t);
   const lines = all.map((one, i) => {
-    const types = resolve('node_modules/kubernetes-types', GROUPS[one.apiVersion] ?? 'no-such-group');
-    return `export const manifest${i}: import('${types}').${one.kind} = ${JSON.stringify(one)};\n`;
+    const types = resolve('node_modules/kubernetes-models', one.apiVersion);
+    return `export const manifest${i}: import('${types}').I${one.kind} = ${JSON.stringify(one)};\n`;
   });
   writeFileSync(join(folder, 'manifests.ts'), lines.join(''));
   const how = ['--noEmit', '--strict', '--module', 'esnext', '--moduleResolution', 'bundler', '--types', ''];
@@ -63,23 +61,41 @@ function problemsOf(t: TestContext, all: readonly Manifest[]): string[] {
 }
 
 test('every manifest is of the kind that it says, with no key that the kind does not have', (t) => {
+  assert.deepEqual(manifests.map(faultsOf).filter(Boolean), []);
   assert.deepEqual(problemsOf(t, manifests), []);
 });
 
-test('what is wrong in a manifest would be seen', (t) => {
+/** The manifest of that kind with a text of it changed. */
+function spoilt(kind: keyof Kinds, right: string, instead: string): Manifest {
+  const text = JSON.stringify(manifest(kind));
+  assert.ok(text.includes(right), right);
+  return JSON.parse(text.replace(right, instead)) as Manifest;
+}
+
+test('a wrong key in a manifest would be seen', (t) => {
   const wrong: [string, string, RegExp][] = [
-    ['"replicas":2', '"replica":2', /"replica"' does not exist in type 'DeploymentSpec'/],
-    ['"replicas":2', '"replicas":"2"', /'string' is not assignable to type 'number'/],
-    ['"containerPort":8443', '"port":8443', /"port"' does not exist in type 'ContainerPort'/],
-    ['"httpGet":', '"httpget":', /"httpget"' does not exist in type 'Probe'/],
+    ['"replicas":2', '"replica":2', /"replica"' does not exist in type/],
+    ['"containerPort":8443', '"port":8443', /"port"' does not exist in type/],
+    ['"httpGet":', '"httpget":', /"httpget"' does not exist in type/],
   ];
-  const text = JSON.stringify(manifest('Deployment'));
-  const all = wrong.map(([right, instead]) => {
-    assert.ok(text.includes(right), right);
-    return JSON.parse(text.replace(right, instead)) as Manifest;
-  });
-  const said = problemsOf(t, all).join('\n');
+  const said = problemsOf(
+    t,
+    wrong.map(([right, instead]) => spoilt('Deployment', right, instead)),
+  ).join('\n');
   for (const [, , wanted] of wrong) assert.match(said, wanted);
+});
+
+test('a wrong value in a manifest would be seen', () => {
+  const wrong: [keyof Kinds, string, string, RegExp][] = [
+    ['Deployment', '"replicas":2', '"replicas":"2"', /spec\/replicas must be integer/],
+    ['Deployment', '"cpu":"100m"', '"cpu":"100mm"', /requests\/cpu must match format "quantity"/],
+    ['Deployment', '"sizeLimit":"1Mi"', '"sizeLimit":"1MB"', /sizeLimit must match format "quantity"/],
+    ['Deployment', '"RuntimeDefault"', '"Runtime"', /seccompProfile\/type must be equal to one of the allowed values/],
+    ['Deployment', '["ALL"]', '"ALL"', /capabilities\/drop must be array/],
+    ['NetworkPolicy', '"TCP"', '"TPC"', /protocol must be equal to one of the allowed values/],
+    ['Service', '"Local"', '"Lokal"', /externalTrafficPolicy must be equal to one of the allowed values/],
+  ];
+  for (const [kind, right, instead, wanted] of wrong) assert.match(faultsOf(spoilt(kind, right, instead)), wanted);
 });
 
 function balancer(): Config {
