@@ -3,9 +3,11 @@ import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, suite, test } from 'node:test';
 import { noControlGroups, noNamespaces } from '../support/able.ts';
+import { Client } from '../support/clients.ts';
 import { startCluster, type Cluster } from '../support/cluster.ts';
 import { startDocker, type Docker } from '../support/docker.ts';
 import { doctor } from '../support/doctor.ts';
+import { connectFrom } from '../support/forwarder.ts';
 import type { NodeSettings, RegistryNode } from '../support/node.ts';
 import { failed, frontFor, serversOf, type FrontOptions, type RegistryBerth } from '../support/registry-berth.ts';
 import { eventually } from '../support/waiting.ts';
@@ -94,6 +96,41 @@ suite('a real docker client', { timeout: 240_000 }, () => {
     await docker.run('pull', name);
     assert.equal(await docker.imageId(name), id);
   });
+
+  test(
+    'a push whose balancer is killed goes on by the other one at the same node, as their table has it',
+    ifPossible,
+    async (t) => {
+      const shared = { url: `redis://${cluster!.defaults.redis}`, timeout: '3s' };
+      const sharing = { backend: { stickTable: { shared } } };
+      const [first, second] = [await frontFor(t, cluster!, sharing), await frontFor(t, cluster!, sharing)];
+      for (const berth of [first, second]) await berth.line(({ event }) => event === 'shared_table_up');
+      const address = await connectFrom('127.0.0.1', await first.port());
+      t.after(() => address.close());
+      const registry = `${NAME}:${address.port}`;
+      await docker.trust(registry, cluster!.ca);
+      await logIn(registry);
+      const [bound] = serversOf(await first.newConnections());
+      // So that the second one, were it alone, would give docker the other node.
+      await new Client({ port: await second.port(), from: '127.8.0.1' }).finish();
+      assert.deepEqual(serversOf(await second.newConnections()), [bound]);
+
+      const repository = 'docker/two-balancers';
+      const name = `${registry}/${repository}:1`;
+      await give(name, 1, 64_000_000);
+      const id = await docker.imageId(name);
+      const push = docker.run('push', name);
+      const own = cluster!.nodes.find(({ name: node }) => node === bound)!;
+      await eventually('an upload to flow', async () => (await uploaded(own, repository)) > 4_000_000);
+      address.leadTo(await second.port());
+      await first.stop();
+      assert.match(await push, /Retrying in \d+ second/);
+      assert.deepEqual(serversOf(await second.newConnections()), [bound]);
+      await docker.run('image', 'rm', name);
+      await docker.run('pull', name);
+      assert.equal(await docker.imageId(name), id);
+    },
+  );
 
   suite('says what is wrong in the words that operators look for, and the doctor names the cause', () => {
     const ADVICE: [string, Partial<NodeSettings>, boolean, RegExp, string][] = [

@@ -4,6 +4,8 @@ import { Transform } from 'node:stream';
 export interface Forwarder {
   /** On 127.0.0.1. */
   port: number;
+  /** Who comes from now on is led to this port. */
+  leadTo(port: number): void;
   close(): Promise<void>;
 }
 
@@ -18,8 +20,9 @@ export async function connectFrom(
   { host = '127.0.0.1', delayMs = 0 }: { host?: string; delayMs?: number } = {},
 ): Promise<Forwarder> {
   const open = new Set<Socket>();
+  let goal = port;
   const server = createServer({ allowHalfOpen: true, noDelay: true }, (client) => {
-    const target = connect({ port, host, localAddress, allowHalfOpen: true, noDelay: true });
+    const target = connect({ port: goal, host, localAddress, allowHalfOpen: true, noDelay: true });
     for (const [one, other] of [[client, target] as const, [target, client] as const]) {
       open.add(one);
       if (delayMs === 0) one.pipe(other);
@@ -37,7 +40,7 @@ export async function connectFrom(
     for (const socket of open) socket.destroy();
     await closed;
   };
-  return { port: (server.address() as AddressInfo).port, close };
+  return { port: (server.address() as AddressInfo).port, leadTo: (next) => void (goal = next), close };
 }
 
 /** Passes on what it gets, each part so much later. */
