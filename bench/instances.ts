@@ -14,9 +14,9 @@ import { settings } from '../test/support/settings.ts';
 import { eventually } from '../test/support/waiting.ts';
 import { freePorts } from './ports.ts';
 import { cpuSeconds } from './processes.ts';
-import type { BackendReady, Job, JobReply, Tally } from './protocol.ts';
+import type { Job, Tally } from './protocol.ts';
 import { figure } from './report.ts';
-import { forkSibling, messageOf } from './stage.ts';
+import { benchNodes, loadGenerator } from './stage.ts';
 
 const MIB = 1 << 20;
 const NODES = 4;
@@ -40,6 +40,7 @@ async function instances(t: TestContext, count: number, servers: readonly (numbe
   return { port, berths };
 }
 
+type Generator = ReturnType<typeof loadGenerator>;
 type Spent = { readonly clock: number; readonly cpu: number; readonly tallies: readonly Tally[] };
 
 /** Has each generator do the job; the CPU is that of all instances. */
@@ -50,19 +51,6 @@ async function spend(berths: readonly Berth[], generators: readonly Generator[],
   return { clock: (performance.now() - startedMs) / 1_000, cpu: cpu() - before, tallies };
 }
 
-type Generator = (job: Job) => Promise<Tally>;
-
-function generator(t: TestContext): Generator {
-  const child = forkSibling('client', []);
-  t.after(() => child.kill());
-  return async (job) => {
-    child.send(job);
-    const reply = await messageOf<JobReply>(child, 'the load generator');
-    if (reply.kind === 'failed') throw new Error(`${job.kind}: ${reply.reason}`);
-    return reply.tally;
-  };
-}
-
 const sum = (tallies: readonly Tally[], of: 'bytes' | 'connections'): number =>
   tallies.reduce((total, tally) => total + tally[of], 0);
 const shown = (value: number): string => String(Number(value.toPrecision(3)));
@@ -71,10 +59,8 @@ test('one process and two', async (t) => {
   const [cpu] = cpus();
   const load = loadavg()[0]?.toFixed(1);
   console.log(`Node ${process.version}, ${cpus().length} cores of ${cpu?.model}, load ${load} before the run`);
-  const backend = forkSibling('backend', [String(NODES)]);
-  t.after(() => backend.kill());
-  const { ports } = await messageOf<BackendReady>(backend, 'the backend');
-  const generators = Array.from({ length: GENERATORS }, () => generator(t));
+  const ports = await benchNodes(t, NODES);
+  const generators = Array.from({ length: GENERATORS }, () => loadGenerator(t));
   const found = new Map<string, number[]>();
   const tell = (what: string, value: number): void => void found.set(what, [...(found.get(what) ?? []), value]);
   for (let round = 0; round < rounds; round++) {

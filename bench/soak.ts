@@ -17,8 +17,8 @@ import { eventually } from '../test/support/waiting.ts';
 import { figure } from './report.ts';
 import { quantile } from './measures/measure.ts';
 import { residentBytes } from './processes.ts';
-import { bulkHeader, DOWNLOAD, type BackendReady, type Job, type JobReply } from './protocol.ts';
-import { forkSibling, messageOf } from './stage.ts';
+import { bulkHeader, DOWNLOAD } from './protocol.ts';
+import { benchNodes, loadGenerator } from './stage.ts';
 
 const MIB = 1 << 20;
 const CROWD = 10_000;
@@ -39,16 +39,6 @@ async function again(everyMs: number, act: () => unknown): Promise<void> {
     await act();
     await sleep(everyMs);
   }
-}
-
-function generator(t: TestContext): (job: Job) => Promise<void> {
-  const child = forkSibling('client', []);
-  t.after(() => child.kill());
-  return async (job) => {
-    child.send(job);
-    const reply = await messageOf<JobReply>(child, 'the load generator');
-    if (reply.kind === 'failed') throw new Error(`${job.kind}: ${reply.reason}`);
-  };
 }
 
 /** A client that resets in the middle of its download. */
@@ -79,7 +69,7 @@ async function crowd(port: number): Promise<void> {
 async function soak(t: TestContext, berth: Berth, other: Settings, config: Settings): Promise<Record<string, number>> {
   const port = await berth.port();
   const metrics = String((await berth.line(({ msg }) => msg === 'metrics listening'))['address']);
-  const [bytes, talk] = [generator(t), generator(t)];
+  const [bytes, talk] = [loadGenerator(t), loadGenerator(t)];
   const answersMs: number[] = [];
   const samples: { bytes: number; files: number }[] = [];
   let [reloads, crowds] = [0, 0];
@@ -130,9 +120,7 @@ async function soak(t: TestContext, berth: Berth, other: Settings, config: Setti
 }
 
 test(`${minutes} minutes at full load leave nothing behind`, { skip: NO_DNS }, async (t) => {
-  const backend = forkSibling('backend', ['4']);
-  t.after(() => backend.kill());
-  const { ports } = await messageOf<BackendReady>(backend, 'the backend');
+  const ports = await benchNodes(t, 4);
   const { dns, through } = await resolver(t);
   dns.addresses('node.test', '127.0.0.1');
   const nodes = [...ports.slice(0, 3), `node.test:${ports[3]}`];

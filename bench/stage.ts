@@ -2,6 +2,7 @@
 import { fork, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { extname } from 'node:path';
+import type { TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import type { Contender } from './contenders.ts';
@@ -130,6 +131,21 @@ export class Stage {
     }
     return sums;
   }
+}
+
+/** A load generator of its own, which ends with the test. */
+export function loadGenerator(t: TestContext): (job: Job) => Promise<Tally> {
+  const child = forkSibling('client', []);
+  t.after(() => child.kill());
+  return (job) => perform(child, job);
+}
+
+/** The ports of so many nodes, in one process that ends with the test. */
+export async function benchNodes(t: TestContext, count: number): Promise<readonly number[]> {
+  const backend = forkSibling('backend', [String(count)]);
+  t.after(() => backend.kill());
+  const { ports } = await messageOf<BackendReady>(backend, 'the backend');
+  return ports;
 }
 
 async function perform(client: ChildProcess, job: Job): Promise<Tally> {
