@@ -53,7 +53,8 @@ install_modules() {
   if [ -e "$installed" ] && ! [ package-lock.json -nt "$installed" ]; then return; fi
   say 'installing the npm packages (npm ci)'
   # npm prepares a clone for `npm install --global` with the settings of that, which `npm ci` refuses. This script is what
-  # npm runs to prepare the clone, and npm would run it again.
+  # npm runs to prepare the clone (by `postprepare`: with `prepare`, npm 11 warns whoever installs the package of a script),
+  # and npm would run it again.
   quietly 'npm ci' env -u npm_config_global npm ci --include=dev --ignore-scripts --no-audit --no-fund --loglevel=error
   touch "$installed"
 }

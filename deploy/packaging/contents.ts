@@ -75,7 +75,7 @@ export function sbom(bundled: readonly Bundled[], node: Node): string {
     .map(({ ref, dependsOn }) => ({ ref, dependsOn: dependsOn.filter((one) => refs.has(one)) }));
   dependencies.find(({ ref }) => ref === berth['bom-ref'])?.dependsOn.push(nodeItself['bom-ref']);
   components.push(nodeItself);
-  const metadata = { ...bom.metadata, timestamp, component };
+  const metadata = { ...bom.metadata, timestamp, lifecycles: [{ phase: 'build' }], component };
   return `${JSON.stringify({ ...bom, metadata, components, dependencies }, undefined, 2)}\n`;
 }
 

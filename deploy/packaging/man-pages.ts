@@ -62,6 +62,7 @@ function commandsPage({ version, date }: Edition): string {
       ),
     ),
     entry(`${bold('SIGHUP')}, ${bold('SIGUSR2')}`, plain('Load the configuration file again.')),
+    entry(bold('SIGUSR1'), plain('Nothing but a line in the log.')),
     section('See also'),
     `${bold('balancer.yml')}(5)`,
   ];

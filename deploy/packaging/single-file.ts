@@ -59,7 +59,8 @@ function singleFile(architecture: Architecture): void {
     disableExperimentalSEAWarning: true,
     // Node cannot compile for another processor.
     useCodeCache: architecture === process.arch,
-    // NODE_OPTIONS holds here as it does for `node dist/cli.js`; each flag of the command line is Berth's.
+    // NODE_OPTIONS holds here as it does for `node dist/cli.js` (but --import, which Node leaves out of a single file);
+    // each flag of the command line is Berth's.
     execArgvExtension: 'env',
     assets: Object.fromEntries(ownFiles.map((file) => [file, file])),
   };

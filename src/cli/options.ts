@@ -22,7 +22,7 @@ export const OPTIONS = {
   backend: {
     type: 'string',
     value: 'NAME',
-    help: 'this backend alone; doctor needs it where there are several',
+    help: 'this backend alone',
     completes: 'backend',
   },
   server: { type: 'string', value: 'B/S', help: 'this server alone, as BACKEND/SERVER', completes: 'server' },

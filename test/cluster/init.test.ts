@@ -2,12 +2,14 @@ import assert from 'node:assert/strict';
 import { copyFile, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, suite, test, type TestContext } from 'node:test';
-import { CLI, start } from '../support/berth.ts';
+import { BERTH, BERTH_WORDS, start } from '../support/berth.ts';
 import { startCluster, type Cluster } from '../support/cluster.ts';
 import { folderOf } from '../support/files.ts';
 import type { RegistryNode } from '../support/node.ts';
 import { blocksBelow } from '../support/pages.ts';
 import { makeSigningKey, startTokenServer } from '../support/token-server.ts';
+
+const [program, ...args] = BERTH;
 
 suite('berth init and real registries', { timeout: 180_000 }, () => {
   let cluster: Cluster;
@@ -17,7 +19,7 @@ suite('berth init and real registries', { timeout: 180_000 }, () => {
   /** The file for these nodes; Berth, started with it, has checked each of them and found it up. */
   async function fileFor(t: TestContext, ...nodes: RegistryNode[]): Promise<string> {
     const given = nodes.map(({ name, endpoint }) => `${name}=${endpoint}`);
-    const file = await cluster.workspace.run(process.execPath, [CLI, 'init', '--bind', '127.0.0.1:0', ...given]);
+    const file = await cluster.workspace.run(program, [...args, 'init', '--bind', '127.0.0.1:0', ...given]);
     const own = `metrics: { bind: '127.0.0.1:0' }\nadmin: { bind: 'unix:${join(folderOf(t), 'admin.sock')}' }\n`;
     const berth = await start(t, file + own);
     for (const { name } of nodes) {
@@ -62,7 +64,7 @@ suite('berth init and real registries', { timeout: 180_000 }, () => {
     const tls = { certificate, key, clientcas: [cluster.ca] };
     const node = await cluster.addNode({ override: { http: { tls } } });
     const given = `${node.name}=${node.endpoint}`;
-    const file = await cluster.workspace.run(process.execPath, [CLI, 'init', given]);
+    const file = await cluster.workspace.run(program, [...args, 'init', given]);
     assert.match(
       file,
       new RegExp(`^# ${node.name}: TLS for registry\\.test, .*, asks clients for a certificate$`, 'm'),
@@ -93,7 +95,7 @@ suite('berth init and real registries', { timeout: 180_000 }, () => {
     assert.deepEqual([blocks.length, blocks[2]], [4, 'berth start\n']);
     const env = { _CONTAINERS_ROOTLESS_UID: '1' };
     const shell = (text: string): Promise<string> => {
-      const berth = `berth() { '${process.execPath}' '${CLI}' "$@"; }`;
+      const berth = `berth() { ${BERTH_WORDS} "$@"; }`;
       return workspace.run('bash', ['-ec', `${berth}; cd '${folder}'; ${text}`], { env });
     };
     assert.match(await shell(blocks[0]!), /balancer\.yml is valid: 1 frontend, 1 backend, 2 servers\n$/);

@@ -1,7 +1,8 @@
-/** What `npm pack` makes of a clone that nobody has set up, and what npm installs from the package or the repository. */
+/** What is made of a clone that nobody has set up: a package of npm, one from the repository's address, a single file. */
 import assert from 'node:assert/strict';
-import { mkdirSync, readFileSync } from 'node:fs';
-import { basename, join } from 'node:path';
+import { spawnSync } from 'node:child_process';
+import { mkdirSync, readFileSync, symlinkSync } from 'node:fs';
+import { basename, join, resolve } from 'node:path';
 import { before, describe, test, type TestContext } from 'node:test';
 import { start } from '../support/berth.ts';
 import { visit } from '../support/clients.ts';
@@ -11,12 +12,13 @@ import { freeBind } from '../support/leftovers.ts';
 import { blocksBelow } from '../support/pages.ts';
 import { serve } from '../support/servers.ts';
 import { settings } from '../support/settings.ts';
+import { packaged } from '../support/single-file.ts';
 
 const { version } = JSON.parse(readFileSync('package.json', 'utf8')) as { version: string };
 /** npm may have to fetch packages. */
 const SLOW = { timeout: 300_000 };
 
-/** What an operator runs first, with the `berth` that npm has put below `prefix`. */
+/** What an operator runs first, with the `berth` that is installed below `prefix`. */
 async function works(t: TestContext, prefix: string): Promise<void> {
   const program = join(prefix, 'bin', 'berth');
   const berth = (...args: string[]): string => runIn(prefix, program, ...args);
@@ -27,9 +29,16 @@ async function works(t: TestContext, prefix: string): Promise<void> {
   assert.equal((await visit(running, { port: await running.port() })).answered, 's1');
   assert.match(berth('check', '-c', running.file), /is valid: 1 frontend, 1 backend, 1 server/);
   assert.match(berth('status', '-c', running.file), /^ +s1 .* up /m);
-  assert.match(berth('doctor', '--help'), /audit the registry nodes/);
+  // Its node is no registry.
+  const { status, stdout } = spawnSync(program, ['doctor', '-c', running.file, '--name', 'registry.test']);
+  assert.match(String(stdout), /^FAIL .*s1: /m);
+  assert.equal(status, 1);
   running.signal('SIGTERM');
   assert.equal(await running.exitCode(), 0);
+}
+
+/** npm has put the manual pages where `man` looks. */
+function hasManual(prefix: string): void {
   const pages = `MANPATH=${join(prefix, 'share', 'man')}`;
   for (const page of ['berth', 'balancer.yml']) {
     assert.match(runIn(prefix, 'env', pages, 'man', page), new RegExp(`NAME\n +${page} - `));
@@ -63,6 +72,7 @@ describe('from a clone that nobody has set up', () => {
       ['icon.svg', 'index.html', 'main.css', 'main.js'],
     );
     await works(t, prefix);
+    hasManual(prefix);
   });
 
   test('npm packs and installs from the address of the repository, too', SLOW, async (t) => {
@@ -71,6 +81,20 @@ describe('from a clone that nobody has set up', () => {
     // Not in one command: npm 11 prepares a clone for a global install in the prefix itself (npm/cli issue 9406).
     const packed = runIn(folder, 'npm', 'pack', '--silent', '--pack-destination', there, `git+file://${clone}`).trim();
     runIn(folder, 'npm', 'install', '--global', '--prefix', prefix, join(there, packed));
+    await works(t, prefix);
+    hasManual(prefix);
+  });
+
+  test('npm run package makes the single file that the page installs', SLOW, async (t) => {
+    const prefix = join(folder, 'single');
+    mkdirSync(join(prefix, 'bin'), { recursive: true });
+    // Node is fetched once on a machine.
+    packaged('-linux-x64');
+    symlinkSync(resolve('.build/node'), join(clone, '.build/node'));
+    const [install = ''] = blocksBelow('docs/install.md', 'A single file');
+    const block = install.replace('/usr/local/bin/', `${prefix}/bin/`);
+    const said = runIn(clone, 'env', `PATH=${join(prefix, 'bin')}:${process.env['PATH']}`, 'bash', '-ec', block);
+    assert.match(said, new RegExp(`^berth ${version}$`, 'm'));
     await works(t, prefix);
   });
 });
