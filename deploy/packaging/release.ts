@@ -13,6 +13,8 @@ import { changelogOf, isNewer } from './changelog.ts';
 const BRANCH = 'main';
 const CLONE = join('.build', 'release');
 const ARTEFACTS = join('.build', 'package');
+/** It names the image, which has the version for a tag. */
+const MANIFEST = join('deploy', 'kubernetes', 'berth.yml');
 
 const options = { really: { type: 'boolean' }, untested: { type: 'boolean' } } as const;
 const { values, positionals } = parseArgs({ options, allowPositionals: true });
@@ -53,6 +55,8 @@ function prepare(): void {
   inClone('npm', 'version', '--no-git-tag-version', '--allow-same-version', version);
   const changelog = changelogOf(readFileSync(join(CLONE, 'CHANGELOG.md'), 'utf8'));
   writeFileSync(join(CLONE, 'CHANGELOG.md'), changelog.released(version, new Date()));
+  const manifest = readFileSync(join(CLONE, MANIFEST), 'utf8');
+  writeFileSync(join(CLONE, MANIFEST), manifest.replace(/(\/berth):\d\S*/, `$1:${version}`));
   say('set up and checked');
   inClone('bash', 'test/setup.sh');
   inClone('npm', 'run', '--silent', 'check');

@@ -83,6 +83,7 @@ test('a release is checked and tested, and leaves a commit, a tag and the artefa
     changelog,
     /\n## \[Unreleased\]\n\n## \[99\.0\.0\] - \d{4}-\d\d-\d\d\n\n### Added\n\n- A thing of its own\.\n/,
   );
+  assert.match(readFileSync(file('deploy/kubernetes/berth.yml'), 'utf8'), /image: \S+\/berth:99\.0\.0 /);
   const artefacts = file('.build/package');
   runIn(artefacts, 'sha256sum', '--check', 'SHA256SUMS');
   for (const part of ['-linux-x64', '-linux-arm64', '.tgz', '.cdx.json', '-licenses.txt']) {

@@ -157,6 +157,11 @@ test('every selector finds the pods of the Deployment', () => {
   assert.ok((deployment.replicas ?? 0) > Number(budget?.minAvailable), 'one may go');
 });
 
+test('the image is that of this version', () => {
+  const { version } = JSON.parse(readFileSync('package.json', 'utf8')) as { version: string };
+  assert.match(container.image ?? '', new RegExp(`/berth:${version}$`));
+});
+
 test('clients keep their addresses, and a pod that stops has the time that its balancer takes', () => {
   assert.equal(manifest('Service').spec?.externalTrafficPolicy, 'Local');
   const { lameDuck, drain } = balancer().timeouts;
