@@ -1,9 +1,8 @@
-import { setFlagsFromString } from 'node:v8';
-import { runInNewContext } from 'node:vm';
 import { Balancer } from '../balancer.ts';
 import type { Config } from '../config/schema.ts';
 import { ConfigFile } from '../config-file.ts';
 import { StartError } from '../errors.ts';
+import { collectGarbage } from '../heap.ts';
 import { openLog, type Log } from '../log.ts';
 import { eventSockets, onreadSockets, probeOnread } from '../proxy/relay/sockets.ts';
 import type { View } from '../view.ts';
@@ -49,17 +48,6 @@ export async function run(config: Config, file: string, signals: Signals): Promi
   await stopped;
   await log.close();
   return 0;
-}
-
-/**
- * What loading the program has left behind: 12 MB that Node would keep, since it collects garbage only when memory runs
- * short. Half a minute after a collection in which nothing happens it gives the memory back to the system.
- */
-function collectGarbage(): void {
-  setFlagsFromString('--expose-gc');
-  const collect = runInNewContext('gc') as () => void;
-  setFlagsFromString('--no-expose-gc');
-  collect();
 }
 
 function usableServers({ backends }: View): string {

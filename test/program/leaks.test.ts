@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { Berth } from '../support/berth.ts';
+import { Berth, start } from '../support/berth.ts';
 import { openFilesOf } from '../support/files.ts';
 import { settings } from '../support/settings.ts';
 import { eventually } from '../support/waiting.ts';
@@ -12,6 +12,13 @@ import { eventually } from '../support/waiting.ts';
 const ENDINGS = ['client ends', 'server ends', 'client resets', 'server resets'] as const;
 const CLIENTS = 250;
 const AT_ONCE = 40;
+
+test('what a start leaves behind is not kept: the young generation of the heap is as small as that of a bare Node', async (t) => {
+  const berth = await start(t, settings([1]));
+  const bytes = await berth.metric('nodejs_heap_space_size_total_bytes{space="new"}');
+  // V8 starts with 1 MB for each half of the young generation, and would be at 16 MB in all.
+  assert.ok((bytes ?? Infinity) <= 4 << 20, `it is of ${bytes} bytes`);
+});
 
 test('20 000 connections leave nothing behind in the program', { timeout: 180_000 }, async () => {
   const backend = createServer({ noDelay: true }, (socket) => {
