@@ -1,4 +1,5 @@
 import { loadConfig, loadText, type Loaded } from './config/load.ts';
+import { readAtOnce } from './config/named-files.ts';
 import type { Draft } from './control.ts';
 
 /** How a load went; `problems` are none where the configuration came into force. */
@@ -25,7 +26,10 @@ export class ConfigFile {
 
   /** Loads the file, or a draft of it, whose relative files lie where those of the file do. */
   load(draft?: Draft): Loaded {
-    return draft ? loadText(draft.text, draft.name, this.path) : loadConfig(this.path);
+    const { path } = this;
+    return draft
+      ? loadText(draft.text, draft.name, path, process.env, readAtOnce)
+      : loadConfig(path, process.env, readAtOnce);
   }
 
   /** A load has ended, with these problems. */

@@ -1,6 +1,6 @@
-import { createReadStream } from 'node:fs';
-import { access, constants, open, rename, rm, stat, type FileHandle } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { copyFileSync, createReadStream, readlinkSync, realpathSync, renameSync } from 'node:fs';
+import { access, constants, copyFile, open, rename, rm, stat, type FileHandle } from 'node:fs/promises';
+import { dirname, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { z } from 'zod';
@@ -43,7 +43,8 @@ export type Read =
 /**
  * Writes admin states and bindings to a draft, then renames the draft to `file`, so that `file` is whole at any moment.
  */
-export async function saveState(file: string, backends: readonly Backend[]): Promise<void> {
+export async function saveState(named: string, backends: readonly Backend[]): Promise<void> {
+  const file = whereItLies(named);
   const draft = `${file}.new`;
   const handle = await open(draft, 'w', 0o600);
   try {
@@ -53,20 +54,36 @@ export async function saveState(file: string, backends: readonly Backend[]): Pro
     } finally {
       await handle.close();
     }
-    await rename(draft, file);
+    await rename(draft, file).catch(async (error: unknown) => {
+      if (!isMounted(error)) throw error;
+      await copyFile(draft, file);
+      await rm(draft);
+    });
   } catch (error) {
     await rm(draft, { force: true });
     throw error;
   }
 }
 
+/** Puts a damaged file aside, so that it is not written over. Returns where it is kept; throws where it cannot be. */
+export function setAside(named: string): string {
+  const file = whereItLies(named);
+  const aside = `${file}.bad`;
+  try {
+    renameSync(file, aside);
+  } catch (error) {
+    if (!isMounted(error)) throw error;
+    copyFileSync(file, aside);
+  }
+  return aside;
+}
+
 /** Whether the file can be written at all. Rejects with a StartError. */
 export async function checkStateFile(file: string): Promise<void> {
   // Not the draft: a save may be writing the draft during a reload.
-  const attempt = `${file}.try`;
+  const attempt = `${whereItLies(file)}.try`;
   try {
-    const there = await stat(file).catch(() => undefined);
-    if (there?.isDirectory() === true) throw Object.assign(new Error(), { code: 'EISDIR' });
+    await mustBeFile(file);
     await (await open(attempt, 'a', 0o600)).close();
     await rm(attempt);
   } catch (error) {
@@ -77,14 +94,40 @@ export async function checkStateFile(file: string): Promise<void> {
 /** The same without a trace: whether the folder lets this process write. Rejects with a StartError. */
 export async function rehearseStateFile(file: string): Promise<void> {
   try {
-    const there = await stat(file).catch(() => undefined);
-    if (there?.isDirectory() === true) throw Object.assign(new Error(), { code: 'EISDIR' });
-    const folder = dirname(file);
+    await mustBeFile(file);
+    const folder = dirname(whereItLies(file));
     if (!(await stat(folder)).isDirectory()) throw Object.assign(new Error(), { code: 'ENOTDIR' });
     await access(folder, constants.W_OK | constants.X_OK);
   } catch (error) {
     throw cannotWrite(file, error);
   }
+}
+
+/** A device or a socket would be renamed, and another file put in its place: /dev/null is everybody's. */
+async function mustBeFile(file: string): Promise<void> {
+  const there = await stat(file).catch(() => undefined);
+  if (there?.isDirectory() === true) throw Object.assign(new Error(), { code: 'EISDIR' });
+  if (!there || there.isFile() || there.isFIFO()) return;
+  throw new Error(`it is a ${there.isSocket() ? 'socket' : 'device'}; leave state.file empty to keep no state`);
+}
+
+/** What a link leads to: the link is the operator's, and stays. A link that leads nowhere is a file yet to be. */
+function whereItLies(file: string): string {
+  try {
+    return realpathSync(file);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') return file;
+  }
+  try {
+    return resolve(dirname(file), readlinkSync(file));
+  } catch {
+    return file;
+  }
+}
+
+/** A file that is mounted by itself, as a container may have it, can be neither renamed nor replaced. */
+function isMounted(error: unknown): boolean {
+  return (error as NodeJS.ErrnoException).code === 'EBUSY';
 }
 
 function cannotWrite(file: string, error: unknown): StartError {

@@ -1,9 +1,16 @@
-import { renameSync } from 'node:fs';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Config } from './config/schema.ts';
 import type { Backend } from './pool/backend.ts';
 import type { Collection } from './pool/collection.ts';
-import { checkStateFile, readState, rehearseStateFile, saveState, type Read, type StateLine } from './state-file.ts';
+import {
+  checkStateFile,
+  readState,
+  rehearseStateFile,
+  saveState,
+  setAside,
+  type Read,
+  type StateLine,
+} from './state-file.ts';
 import type { Teller } from './log.ts';
 import type { Step } from './step.ts';
 
@@ -74,9 +81,8 @@ export class StateKeeper {
       case 'read':
         return log.tell('state_restored', { file, kind: 'restored', ...kept.commit() });
       case 'unreadable': {
-        const aside = `${file}.bad`;
         try {
-          renameSync(file, aside);
+          const aside = setAside(file);
           return log.tell('state_set_aside', { file, reason: `${read.reason}; it is kept as ${aside}` });
         } catch (error) {
           return this.#spare(file, `${read.reason}; it cannot be set aside: ${(error as Error).message}`);

@@ -3,7 +3,7 @@ import type { Environment } from './environment.ts';
 import { explain } from './explain.ts';
 import { foreignFile } from './foreign.ts';
 import { inOrder, type Problem } from './locate.ts';
-import { readCidrFiles, readNamedFiles, readText, reason, secret } from './named-files.ts';
+import { readCidrFiles, readNamedFiles, readText, reason, secret, type Files, type Reading } from './named-files.ts';
 import { crossCheck, type Finding } from './rules.ts';
 import { adminSchema, schema, STANDARD_ADMIN, type AdminConfig, type Config } from './schema.ts';
 import { readTree, retype, type Tree } from './tree.ts';
@@ -25,22 +25,28 @@ export type Loaded =
  * Reads and validates the balancer.yml named `file` (`-` is standard input), with the variables of `env`, and the files
  * that it names: a frozen Config, or everything that is wrong with the file. Never throws.
  */
-export function loadConfig(file: string, env: Environment = process.env): Loaded {
+export function loadConfig(file: string, env: Environment = process.env, read: Reading = readText): Loaded {
   let text: string;
   try {
-    text = readText(file);
+    text = read(file);
   } catch (error) {
     const message = `cannot read the file: ${reason(error)}`;
     return { kind: 'problems', problems: [{ file, line: 1, column: 1, path: '', message }] };
   }
-  return loadText(text, file, file, env);
+  return loadText(text, file, file, env, read);
 }
 
 /**
  * The same for a text that stands in no file: problems call it `name`, and the files that it names lie where those of
  * the file `beside` lie.
  */
-export function loadText(text: string, name: string, beside: string, env: Environment = process.env): Loaded {
+export function loadText(
+  text: string,
+  name: string,
+  beside: string,
+  env: Environment = process.env,
+  read: Reading = readText,
+): Loaded {
   const foreign = foreignFile(text);
   if (foreign !== undefined) {
     const message = `this is ${foreign}; "berth import FILE" prints the balancer.yml that does the same`;
@@ -48,18 +54,18 @@ export function loadText(text: string, name: string, beside: string, env: Enviro
   }
   const tree = readTree(name, text, env);
   if ('problems' in tree) return { kind: 'problems', problems: tree.problems };
-  return validate(tree, dirname(resolve(beside)));
+  return validate(tree, { folder: dirname(resolve(beside)), read });
 }
 
-function validate(tree: Tree, folder: string): Loaded {
+function validate(tree: Tree, files: Files): Loaded {
   const { raw, locate, faults, expansions } = tree;
   let parsed = schema.safeParse(raw);
   if (parsed.error && retype(parsed.error.issues, tree)) parsed = schema.safeParse(raw);
   const findings = [...(parsed.error?.issues ?? []).flatMap((issue) => explain(issue, raw)), ...crossCheck(raw)];
   if (parsed.data) {
-    findings.push(...readNamedFiles(parsed.data, folder), ...readCidrFiles(parsed.data, folder));
+    findings.push(...readNamedFiles(parsed.data, files), ...readCidrFiles(parsed.data, files));
     const { state } = parsed.data;
-    if (state.file !== '') state.file = resolve(folder, state.file);
+    if (state.file !== '') state.file = resolve(files.folder, state.file);
   }
   const place = (finding: Finding): Problem => locate.finding(finding);
   const found = (all: readonly Finding[]): Problem[] => all.map(place);

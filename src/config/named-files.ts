@@ -1,6 +1,6 @@
 import { isUtf8 } from 'node:buffer';
 import { createPrivateKey, X509Certificate } from 'node:crypto';
-import { closeSync, openSync, readSync } from 'node:fs';
+import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { cidrFileOf, parseCidrs } from './cidr-file.ts';
 import type { Finding, Path } from './rules.ts';
@@ -12,45 +12,51 @@ const LARGEST_FILE_BYTES = 4 << 20;
 /** As a file's name: standard input. */
 const STANDARD_INPUT = '-';
 
+/** Reads a file as text, or throws an Error that says why it cannot. @see readText, readAtOnce */
+export type Reading = (file: string) => string;
+
+/** Relative files lie in `folder`. */
+export type Files = { readonly folder: string; readonly read: Reading };
+
 /**
  * Reads the files that the configuration names, once and here, so that a wrong name is reported with its line, and not
  * by a health check that fails later.
  */
-export function* readNamedFiles(config: Config, folder: string): Generator<Finding> {
+export function* readNamedFiles(config: Config, files: Files): Generator<Finding> {
   for (const [name, { healthCheck: check, stickTable }] of Object.entries(config.backends)) {
     if (stickTable !== false && stickTable.shared !== false) {
       const { ca, cert, key, passwordFile } = stickTable.shared;
       const path = ['backends', name, 'stickTable', 'shared'];
-      yield* readNamed(ca, folder, [...path, 'ca'], certificates);
-      yield* readNamed(cert, folder, [...path, 'cert'], certificates);
-      yield* readNamed(key, folder, [...path, 'key'], (text) => keyOf(cert?.content ?? '', text));
-      yield* readNamed(passwordFile, folder, [...path, 'passwordFile'], firstLine);
+      yield* readNamed(ca, files, [...path, 'ca'], certificates);
+      yield* readNamed(cert, files, [...path, 'cert'], certificates);
+      yield* readNamed(key, files, [...path, 'key'], (text) => keyOf(cert?.content ?? '', text));
+      yield* readNamed(passwordFile, files, [...path, 'passwordFile'], firstLine);
     }
     if (check === false) continue;
     const path = ['backends', name, 'healthCheck'];
     const { ca, cert, key } = check.tls === false ? {} : check.tls;
     const password = check.storage === false ? undefined : check.storage.passwordFile;
-    yield* readNamed(ca, folder, [...path, 'tls', 'ca'], certificates);
-    yield* readNamed(cert, folder, [...path, 'tls', 'cert'], certificates);
-    yield* readNamed(key, folder, [...path, 'tls', 'key'], (text) => keyOf(cert?.content ?? '', text));
-    yield* readNamed(password, folder, [...path, 'storage', 'passwordFile'], firstLine);
+    yield* readNamed(ca, files, [...path, 'tls', 'ca'], certificates);
+    yield* readNamed(cert, files, [...path, 'tls', 'cert'], certificates);
+    yield* readNamed(key, files, [...path, 'tls', 'key'], (text) => keyOf(cert?.content ?? '', text));
+    yield* readNamed(password, files, [...path, 'storage', 'passwordFile'], firstLine);
   }
-  yield* readNamed(config.doctor.ca, folder, ['doctor', 'ca'], certificates);
-  yield* readNamed(config.doctor.passwordFile, folder, ['doctor', 'passwordFile'], firstLine);
-  yield* readNamed(config.admin?.tokenFile, folder, ['admin', 'tokenFile'], secret);
+  yield* readNamed(config.doctor.ca, files, ['doctor', 'ca'], certificates);
+  yield* readNamed(config.doctor.passwordFile, files, ['doctor', 'passwordFile'], firstLine);
+  yield* readNamed(config.admin?.tokenFile, files, ['admin', 'tokenFile'], secret);
 }
 
 type NamedFile = { readonly file: string; content: string };
 
 function* readNamed(
   named: NamedFile | undefined,
-  folder: string,
+  { folder, read }: Files,
   path: Path,
   use: (text: string) => string,
 ): Generator<Finding> {
   if (!named) return;
   try {
-    named.content = use(readText(resolve(folder, named.file)));
+    named.content = use(read(resolve(folder, named.file)));
   } catch (error) {
     yield { path, message: `cannot be used: ${reason(error)}` };
   }
@@ -95,7 +101,7 @@ function firstLine(text: string): string {
 type Networks = 'allow' | 'deny' | 'acceptProxy';
 
 /** Puts the networks of `file:PATH` in its place. */
-export function* readCidrFiles({ frontends }: Config, folder: string): Generator<Finding> {
+export function* readCidrFiles({ frontends }: Config, files: Files): Generator<Finding> {
   for (const [name, frontend] of Object.entries(frontends)) {
     for (const key of ['allow', 'deny', 'acceptProxy'] satisfies Networks[]) {
       const path = ['frontends', name, key];
@@ -103,7 +109,7 @@ export function* readCidrFiles({ frontends }: Config, folder: string): Generator
       const all: string[] = [];
       let faults = 0;
       for (const [i, text] of written.entries()) {
-        const { cidrs, findings } = cidrsOf(text, folder, [...path, i]);
+        const { cidrs, findings } = cidrsOf(text, files, [...path, i]);
         // No spread: a file may have more networks than a call may have arguments.
         for (const cidr of cidrs) all.push(cidr);
         yield* findings;
@@ -116,12 +122,12 @@ export function* readCidrFiles({ frontends }: Config, folder: string): Generator
   }
 }
 
-function cidrsOf(text: string, folder: string, path: Path): { cidrs: readonly string[]; findings: Finding[] } {
+function cidrsOf(text: string, { folder, read }: Files, path: Path): { cidrs: readonly string[]; findings: Finding[] } {
   const named = cidrFileOf(text);
   if (named === undefined) return { cidrs: [text], findings: [] };
   const file = resolve(folder, named);
   try {
-    const { cidrs, faults } = parseCidrs(readText(file));
+    const { cidrs, faults } = parseCidrs(read(file));
     const findings = faults.map(({ line, message }): Finding => ({ path, message, within: { file, line } }));
     return { cidrs, findings };
   } catch (error) {
@@ -135,6 +141,22 @@ export function readText(file: string, mostBytes = LARGEST_FILE_BYTES): string {
   const fd = openSync(file, 'r');
   try {
     return textOf(readAtMost(fd, mostBytes));
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/**
+ * The same in a balancer that runs, whose clients would all wait with it: what has nothing to say at once is refused.
+ * Throws an Error.
+ */
+export function readAtOnce(file: string): string {
+  if (file === STANDARD_INPUT) throw new Error('standard input was read at the start and says nothing more');
+  // Without the flag to open a pipe waits until somebody writes to it.
+  const fd = openSync(file, constants.O_RDONLY | constants.O_NONBLOCK);
+  try {
+    if (fstatSync(fd).isFIFO()) throw new Error('it is a pipe, and a balancer that runs waits for no writer');
+    return textOf(readAtMost(fd, LARGEST_FILE_BYTES));
   } finally {
     closeSync(fd);
   }

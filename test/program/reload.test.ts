@@ -1,8 +1,11 @@
 import assert from 'node:assert/strict';
-import { writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { renameSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { start } from '../support/berth.ts';
 import { Client, visit } from '../support/clients.ts';
+import { folderOf } from '../support/files.ts';
 import { explain, explainAway, reload, serverStatus, setState, standing, status } from '../support/operator.ts';
 import { clients, places, whoServes } from '../support/people.ts';
 import { hangs, refusing, serve } from '../support/servers.ts';
@@ -266,4 +269,28 @@ test('log.connections is applied', async (t) => {
   await reload(berth, settings(servers, {}, { log: { connections: true } }));
   await visit(berth, { port });
   assert.equal(berth.lines.filter(({ msg }) => msg === 'connection').length, 2);
+});
+
+test('a reload waits for no pipe, whichever file of the configuration it stands for', async (t) => {
+  const servers = await serve(t, ['s1']);
+  const pipe = join(folderOf(t), 'pipe');
+  execFileSync('mkfifo', [pipe]);
+  const berth = await start(t, settings(servers));
+  const port = await berth.port();
+  const refused = async (from: number): Promise<string> => {
+    berth.signal('SIGHUP');
+    const line = await berth.line(({ event }) => event === 'reload_failed', from);
+    assert.equal(await whoServes(port), 's1');
+    return String(line['problems']);
+  };
+  const from = berth.lines.length;
+  writeFileSync(berth.file, yaml(settings(servers, {}, {}, { deny: [`file:${pipe}`] })));
+  assert.match(await refused(from), /deny\.0: cannot be used: it is a pipe, and a balancer that runs waits for no/);
+
+  const later = berth.lines.length;
+  renameSync(pipe, berth.file);
+  assert.match(
+    await refused(later),
+    /cannot read the file: it is a pipe, and a balancer that runs waits for no writer/,
+  );
 });

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
+import { once } from 'node:events';
 import {
   closeSync,
   constants,
@@ -15,12 +16,16 @@ import {
   writeFileSync,
   writeSync,
 } from 'node:fs';
+import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
+import { noNamespaces } from '../support/able.ts';
 import { Berth, start, type LogLine } from '../support/berth.ts';
 import { folderOf } from '../support/files.ts';
+import { openNamespace } from '../support/namespace.ts';
 import { explain, explainAway, serverStatus, setState, status } from '../support/operator.ts';
 import { Crowd, whoServes } from '../support/people.ts';
+import { openWorkspace } from '../support/processes.ts';
 import { serve, type TestServer } from '../support/servers.ts';
 import { settings } from '../support/settings.ts';
 import { eventually } from '../support/waiting.ts';
@@ -168,10 +173,15 @@ test('a place where no state can be written is one clear line, and exit 1', asyn
   const folder = folderOf(t);
   writeFileSync(join(folder, 'file'), '');
   mkdirSync(join(folder, 'folder'));
+  const socket = createServer().listen(join(folder, 'socket'));
+  t.after(() => socket.close());
+  await once(socket, 'listening');
   const cases = {
     'missing/state': 'its folder does not exist',
     'file/state': 'its folder is a file',
     folder: 'it is a folder',
+    // A device, such as /dev/null, is told in the same way.
+    socket: 'it is a socket; leave state.file empty to keep no state',
   };
   for (const [where, why] of Object.entries(cases)) {
     const file = join(folder, where);
@@ -180,7 +190,7 @@ test('a place where no state can be written is one clear line, and exit 1', asyn
     assert.equal(await berth.exitCode(), 1);
     assert.equal(berth.stderr, `berth: cannot write the state file ${file}: ${why}\n`);
   }
-  assert.deepEqual(readdirSync(folder).toSorted(), ['file', 'folder']);
+  assert.deepEqual(readdirSync(folder).toSorted(), ['file', 'folder', 'socket']);
 });
 
 test('a folder that goes away while it runs costs a line in the log, no connection', async (t) => {
@@ -278,3 +288,51 @@ test('what could not be read is not written over, and the log says until when', 
   assert.ok(lstatSync(file).isSymbolicLink());
   assert.throws(() => lstatSync(`${file}.bad`), { code: 'ENOENT' });
 });
+
+test('a link to the state file stays, and leads to the state', async (t) => {
+  const folder = folderOf(t);
+  const [link, file] = [join(folder, 'state'), join(folder, 'volume', 'state')];
+  mkdirSync(join(folder, 'volume'));
+  symlinkSync('volume/state', link);
+  const servers = await serve(t, ['s1', 's2']);
+  const first = await keeping(t, servers, link);
+  assert.equal(await whoServes(first.port), 's1');
+  await end(first.berth);
+  assert.ok(lstatSync(link).isSymbolicLink());
+  assert.ok(lstatSync(file).isFile());
+  const second = await keeping(t, servers, link);
+  assert.equal((await found(second.berth))['bindings'], 1);
+  await second.berth.stop();
+
+  writeFileSync(file, 'torn');
+  const third = await keeping(t, servers, link);
+  assert.equal((await found(third.berth)).msg, 'state set aside');
+  assert.equal(readFileSync(`${file}.bad`, 'utf8'), 'torn');
+  assert.ok(lstatSync(link).isSymbolicLink());
+});
+
+test(
+  'a state file that is mounted by itself, as into a container, is written and read',
+  { skip: noNamespaces('mount') },
+  async (t) => {
+    const folder = folderOf(t);
+    const [source, file] = [join(folder, 'source'), join(folder, 'state')];
+    writeFileSync(source, '');
+    writeFileSync(file, '');
+    const workspace = openWorkspace();
+    t.after(() => workspace.close());
+    const { through } = await openNamespace(workspace, { script: `mount --bind ${source} ${file}` }).then(
+      (namespace) => ({ through: namespace.through('mount') }),
+    );
+    const servers = await serve(t, ['s1', 's2']);
+    const config = settings(servers, {}, { state: { file, interval: '1h' } });
+    const first = await start(t, config, { through });
+    assert.equal((await found(first)).msg, 'state set aside');
+    assert.equal(await whoServes(await first.port()), 's1');
+    await end(first);
+    assert.ok(!first.lines.some(({ msg }) => msg === 'state not saved'));
+    const second = await start(t, config, { through });
+    assert.equal((await found(second))['bindings'], 1);
+    assert.deepEqual(readdirSync(folder).toSorted(), ['source', 'state', 'state.bad']);
+  },
+);
