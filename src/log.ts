@@ -36,7 +36,7 @@ export class Log {
   readonly #pino: Logger;
   /** pino writes the name of an event from its child's prefix, which costs nothing for each line. */
   readonly #children = new Map<EventName, Logger>();
-  readonly #connections: Logger;
+  readonly #time = isoTime();
   /** What pino has written last. */
   #line = '';
   #lastId = Date.now() * 1_000;
@@ -51,12 +51,11 @@ export class Log {
     this.#readership = readership;
     this.#form = formOf(config.format, readership);
     this.outlet = new Outlet(sink, (count) => this.#formed(this.#told('lines_dropped', { count }), 'lines_dropped'));
-    const timestamp = isoTime();
+    const timestamp = this.#time;
     const formatters = { level: (label: string) => ({ level: label }) };
     const destination = { write: (line: string) => void (this.#line = line) };
     // Which lines are written is for `tell` to say.
     this.#pino = pino({ level: 'trace', base: null, timestamp, formatters }, destination);
-    this.#connections = this.#pino.child({ event: 'connection' satisfies EventName });
   }
 
   get level(): LogLevel {
@@ -89,10 +88,10 @@ export class Log {
   connection(record: FieldsOf<'connection'>, written: boolean): void {
     const writes = written && this.#writes('connection');
     if (!writes && this.#connectionReaders.size === 0) return;
-    this.#connections.info(record, EVENTS.connection.msg);
-    if (writes) this.outlet.write(this.#formed(this.#line, 'connection'));
+    const line = connectionLine(this.#time(), record);
+    if (writes) this.outlet.write(this.#formed(line, 'connection'));
     if (this.#connectionReaders.size === 0) return;
-    const told = { id: this.#lastId, event: 'connection', line: this.#line.trimEnd() } as const;
+    const told = { id: this.#lastId, event: 'connection', line: line.trimEnd() } as const;
     for (const read of this.#connectionReaders) read(told);
   }
 
@@ -161,6 +160,16 @@ export class Log {
 /** Lines on standard output. */
 export function openLog(config: LogConfig): Log {
   return new Log(config, standardOutput(), readershipOf(STDOUT, process.env));
+}
+
+const [BEFORE_TIME, AFTER_TIME, BEHIND] = ((): readonly string[] => {
+  const { level, msg } = EVENTS.connection;
+  return [`{"level":"${level}"`, `,"event":"${'connection' satisfies EventName}",`, `,"msg":"${msg}"}\n`];
+})();
+
+/** The line that pino would write. pino's walk over the fields costs a connection three times as much. */
+function connectionLine(time: string, record: FieldsOf<'connection'>): string {
+  return `${BEFORE_TIME}${time}${AFTER_TIME}${JSON.stringify(record).slice(1, -1)}${BEHIND}`;
 }
 
 /** `msg` with the values of the fields that it names. */

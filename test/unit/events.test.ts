@@ -2,6 +2,8 @@ import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import * as fc from 'fast-check';
+import { pino } from 'pino';
 import { FIELDS } from '../../src/event-fields.ts';
 import { EVENTS } from '../../src/events.ts';
 import { Log, type Told } from '../../src/log.ts';
@@ -53,6 +55,28 @@ test('a line is JSON: level, time and event, then the fields, then what people r
     ],
   );
   assert.equal(written[0]?.msg, 'server down');
+});
+
+test('a connection has the line that pino writes, whatever its names are', async () => {
+  const anything = fc.string({ unit: 'binary' });
+  const optional = fc.option(anything, { nil: undefined });
+  const numbers = fc.double({ noNaN: true, noDefaultInfinity: true });
+  const any = fc.record({ frontend: anything, backend: optional, sni: optional, connectMs: numbers, out: fc.nat() });
+  await fc.assert(
+    fc.asyncProperty(any, async (given) => {
+      const { log, lines } = writtenLog();
+      log.connection({ ...record, ...given }, true);
+      const [line = ''] = await lines();
+      let expected = '';
+      const { time } = JSON.parse(line) as { time: string };
+      const options = { base: null, timestamp: () => `,"time":"${time}"` };
+      const formatters = { level: (level: string) => ({ level }) };
+      pino({ ...options, formatters }, { write: (text: string) => void (expected = text) })
+        .child({ event: 'connection' })
+        .info({ ...record, ...given }, 'connection');
+      assert.equal(`${line}\n`, expected);
+    }),
+  );
 });
 
 test('the words of a line name the fields that they speak of', async () => {
