@@ -40,7 +40,8 @@ export class Away<V extends object> {
     // lru-cache clears itself when its last entry is deleted, and fills arrays as long as it ever was for that.
     if (part.size > 1) part.delete(code);
     else part.pop();
-    if (found.leftMs === this.#firstMs[at]) this.#firstMs[at] = firstOf(part)?.leftMs ?? Infinity;
+    if (part.size === 0) this.#firstMs[at] = Infinity;
+    else if (found.leftMs === this.#firstMs[at]) this.#firstMs[at] = firstOf(part)?.leftMs ?? Infinity;
     return found;
   }
 

@@ -55,7 +55,6 @@ export class Client implements Reader {
     this.#buffers = buffers;
     this.wire = sockets.adopt(accepted, this);
     this.wire.socket.on('error', () => this.#leave());
-    this.wire.socket.resume();
   }
 
   /** What the client has sent, without what was skipped. */

@@ -33,7 +33,7 @@ export function dial(socket: Socket, timeoutMs: number, gone?: Gone): Promise<Di
       () => settle({ kind: 'failed', failure: { reason: 'timeout', text: 'connect timed out' } }),
       timeoutMs,
     );
-    socket.once('connect', connected);
+    socket.on('connect', connected);
     socket.on('error', failed);
     if (gone?.aborted === true) abandon();
     else gone?.addEventListener('abort', abandon);

@@ -52,7 +52,8 @@ export class Meter {
 
   /** The connection has ended. */
   close(nowMs: number): void {
-    this.#account.left(...this.#take(), nowMs);
+    const [bytesIn, bytesOut] = this.#take();
+    this.#account.left(bytesIn, bytesOut, nowMs);
   }
 
   /** What has moved since the last time. */

@@ -19,6 +19,7 @@ const SAME_SERVER_DELAY_MS = 1_000;
 type Unreached = { readonly kind: 'unreached'; readonly end: End; readonly final: boolean };
 export type Reached = { readonly kind: 'server'; readonly server: Server; readonly wire: Wire } | Unreached;
 
+const NONE: ReadonlySet<Server> = new Set();
 const NOBODY: Unreached = { kind: 'unreached', end: 'SC', final: false };
 /** Neither the server nor the machine is to blame: another source or another server may have a port left. */
 const NO_PORT: Unreached = { kind: 'unreached', end: 'RC', final: false };
@@ -63,7 +64,7 @@ export class Search {
   async run(): Promise<Reached> {
     const { timeouts } = this.#terms;
     const { retries } = this.#backend.config;
-    const tried = new Set<Server>();
+    let tried = NONE;
     let failed: Unreached = NOBODY;
     for (;;) {
       if (this.#client.isGone) return this.#left();
@@ -95,7 +96,7 @@ export class Search {
       // Ports are what is short only where all servers lack them.
       if (failed === NOBODY || reached !== NO_PORT) failed = reached;
       if (this.retries >= retries) return failed;
-      tried.add(server);
+      tried = new Set([...tried, server]);
     }
   }
 

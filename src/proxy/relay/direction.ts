@@ -46,6 +46,7 @@ export class Direction implements Reader {
   #secondMs = -Infinity;
   #secondBytes = 0;
   #blocked = false;
+  #hearsDrain = false;
   #seenBytes = 0;
   #seenQueuedBytes = 0;
   #seenEnd = false;
@@ -60,19 +61,23 @@ export class Direction implements Reader {
 
   /** Writes the header and the first bytes in one piece, and from now on all that the source, which is read, sends. */
   begin({ header = NOTHING, first = NOTHING, finished = false }: Start = {}): void {
-    const [source, target] = [this.#source, this.#target];
+    const source = this.#source;
+    const target = this.#target;
     source.reader = this;
-    this.#writer = this.#sockets.writer(target);
-    target.on('drain', () => this.#unblock());
+    const writer = this.#sockets.writer(target);
+    this.#writer = writer;
     this.bytes = first.length;
     if (first.length > 0) this.#spoken.last = this;
     this.ended = finished;
     const piece = header.length > 0 ? Buffer.concat([header, first]) : first;
-    const taken = piece.length === 0 ? target.writableLength === 0 : target.write(piece);
+    const isIdle = target.writableLength === 0;
+    const taken = piece.length === 0 ? isIdle : (isIdle ? writer : target).write(piece);
     if (finished) this.#finish();
-    this.#blocked = !taken;
     // No read may land before the target has taken the piece: it would be written beside a write that is under way.
-    if (!taken) source.socket.pause();
+    if (!taken) {
+      this.#block();
+      source.socket.pause();
+    }
   }
 
   buffer(): Uint8Array {
@@ -96,7 +101,10 @@ export class Direction implements Reader {
 
   finished(): void {
     this.ended = true;
-    afterEnd(this.#source.socket, () => this.#finish());
+    // Only an end behind bytes may be a reset (`afterEnd`). Where the other direction had bytes last, this end came
+    // alone.
+    if (this.#spoken.last === this) afterEnd(this.#source.socket, () => this.#finish());
+    else this.#finish();
   }
 
   /** Whether bytes wait for the target, which does not read. */
@@ -156,8 +164,16 @@ export class Direction implements Reader {
     this.bytes += chunk.length;
     this.#spoken.last = this;
     const taken = this.#writer?.write(chunk) === true;
-    this.#blocked = !taken;
+    if (!taken) this.#block();
     return taken;
+  }
+
+  /** Most directions are never blocked, and need no listener. */
+  #block(): void {
+    this.#blocked = true;
+    if (this.#hearsDrain) return;
+    this.#hearsDrain = true;
+    this.#target.on('drain', () => this.#unblock());
   }
 
   #unblock(): void {

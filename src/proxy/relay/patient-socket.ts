@@ -18,20 +18,14 @@ export class PatientSocket extends Socket {
   hasFailed = false;
   #done: Done | undefined;
   #begun: Begun | undefined;
-  /** One for all writes: a stream has never more than one under way. */
-  readonly #written = (error?: Error | null): void => {
-    if (!error || this.readableEnded || this.destroyed || this.#other?.hasFailed === true) return this.#done?.(error);
-    this.hasFailed = true;
-    const fail = (): void => {
-      this.off('end', fail).off('close', fail);
-      this.#done?.(error);
-    };
-    this.on('end', fail).on('close', fail);
-  };
+  /** Made with the first write, and one for all: a stream has never more than one under way. */
+  #written: Done | undefined;
 
   /** What is read from one of two sockets is for the other. */
   static pair(a: Socket, b: Socket): void {
-    if (a instanceof PatientSocket && b instanceof PatientSocket) [a.#other, b.#other] = [b, a];
+    if (!(a instanceof PatientSocket && b instanceof PatientSocket)) return;
+    a.#other = b;
+    b.#other = a;
   }
 
   /** `write`, where the writing of `chunk` has begun without the stream. No other write may be under way. */
@@ -42,14 +36,25 @@ export class PatientSocket extends Socket {
 
   override _write(chunk: unknown, encoding: BufferEncoding, done: Done): void {
     this.#done = done;
+    const written = (this.#written ??= (error) => this.#over(error));
     const begun = this.#begun;
     this.#begun = undefined;
-    if (begun) begun(this.#written);
-    else super._write(chunk, encoding, this.#written);
+    if (begun) begun(written);
+    else super._write(chunk, encoding, written);
   }
 
   override _writev(chunks: { chunk: unknown; encoding: BufferEncoding }[], done: Done): void {
     this.#done = done;
-    super._writev?.(chunks, this.#written);
+    super._writev?.(chunks, (this.#written ??= (error) => this.#over(error)));
+  }
+
+  #over(error?: Error | null): void {
+    if (!error || this.readableEnded || this.destroyed || this.#other?.hasFailed === true) return this.#done?.(error);
+    this.hasFailed = true;
+    const fail = (): void => {
+      this.off('end', fail).off('close', fail);
+      this.#done?.(error);
+    };
+    this.on('end', fail).on('close', fail);
   }
 }

@@ -153,11 +153,11 @@ function whenClosed(a: Socket, b: Socket, then: () => void): void {
   const closed = (): void => {
     if (--open === 0) then();
   };
-  for (const socket of [a, b]) {
-    if (socket.closed) closed();
-    // It comes once anyway, and `once` would keep three objects more for as long as the socket lives.
-    else socket.on('close', closed);
-  }
+  // It comes once anyway, and `once` would keep three objects more for as long as the socket lives.
+  if (a.closed) closed();
+  else a.on('close', closed);
+  if (b.closed) closed();
+  else b.on('close', closed);
 }
 
 function afterFinish(socket: Socket, then: () => void): void {

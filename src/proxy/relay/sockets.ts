@@ -1,4 +1,4 @@
-import { createServer, Socket, type AddressInfo } from 'node:net';
+import { Socket } from 'node:net';
 import type { Route } from '../../config/values.ts';
 import { DirectWriter } from './direct-writer.ts';
 import { PatientSocket } from './patient-socket.ts';
@@ -56,7 +56,10 @@ export type Writer = { write(chunk: Uint8Array): boolean };
 /** A way to read and write sockets. Both ways give half-open sockets that do not delay small writes. */
 export type Sockets = {
   readonly name: 'onread' | 'events';
-  /** Takes over a socket that a server accepted with `pauseOnConnect`; the given socket is not to be used any more. */
+  /**
+   * Takes over a socket that a server accepted with `pauseOnConnect`, and reads it from now on; the given socket is not
+   * to be used any more.
+   */
   adopt(accepted: Socket, reader: Reader): Wire;
   connect(route: Route, reader: Reader): Wire;
   /** For a socket that has connected; to be used only while it has no write under way and has not been ended. */
@@ -84,6 +87,10 @@ function socketOptions<O extends object>(options: O): O & typeof COMMON {
 
 type WithHandle = { _handle: { reading: boolean } | null };
 
+/** Filled in for each socket: since the constructor copies its options, one object does for all sockets. */
+const adopting = socketOptions({ handle: null as WithHandle['_handle'], onread: null as Onread | null });
+const dialling = socketOptions({ noDelay: true, onread: null as Onread | null });
+
 /**
  * Reads into buffers of ours: no allocation and no event for each read. Accepted sockets have no such option, so their
  * handle moves to a new socket, as it does when Node passes a socket to a child process. The handle is not documented,
@@ -95,13 +102,17 @@ export const onreadSockets: Sockets = {
     const holder = accepted as unknown as WithHandle;
     const handle = holder._handle;
     holder._handle = null;
-    return new Wire(
-      reader,
-      (wire) => new PatientSocket(socketOptions({ handle, pauseOnCreate: true, onread: onread(wire) })),
-    );
+    return new Wire(reader, (wire) => {
+      adopting.handle = handle;
+      adopting.onread = onread(wire);
+      return new PatientSocket(adopting);
+    });
   },
   connect(route, reader) {
-    return new Wire(reader, (wire) => connect(socketOptions({ noDelay: true, onread: onread(wire) }), route));
+    return new Wire(reader, (wire) => {
+      dialling.onread = onread(wire);
+      return connect(dialling, route);
+    });
   },
   writer(socket) {
     return (socket instanceof PatientSocket && DirectWriter.for(socket)) || socket;
@@ -113,7 +124,9 @@ function connect(options: object, { host, port, localAddress }: Route): Socket {
   return new PatientSocket(options).connect({ host, port, localAddress, autoSelectFamily: false });
 }
 
-function onread(wire: Wire): { buffer: () => Uint8Array; callback: (count: number) => boolean } {
+type Onread = { buffer: () => Uint8Array; callback: (count: number) => boolean };
+
+function onread(wire: Wire): Onread {
   return { buffer: () => wire.reader.buffer(), callback: (count) => wire.reader.landed(count) };
 }
 
@@ -121,7 +134,7 @@ function onread(wire: Wire): { buffer: () => Uint8Array; callback: (count: numbe
 export const eventSockets: Sockets = {
   name: 'events',
   adopt(accepted, reader) {
-    return new Wire(reader, (wire) => listenForData(accepted, wire));
+    return new Wire(reader, (wire) => listenForData(accepted, wire).resume());
   },
   connect(route, reader) {
     return new Wire(reader, (wire) => listenForData(connect(socketOptions({ noDelay: true }), route), wire));
@@ -178,65 +191,4 @@ export function reset(socket: Socket): void {
   // A unix socket has no port and knows no reset: Node would throw.
   if (ending || socket.localPort === undefined) socket.destroy();
   else socket.resetAndDestroy();
-}
-
-const PROBE_MS = 2_000;
-
-/**
- * Whether this Node can do what `onreadSockets` needs: a few bytes go there and back over loopback, and are compared.
- */
-export async function probeOnread(): Promise<boolean> {
-  const sent = Buffer.from('berth probes onread');
-  const opened: Socket[] = [];
-  const server = createServer({ pauseOnConnect: true, allowHalfOpen: true });
-  try {
-    return await new Promise<boolean>((resolve, reject) => {
-      setTimeout(resolve, PROBE_MS, false).unref();
-      server.on('error', reject);
-      // What a listener throws ends the process, unless the listener catches it.
-      const trying = <A extends readonly unknown[]>(act: (...args: A) => void): ((...args: A) => void) => {
-        return (...args) => {
-          try {
-            act(...args);
-          } catch (error) {
-            reject(error);
-          }
-        };
-      };
-      const echoing = trying((accepted: Socket) => {
-        opened.push(accepted);
-        const landing = Buffer.alloc(64);
-        const { socket: echo } = onreadSockets.adopt(
-          accepted,
-          readerInto(landing, (count) => writer.write(landing.subarray(0, count))),
-        );
-        const writer = onreadSockets.writer(echo);
-        opened.push(echo.on('error', reject));
-        echo.on('end', () => echo.end()).resume();
-      });
-      const asking = trying(() => {
-        const [former, landing] = [Buffer.alloc(64), Buffer.alloc(64)];
-        let got = '';
-        const { port } = server.address() as AddressInfo;
-        const client = onreadSockets.connect(
-          { host: '127.0.0.1', port },
-          readerInto(former, (count) => (got += landing.toString('latin1', 0, count))),
-        );
-        opened.push(client.socket.on('error', reject));
-        client.socket.once('connect', () => client.aim(landing));
-        client.socket.on('end', () => resolve(got === sent.toString('latin1'))).end(sent);
-      });
-      server.on('connection', echoing).listen(0, '127.0.0.1', asking);
-    });
-  } catch {
-    return false;
-  } finally {
-    for (const socket of opened) socket.destroy();
-    server.close();
-  }
-}
-
-function readerInto(buffer: Buffer, landed: (count: number) => unknown): Reader {
-  const received = (): boolean => true;
-  return { buffer: () => buffer, received, landed: (count) => landed(count) !== false, finished() {} };
 }

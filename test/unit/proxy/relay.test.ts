@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { describe, test } from 'node:test';
-import { eventSockets, onreadSockets, probeOnread } from '../../../src/proxy/relay/sockets.ts';
+import { probeOnread } from '../../../src/proxy/relay/probe-onread.ts';
+import { eventSockets, onreadSockets } from '../../../src/proxy/relay/sockets.ts';
 import { Pattern, type Peer } from '../../support/peer.ts';
 import { RelayStand, type Flow } from '../../support/relay-stand.ts';
 
@@ -48,6 +49,22 @@ test('what the kernel takes at once does not pass through the stream, where that
   flow.server.pause();
   await flow.fill('client', UP);
   assert.ok((written[1]?.mock.callCount() ?? 0) > before);
+});
+
+test('a client that finishes behind an answer is believed without a write that asks the kernel', async (t) => {
+  await using stand = await RelayStand.open(onreadSockets);
+  const flow = await stand.flow();
+  const { mock } = t.mock.method(flow.inner.client, '_write');
+  await flow.client.send(UP, 100);
+  await flow.server.gets(100);
+  await flow.server.send(DOWN, 100);
+  await flow.client.gets(100);
+  const before = mock.callCount();
+  flow.client.end();
+  await flow.server.getsEnd();
+  assert.equal(mock.callCount(), before);
+  flow.server.end();
+  await flow.endsAs('--');
 });
 
 for (const sockets of [onreadSockets, eventSockets]) {
