@@ -19,6 +19,7 @@ export const FIELDS = {
   backend: text('its name in balancer.yml'),
   before: either('what was so until now'),
   bindings: number('bindings of clients that were restored'),
+  by: text('the balancer that an operator has told; left out where it is this one'),
   client: text(
     'who connected: IP:PORT, or `unix`; where it is about more than one connection, the address or the network ' +
       'that makes one client',
@@ -52,7 +53,7 @@ export const FIELDS = {
   of: number('how many there are in all'),
   out: number('bytes from the server to the client'),
   path: text('of the HTTP request'),
-  pending: number('bindings that were made without the shared table, and are to be written'),
+  pending: number('what was bound, or said of servers, without the shared table, and is to be written'),
   problems: texts('what is wrong, each with its place in the file'),
   queueMs: number('how long the client waited for a place at a server'),
   reason: text('why, in words'),
@@ -61,7 +62,7 @@ export const FIELDS = {
   servers: number('how many servers the name stands for'),
   sharedMs: number('how long the client waited for an agreement with other balancers; left out if it did not'),
   signal: text('its name, such as SIGUSR1'),
-  since: text('when it began, in ISO 8601'),
+  since: text('when it began, or was said, in ISO 8601'),
   sni: text('the TLS server name that the client asked for'),
   source: text('the address'),
   stage: text('`starting`, `running`, `lame-duck` or `draining`'),

@@ -135,13 +135,13 @@ export const EVENTS = {
   ),
   server_state: warn(
     'server state',
-    ['backend', 'server', 'state', 'before'],
-    'An operator, or the state file, wants something else of the server.',
+    ['backend', 'server', 'state', 'before', 'who?', 'by?', 'since?'],
+    'An operator, the state file, or another balancer (`by`), wants something else of the server.',
   ),
   server_weight: warn(
     'server weight',
-    ['backend', 'server', 'weight', 'before'],
-    "An operator has changed the server's weight.",
+    ['backend', 'server', 'weight', 'before', 'who?', 'by?', 'since?'],
+    "An operator has changed the server's weight, here or at another balancer (`by`).",
   ),
   server_came: debug('server came', ['backend', 'server'], 'A reload or DNS has added the server.'),
   server_left: debug(
@@ -203,6 +203,11 @@ export const EVENTS = {
     'shared table: not reached; connections go on without it',
     ['backend', 'reason'],
     'The stick table of this balancer decides alone. No connection waits, and Berth tries again each second.',
+  ),
+  shared_states_failed: warn(
+    'states of servers are not shared',
+    ['backend', 'reason'],
+    'The shared table is reached, and does not take states: the right to use hashes is missing, for one.',
   ),
 
   // The doctor on a timer.

@@ -6,6 +6,7 @@ import type { Counts } from './counts.ts';
 import type { ListenObserver } from './listeners/listeners.ts';
 import type { Teller } from './log.ts';
 import type { PoolObserver } from './pool/observer.ts';
+import type { Said } from './pool/said.ts';
 import type { Server } from './pool/server.ts';
 import type { ProxyObserver } from './proxy/observer.ts';
 import { round } from './proxy/record.ts';
@@ -56,11 +57,11 @@ export function reports({
       if (failing) log.tell('name_unresolved', { ...name, reason: failing.reason });
       else log.tell('name_resolved', { ...name, failedMs: before ? Date.now() - before.sinceMs : 0 });
     },
-    adminChanged({ backend, name: server, admin: state }, before) {
-      log.tell('server_state', { backend, server, state, before });
+    adminChanged({ backend, name: server, admin: state, said }, before) {
+      log.tell('server_state', { backend, server, state, before, ...inFields(said.state) });
     },
-    weightChanged({ backend, name: server }, weight, before) {
-      log.tell('server_weight', { backend, server, weight, before });
+    weightChanged({ backend, name: server, said }, weight, before) {
+      log.tell('server_weight', { backend, server, weight, before, ...inFields(said.weight) });
     },
     serverCame({ backend, name: server }) {
       log.tell('server_came', { backend, server });
@@ -79,6 +80,9 @@ export function reports({
       const downMs = before ? state.sinceMs - before.sinceMs : undefined;
       if (state.up) log.tell('shared_table_up', { backend, downMs, pending });
       else log.tell('shared_table_down', { backend, reason: state.reason });
+    },
+    sharedStatesFailed(backend, reason) {
+      log.tell('shared_states_failed', { backend, reason });
     },
     sharedAnswered(backend, ms) {
       counts.ofShared(backend).observe(ms / 1_000);
@@ -142,4 +146,10 @@ export function reports({
       log.session({ ...what, ...howMuch, since }, logConnections() !== false);
     },
   };
+}
+
+/** Who wanted a change, where, and when; nothing where nobody knows. */
+function inFields(said: Said | undefined): { readonly who?: string; readonly by?: string | undefined; since?: string } {
+  if (!said || said.who === '') return {};
+  return { who: said.who, by: said.by, since: new Date(said.atMs).toISOString() };
 }

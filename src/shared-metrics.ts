@@ -34,9 +34,14 @@ export function sharedMetrics(view: View, counts: Counts): readonly SharedMetric
     one('gauge', 'up', 'Whether the shared table is reached; where it is not, this balancer decides alone', (table) =>
       Number(table.state?.up === true),
     ),
-    one('gauge', 'pending', 'Bindings that were made without the shared table, and are to be written', (table) => {
-      return table.pending;
-    }),
+    one(
+      'gauge',
+      'pending',
+      'What was bound, or said of servers, without the shared table, and is to be written',
+      (table) => {
+        return table.pending;
+      },
+    ),
     each('counter', 'claims_total', 'Bids for clients that are new here: won, or followed', (table, labels) =>
       won(table.counts.claims, labels),
     ),
@@ -46,7 +51,7 @@ export function sharedMetrics(view: View, counts: Counts): readonly SharedMetric
       'Bids to move a client: won, or followed, where another had moved it',
       (table, labels) => won(table.counts.moves, labels),
     ),
-    each('counter', 'reconciled_total', 'Pending bindings: written (won), or given up (followed)', (table, labels) =>
+    each('counter', 'reconciled_total', 'What was pending: written (won), or given up (followed)', (table, labels) =>
       won(table.counts.reconciled, labels),
     ),
     one('counter', 'conflicts_total', "Choices of this balancer that gave way to another balancer's", (table) => {

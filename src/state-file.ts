@@ -6,7 +6,8 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { z } from 'zod';
 import { StartError } from './errors.ts';
 import type { Backend } from './pool/backend.ts';
-import { ADMIN_STATES, type Server } from './pool/server.ts';
+import { ADMIN_STATES, spellSaid } from './pool/said.ts';
+import type { Server } from './pool/server.ts';
 import type { Binding } from './pool/binding.ts';
 
 /** Lines between two turns of the event loop: a millisecond of work or less. */
@@ -29,12 +30,15 @@ const line = z.union([
     state: z.enum(ADMIN_STATES),
     /** The operator's weight, and the configured one that it stands in for. */
     weight: z.object({ own: z.number(), instead: z.number() }).optional(),
+    /** Who said so, and when, as `spellSaid` has it: a file of former versions does not say. */
+    said: z.object({ state: z.string(), weight: z.string() }).partial().optional(),
   }),
   z.object({ lines: z.number() }),
 ]);
 
 /** An admin state, or a binding, whose `ms` is the life that it has left. */
 export type StateLine = Exclude<z.output<typeof line>, { lines: number }>;
+export type StateOf = Extract<StateLine, { state: unknown }>;
 
 /** What a state file is. `unreadable` content is to be set aside; what the system did not let Berth read stays. */
 export type Read =
@@ -193,12 +197,20 @@ async function write(handle: FileHandle, backends: readonly Backend[]): Promise<
 /** Undefined for a step without a line. */
 function* records(backends: readonly Backend[]): Generator<object | undefined> {
   for (const { name: backend, servers, table } of backends) {
-    for (const { name: server, admin: state, ownWeight: own, config } of servers) {
+    for (const server of servers) {
+      const { name, admin: state, ownWeight: own, config } = server;
       const weight = own === undefined ? undefined : { own, instead: config.weight };
-      if (state !== 'ready' || weight) yield { backend, server, state, weight };
+      const said = saidOf(server);
+      if (state !== 'ready' || weight || said) yield { backend, server: name, state, weight, said };
     }
     for (const binding of table?.walk() ?? []) yield binding && lineOf(backend, binding);
   }
+}
+
+/** That somebody has said 'ready' is kept, too: it may be later than what other balancers have. */
+function saidOf({ said: { state, weight } }: Server): StateOf['said'] {
+  if (!state && !weight) return undefined;
+  return { ...(state && { state: spellSaid(state) }), ...(weight && { weight: spellSaid(weight) }) };
 }
 
 function lineOf(backend: string, { client, server, home, remainingMs }: Binding<Server>): StateLine {

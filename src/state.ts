@@ -2,6 +2,8 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Config } from './config/schema.ts';
 import type { Backend } from './pool/backend.ts';
 import type { Collection } from './pool/collection.ts';
+import { hear, parseSaid, weightWord, type Said } from './pool/said.ts';
+import type { Server } from './pool/server.ts';
 import {
   checkStateFile,
   readState,
@@ -9,7 +11,7 @@ import {
   saveState,
   setAside,
   type Read,
-  type StateLine,
+  type StateOf,
 } from './state-file.ts';
 import type { Teller } from './log.ts';
 import type { Step } from './step.ts';
@@ -115,7 +117,7 @@ type Planned = Pick<Config, 'state' | 'backends'>;
 class KeptState {
   readonly #backends: readonly Backend[];
   readonly #collections = new Map<string, Collection>();
-  readonly #states: Extract<StateLine, { state: unknown }>[] = [];
+  readonly #states: StateOf[] = [];
 
   constructor(backends: readonly Backend[]) {
     this.#backends = backends;
@@ -138,15 +140,13 @@ class KeptState {
     return read;
   }
 
-  /** Brings back states and bindings of servers that are in force. A server whose state was said already keeps it. */
+  /** Brings back states and bindings of servers that are in force. What was said of one later stands. */
   commit(): { readonly bindings: number; readonly states: number } {
     let [bindings, states] = [0, 0];
-    for (const { backend, server, state, weight } of this.#states) {
-      const found = this.#backends.find(({ name }) => name === backend)?.servers.find(({ name }) => name === server);
-      if (!found || found.isTold) continue;
-      found.setAdmin(state);
-      if (found.ownWeight === undefined && weight?.instead === found.config.weight) found.setWeight(weight.own);
-      states++;
+    for (const line of this.#states) {
+      const of = this.#backends.find(({ name }) => name === line.backend);
+      const server = of?.servers.find(({ name }) => name === line.server);
+      if (server && restored(server, line)) states++;
     }
     for (const collection of this.#collections.values()) bindings += collection.commit();
     return { bindings, states };
@@ -155,4 +155,14 @@ class KeptState {
   rollback(): void {
     for (const collection of this.#collections.values()) collection.rollback();
   }
+}
+
+/** Says of a server what its line says. Returns whether there is anything to restore, and it counts. */
+function restored(server: Server, { state, weight, said = {} }: StateOf): boolean {
+  // By nobody, and before anything that has a time.
+  const untold = (word: string): Said => ({ word, who: '', by: undefined, atMs: 0 });
+  const heard = hear(server, 'state', parseSaid('state', said.state ?? '') ?? untold(state));
+  const ofWeight = parseSaid('weight', said.weight ?? '') ?? (weight && untold(weightWord(weight.own, weight.instead)));
+  if (ofWeight) hear(server, 'weight', ofWeight);
+  return heard && (state !== 'ready' || weight !== undefined);
 }

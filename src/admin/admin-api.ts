@@ -94,7 +94,7 @@ class AdminApi {
     // Before the answer, which may wait for a client that does not read: who asks is gone by then.
     const who = whoAsks(request);
     const listings = this.#listings;
-    const outcome = await route.handle({ ...this.#reach, listings, params, query, body, header });
+    const outcome = await route.handle({ ...this.#reach, listings, params, query, body, header, who });
     if (route.changes(query)) this.#record(who, method, url, body, outcome);
     return outcome;
   }

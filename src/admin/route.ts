@@ -60,6 +60,8 @@ export type Call<P extends string, Q extends z.ZodObject, B> = Reach & {
   readonly body: BodyOf<B>;
   /** The value of a header that a route looks at; '' where it is not sent. */
   readonly header: (name: string) => string;
+  /** `address:port` of whoever asks, or `unix`. */
+  readonly who: string;
 };
 
 type Outcome<A extends z.ZodType> = z.input<A> | Refusal | Streamed;
@@ -84,7 +86,7 @@ type Definition<P extends string, Q extends z.ZodObject, B extends Body | undefi
 };
 
 /** What a handler gets beside its reach. */
-type Asked = 'listings' | 'params' | 'query' | 'body' | 'header';
+type Asked = 'listings' | 'params' | 'query' | 'body' | 'header' | 'who';
 
 /** A line of the table, of whatever shapes. */
 export type Route = {

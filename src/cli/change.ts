@@ -11,7 +11,7 @@ export function setWeight({ file, json, given: [server = '', weight] }: Call): P
   return withBalancer(file, async (client) => {
     const answer = await change(client, server, { weight: Number(weight) });
     const [{ name, weight: now }, before] = [rowOf(answer['server']), rowOf(answer['before'])];
-    const words = `${text(name)} has weight ${text(now)}, before ${text(before['weight'])}`;
+    const words = `${text(name)} has weight ${text(now)}, before ${text(before['weight'])}${unheard(answer)}`;
     await write(json ? asJson(answer) : `${printable(words)}\n`);
     return 0;
   });
@@ -86,7 +86,10 @@ function serverInWords(answer: Row): string {
   const away = up === false ? `; it is down (${text(reason)})` : '';
   const leaving =
     away !== '' && moves === 0 && Number(clients) > 0 ? `: ${counted(clients, 'client')} to be moved` : '';
-  return printable(
-    `${text(name)} is ${text(state)}; ${counted(connections, 'connection')} open${moving}${away}${leaving}`,
-  );
+  const open = `${counted(connections, 'connection')} open`;
+  return printable(`${text(name)} is ${text(state)}; ${open}${moving}${away}${leaving}${unheard(answer)}`);
 }
+
+/** Where states are shared with balancers that cannot be told now. */
+const unheard = ({ shared }: Row): string =>
+  shared === false ? '; the other balancers have not heard of it: they will when the shared table is back' : '';

@@ -142,7 +142,7 @@ export function serverColumns(now: unknown): readonly Column<Row>[] {
     { title: 'CHECK', cell: ({ checkMs }) => duration(checkMs), align: 'right', rank: 5 },
     { title: 'ERRORS', cell: ({ connectErrors }) => count(connectErrors), align: 'right', rank: 2 },
     { title: 'FOR', cell: ({ since: at }) => since(at, now), align: 'right' },
-    { title: 'REASON', cell: reasonOf, least: 12, rank: 1 },
+    { title: 'REASON', cell: (row) => reasonOf(row, now), least: 12, rank: 1 },
   ];
 }
 
@@ -156,20 +156,30 @@ function stateOf({ state, backup }: Row): Cell {
   return state === 'ready' ? words : { text: words, style: 'yellow' };
 }
 
-function reasonOf({ reason, storage, storageReason }: Row): string {
+function reasonOf(row: Row, now: unknown): string {
+  const { reason, storage, storageReason } = row;
   const unknown = storage === 'unknown' ? [`storage: unknown (${text(storageReason)})`] : [];
-  return [...(reason === '' || reason === undefined ? [] : [text(reason)]), ...unknown].join('; ');
+  const down = reason === '' || reason === undefined ? [] : [text(reason)];
+  return [...down, ...unknown, ...orderOf(row, now)].join('; ');
+}
+
+/** Who put a server in drain or maint. */
+function orderOf({ state, stateWho, stateBy, stateSince }: Row, now: unknown): string[] {
+  if (state === 'ready' || typeof stateWho !== 'string') return [];
+  const there = typeof stateBy === 'string' ? ` at ${stateBy}` : '';
+  return [`${text(state)} by ${stateWho}${there}, ${since(stateSince, now)} ago`];
 }
 
 /** Nothing for a table that is the balancer's own. */
 function sharedBy(shared: unknown): string {
   if (shared === null || shared === undefined) return '';
-  const { up, reason, pending, answerMs, conflicts } = rowOf(shared);
+  const { up, reason, pending, answerMs, conflicts, states } = rowOf(shared);
   const left = Number(pending) > 0 ? `, ${count(pending)} to write` : '';
-  if (up !== true) return `, shared table away: ${text(reason)}${left}`;
+  const what = states === true ? 'shared table and states' : 'shared table';
+  if (up !== true) return `, ${what} away: ${text(reason)}${left}`;
   const took = typeof answerMs === 'number' ? ` ${answerMs.toFixed(1)} ms away` : '';
   const gaveWay = Number(conflicts) > 0 ? `, ${counted(conflicts, 'conflict')}` : '';
-  return `, shared table${took}${left}${gaveWay}`;
+  return `, ${what}${took}${left}${gaveWay}`;
 }
 
 function explainLines({ frontends, backends }: Row, paper: Paper): string[] {
@@ -177,12 +187,13 @@ function explainLines({ frontends, backends }: Row, paper: Paper): string[] {
   return [
     ...refused.map(({ name, why }) => line([{ text: `${text(name)}: refused: ${text(why)}`, style: 'red' }], paper)),
     ...rowsOf(backends).flatMap((backend) => {
-      const { name, why, connections, waiting, expiresMs, by, home, server } = backend;
+      const { name, why, connections, waiting, expiresMs, by, home, server, order } = backend;
       const facts = [
         ...(Number(connections) > 0 ? [`${counted(connections, 'connection')} open`] : []),
         ...(Number(waiting) > 0 ? [`${counted(waiting, 'connection')} waiting for a place`] : []),
         ...(typeof expiresMs === 'number' ? [`the binding expires in ${duration(expiresMs)}`] : []),
         ...(typeof by === 'string' ? [`${by} bound it`] : []),
+        ...(typeof order === 'string' ? [order] : []),
         ...(typeof home === 'string' && home !== server ? [`its first server was ${home}`] : []),
       ];
       return [

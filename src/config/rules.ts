@@ -172,6 +172,10 @@ function* checkSharedTables(root: unknown): Generator<Finding> {
   for (const [name, backend] of entries(at(root, 'backends'))) {
     const shared = at(at(backend, 'stickTable'), 'shared');
     const path = ['backends', name, 'stickTable', 'shared'];
+    if (at(at(backend, 'stickTable'), 'sharedStates') === true && UNSET.includes(shared)) {
+      const message = 'needs shared, the Redis that states are shared by, such as "shared: redis://HOST:PORT"';
+      yield { path: ['backends', name, 'stickTable', 'sharedStates'], message };
+    }
     if (!isTree(shared)) continue;
     const ways = ['url', 'sentinels', 'nodes'].filter((key) => key in shared);
     if (ways.length !== 1) yield { path, message: 'expected one of url, sentinels and nodes' };

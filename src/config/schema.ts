@@ -112,6 +112,9 @@ const stickTable = z.strictObject({
       'A table that several balancers share, in Redis 6 or later, or Valkey: redis:// or rediss://, or a map; ' +
         'empty = none',
     ),
+  sharedStates: yesNo()
+    .prefault(false)
+    .describe('With shared: what operators say of a server (drain, maint, ready, weight) counts at each balancer'),
 });
 
 const healthCheckTls = z

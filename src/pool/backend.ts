@@ -49,10 +49,11 @@ export class Backend {
   constructor(name: string, observer: PoolObserver, parts: PoolParts = {}) {
     this.name = name;
     this.#observer = observer;
-    this.#members = new Members(name, observer, this.#queue, parts);
     this.#now = parts.now;
     const own = ownTable(this, this.#queue, () => this.#keepMs);
-    this.#sharing = new Sharing({ backend: name, own, observer, sessions: parts.sessions });
+    const servers = (): readonly Server[] => this.servers;
+    this.#sharing = new Sharing({ backend: name, own, observer, servers, sessions: parts.sessions });
+    this.#members = new Members(name, observer, this.#sharing.wakes(this.#queue), parts);
   }
 
   /** Throws before the first commit. */

@@ -2,7 +2,8 @@ import type { Majority } from './crowd.ts';
 import type { Health } from './health.ts';
 import type { NameObserver } from './named.ts';
 import type { StorageSeen } from './probe/storage.ts';
-import type { AdminState, Server } from './server.ts';
+import type { AdminState } from './said.ts';
+import type { Server } from './server.ts';
 import type { LinkState } from './shared/link.ts';
 
 /** What the pool tells the rest of the house. */
@@ -26,6 +27,8 @@ export type PoolObserver = NameObserver & {
    * `pending` bindings are to be written.
    */
   sharedChanged(backend: string, state: LinkState, before: LinkState | undefined, pending: number): void;
+  /** What operators say of servers cannot be shared, while the table can be. */
+  sharedStatesFailed(backend: string, reason: string): void;
   /** The shared table has answered within so many milliseconds. */
   sharedAnswered(backend: string, ms: number): void;
 };

@@ -6,15 +6,12 @@ import type { Failing } from './named.ts';
 import type { PoolObserver, Wake } from './observer.ts';
 import type { Probe } from './probe/probe.ts';
 import { turned, type StorageSeen } from './probe/storage.ts';
+import type { AdminState, Saids } from './said.ts';
 import type { ServerParts } from './server-parts.ts';
 import { Slots } from './slots.ts';
 import { checkFrom, Sources } from './sources.ts';
 import type { ServerTerms } from './terms.ts';
 import { Weight } from './weight.ts';
-
-/** What the operator wants: drain takes no new client, maint takes none at all. */
-export const ADMIN_STATES = ['ready', 'drain', 'maint'] as const;
-export type AdminState = (typeof ADMIN_STATES)[number];
 
 /** `away` is neither in force nor watched, `planned` is watched and not yet in force, `active` is in force. */
 export type ServerStage = 'away' | 'planned' | 'active';
@@ -36,8 +33,8 @@ export class Server {
   lastCheckSeconds: number | undefined;
   /** What the last check that asked for the storage saw of it. */
   storage: StorageSeen | undefined;
-  /** Somebody has said what is wanted of it: 'ready' may be only what a server begins with. */
-  isTold = false;
+  /** What operators have said of it last: 'ready' may be only what a server begins with. */
+  readonly said: Saids = {};
   readonly #observer: PoolObserver;
   readonly #probe: Probe;
   readonly #location: Location;
@@ -94,9 +91,8 @@ export class Server {
   /** What the operator wants; connections that stand go on in each state. */
   setAdmin(state: AdminState): void {
     const before = this.#admin;
-    [this.isTold, this.#admin] = [true, state];
-    if (state === before) return;
-    if (this.#stage === 'active') this.#observer.adminChanged(this, before);
+    this.#admin = state;
+    if (state !== before && this.#stage === 'active') this.#observer.adminChanged(this, before);
     this.#wake?.changed();
   }
 

@@ -71,6 +71,9 @@ test('status tells what runs', async (t) => {
     up: true,
     reason: '',
     state: 'ready',
+    stateWho: null,
+    stateBy: null,
+    stateSince: null,
     usable: true,
     weight: 1,
     backup: false,
@@ -164,6 +167,11 @@ test('drain keeps bound clients and open connections, and takes no new client', 
   assert.equal(await berth.metric('berth_server_admin_state{backend="b",server="s1",state="ready"}'), 0);
   const line = await berth.line(({ msg }) => msg === 'server state');
   assert.deepEqual([line['server'], line['state'], line['before']], ['s1', 'drain', 'ready']);
+  const { stateWho, stateBy, stateSince } = server;
+  assert.match(String(stateWho), /^127\.0\.0\.1:\d+$/);
+  assert.deepEqual([line['who'], line['since'], stateBy], [stateWho, stateSince, null]);
+  const { order } = await explain(berth, '127.0.7.1');
+  assert.equal(order, `${stateWho} put s1 in drain, ${stateSince}`);
   await setState(berth, 's1', 'ready');
   assert.deepEqual(new Set(await places(port, ['127.0.8.1', '127.0.8.2'])), new Set(['s1', 's2']));
 });

@@ -81,7 +81,7 @@ test('diff says what comes, leaves and changes, which binds open and close, and 
       'no table',
       settings([s1!, s2!], { ...settled, stickTable: false }, admin),
       [
-        '~ backend b: stickTable: { key: src, prefix: { ipv4: 32, ipv6: 64 }, size: 200000, expire: 30m, failback: stay, shared: false } -> false (4 clients)',
+        '~ backend b: stickTable: { key: src, prefix: { ipv4: 32, ipv6: 64 }, size: 200000, expire: 30m, failback: stay, shared: false, sharedStates: fal… -> false (4 clients)',
         '4 clients',
         '0 open connections',
       ],

@@ -71,6 +71,7 @@ test('bindings and the operator’s states survive a restart', async (t) => {
   for (const from of clients) places.push(await whoServes(before.port, from));
   await setState(before.berth, 's2', 'drain');
   await setState(before.berth, 's3', 'maint');
+  const said = await serverStatus(before.berth, 's3');
   await end(before.berth);
   assert.deepEqual(readdirSync(join(file, '..')), ['state'], 'no draft is left behind');
   assert.equal(statSync(file).mode & 0o777, 0o600, 'who is a client is nobody else’s business');
@@ -79,7 +80,8 @@ test('bindings and the operator’s states survive a restart', async (t) => {
   const { bindings, states } = await found(after.berth);
   assert.deepEqual([bindings, states], [5, 2]);
   assert.equal((await serverStatus(after.berth, 's2'))?.state, 'drain');
-  assert.equal((await serverStatus(after.berth, 's3'))?.state, 'maint');
+  const { state, stateWho, stateSince } = (await serverStatus(after.berth, 's3'))!;
+  assert.deepEqual([state, stateWho, stateSince], ['maint', said!.stateWho, said!.stateSince], 'who said it, and when');
   await setState(after.berth, 's3', 'ready');
   for (const [i, from] of clients.entries()) assert.equal(await whoServes(after.port, from), places[i]);
 });

@@ -50,6 +50,7 @@ export class Scene {
         clientCrowds: (_, { client }) => void this.told.push(`crowd ${client}`),
         sharedChanged: (_, { up, reason }) => void this.told.push(up ? 'shared' : `alone: ${reason}`),
         sharedAnswered() {},
+        sharedStatesFailed() {},
       },
       {
         now: () => this.nowMs,

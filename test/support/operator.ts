@@ -98,6 +98,7 @@ export type Explanation = {
   readonly connections: number;
   readonly expiresMs: number | null;
   readonly why: string;
+  readonly order: string | null;
 };
 
 export async function status(berth: Running): Promise<Status> {
@@ -148,6 +149,7 @@ export type Changed = {
   readonly before: { readonly state: string; readonly weight: number };
   readonly server: ServerStatus;
   readonly moves: number;
+  readonly shared: boolean | null;
 };
 
 /** Of a server of backend `b`; `query` begins with a question mark. */

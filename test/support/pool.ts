@@ -19,6 +19,7 @@ export const SILENT: PoolObserver = {
   clientCrowds() {},
   sharedChanged() {},
   sharedAnswered() {},
+  sharedStatesFailed() {},
   nameChanged() {},
 };
 

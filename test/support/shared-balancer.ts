@@ -3,6 +3,7 @@ import type { SharedTableEvents } from '../../src/pool/shared/parts.ts';
 import { Moves } from '../../src/pool/moves.ts';
 import { POLICIES } from '../../src/pool/policies.ts';
 import { Queue } from '../../src/pool/queue.ts';
+import { hear, saidNow, type Said, type Topic } from '../../src/pool/said.ts';
 import { agreement } from '../../src/pool/shared/agreement.ts';
 import { ownTable } from '../../src/pool/shared/own.ts';
 import { SharedTable } from '../../src/pool/shared/shared-table.ts';
@@ -10,7 +11,7 @@ import { newStay, type Stay } from '../../src/pool/stay.ts';
 import { StickTable } from '../../src/pool/stick-table.ts';
 import type { Server } from '../../src/pool/server.ts';
 import { testServer } from './pool.ts';
-import type { SharedRedis, SimulatedClock } from './shared-redis.ts';
+import { SharedRedis, SimulatedClock } from './shared-redis.ts';
 
 /** A connection that has its server, or that no server was to be had for. */
 export type Served = {
@@ -33,6 +34,10 @@ export class SimulatedBalancer {
   /** What its link became: `up`, or the reason for its being down. */
   readonly told: string[] = [];
   readonly answersMs: number[] = [];
+  /** Why it could not share states. */
+  readonly failures: string[] = [];
+  /** How far its wall clock is from that of the others. */
+  skewMs = 0;
   readonly #policy = POLICIES.roundrobin();
   readonly #clock: SimulatedClock;
   #looking: () => void = () => {};
@@ -43,6 +48,7 @@ export class SimulatedBalancer {
     redis: SharedRedis,
     clock: SimulatedClock,
     expireMs: number,
+    sharesStates: boolean,
   ) {
     this.name = name;
     this.servers = servers;
@@ -51,10 +57,11 @@ export class SimulatedBalancer {
     const events: SharedTableEvents = {
       changed: ({ up, reason }) => void this.told.push(up ? 'up' : reason),
       answered: (ms) => void this.answersMs.push(ms),
+      statesFailed: (reason) => void this.failures.push(reason),
     };
     const own = ownTable(this, this.queue, () => expireMs);
-    const parts = { name, instance: name, open: redis.sessions(name), own, events, clock };
-    this.shared = new SharedTable({ ...parts, timeoutMs: TIMEOUT_MS });
+    const parts = { name, instance: name, open: redis.sessions(name), own, events, clock, timeoutMs: TIMEOUT_MS };
+    this.shared = new SharedTable({ ...parts, servers: sharesStates ? () => this.servers : undefined });
   }
 
   /** With servers of these names, all up, in an order of its own. */
@@ -64,10 +71,11 @@ export class SimulatedBalancer {
     redis: SharedRedis,
     clock: SimulatedClock,
     expireMs = 60_000,
+    sharesStates = true,
   ): Promise<SimulatedBalancer> {
     const all = servers.map((server) => testServer(server, { healthCheck: false }));
     await Promise.all(all.map((server) => server.start()));
-    const balancer = new SimulatedBalancer(name, all, redis, clock, expireMs);
+    const balancer = new SimulatedBalancer(name, all, redis, clock, expireMs, sharesStates);
     balancer.shared.enter();
     balancer.#look();
     return balancer;
@@ -80,6 +88,19 @@ export class SimulatedBalancer {
   set(name: string, up: boolean): void {
     const server = this.server(name);
     if (server.health.up !== up) server.health = { ...server.health, up, reason: up ? '' : 'it is dead' };
+  }
+
+  /** The operator, or a file, says something of a server. */
+  say(name: string, topic: Topic, said: Said): void {
+    hear(this.server(name), topic, said);
+    this.shared.states?.settle();
+  }
+
+  /** The operator says so now; returns what others are to hear. */
+  order(name: string, topic: Topic, word: string, who = 'unix'): Said {
+    const said = saidNow(word, who, this.server(name).said[topic], Math.floor(this.#clock.now()) + this.skewMs);
+    this.say(name, topic, said);
+    return said;
   }
 
   /** As a search for a server does, but for the dial. */
@@ -121,5 +142,51 @@ export class SimulatedBalancer {
   #look(): void {
     this.shared.look();
     this.#looking = this.#clock.after(1_000, () => this.#look());
+  }
+}
+
+export const SERVERS = ['s1', 's2', 's3'];
+
+/** Balancers and their Redis. */
+export class Stage {
+  readonly clock = new SimulatedClock();
+  readonly redis = new SharedRedis(this.clock);
+  balancers: SimulatedBalancer[] = [];
+
+  /** Balancers that are called a, b, … and reach Redis. */
+  static async open(
+    servers: readonly (readonly string[])[] = [SERVERS, SERVERS.toReversed()],
+    expireMs?: number,
+  ): Promise<Stage> {
+    const stage = new Stage();
+    for (const [i, own] of servers.entries()) {
+      const name = String.fromCharCode(97 + i);
+      stage.balancers.push(await SimulatedBalancer.start(name, own, stage.redis, stage.clock, expireMs));
+    }
+    await stage.clock.advance(10);
+    return stage;
+  }
+
+  get a(): SimulatedBalancer {
+    return this.balancers[0]!;
+  }
+
+  get b(): SimulatedBalancer {
+    return this.balancers[1]!;
+  }
+
+  /** Lets time pass until all of these have their server. */
+  async all(served: readonly Promise<Served>[], ms = 200): Promise<Served[]> {
+    await this.clock.advance(ms);
+    return Promise.all(served);
+  }
+
+  async one(balancer: SimulatedBalancer, client = 'c'): Promise<Served> {
+    const [served] = await this.all([balancer.connect(client)]);
+    return served!;
+  }
+
+  stop(): void {
+    for (const balancer of this.balancers) balancer.stop();
   }
 }

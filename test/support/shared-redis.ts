@@ -1,6 +1,7 @@
 /** Redis as the shared table uses it, on a clock and a network of its own. A contract test holds it against Redis. */
 import type { Clock } from '../../src/pool/shared/link.ts';
-import type { Bid, OpenSession, SessionEvents } from '../../src/pool/shared/session.ts';
+import { SERVERS } from '../../src/pool/shared/words.ts';
+import type { Bid, OpenSession, SessionEvents, StateBid } from '../../src/pool/shared/session.ts';
 
 /** Time that passes when it is told to. What is due happens in order, each thing wholly before the next. */
 export class SimulatedClock implements Clock {
@@ -74,6 +75,8 @@ type Held = { readonly value: string; readonly untilMs: number };
 export class SharedRedis {
   readonly clock: Clock;
   readonly keys = new Map<string, Held>();
+  /** What is said of servers. */
+  readonly fields = new Map<string, string>();
   /** Bids that were made of it, one after another. */
   commands = 0;
   /** Nobody can connect. */
@@ -126,7 +129,7 @@ export class SharedRedis {
 
   restart(isEmpty: boolean): void {
     this.#frozen = this.#frozen && [];
-    if (isEmpty) this.keys.clear();
+    if (isEmpty) for (const held of [this.keys, this.fields]) held.clear();
     for (const instance of Array.from(this.#sessions.keys())) this.cut(instance);
   }
 
@@ -173,6 +176,7 @@ export class SharedRedis {
         const opened = {
           agree: (bids: readonly Bid[], expireMs: number) =>
             ask(bids.map(({ client }) => client).join('\n'), () => this.agree(instance, bids, expireMs)),
+          states: (bids: readonly StateBid[]) => ask(SERVERS, () => this.states(instance, bids)),
           close: () => {
             open = false;
             if (this.#sessions.get(instance) === session) this.#sessions.delete(instance);
@@ -203,6 +207,18 @@ export class SharedRedis {
       if (now !== undefined) this.#publish(to === '' ? `${instance} ${client}` : `${instance} ${client} ${to}`, client);
       return to;
     });
+  }
+
+  /** What the script for servers does. */
+  states(instance: string, bids: readonly StateBid[]): ReadonlyMap<string, string> {
+    if (this.fault !== undefined) throw new Error(this.fault);
+    const mine = bids.filter(({ field, from, to }) => {
+      if ((this.fields.get(field) ?? '') !== from) return false;
+      this.fields.set(field, to);
+      return true;
+    });
+    if (mine.length > 0) this.#publish(`${instance} ${SERVERS}`, SERVERS);
+    return new Map(this.fields);
   }
 
   /** Every balancer hears of it. */

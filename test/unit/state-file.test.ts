@@ -7,8 +7,9 @@ import * as fc from 'fast-check';
 import type { BackendConfig } from '../../src/config/schema.ts';
 import type { Teller } from '../../src/log.ts';
 import { Backend } from '../../src/pool/backend.ts';
+import { hear, type Said as Word } from '../../src/pool/said.ts';
 import { StickTable } from '../../src/pool/stick-table.ts';
-import { readState, saveState } from '../../src/state-file.ts';
+import { FORMAT, readState, saveState } from '../../src/state-file.ts';
 import { StateKeeper } from '../../src/state.ts';
 import { ConfigFile } from '../support/config-file.ts';
 import { folderOf } from '../support/files.ts';
@@ -172,6 +173,49 @@ test('states, homes and the order of use come back', async () => {
   assert.deepEqual(
     ['a', 'b', 'c', 'd', 'e'].map((client) => after.table!.peek(client) !== undefined),
     [true, false, false, true, true],
+  );
+});
+
+test('what was said of a server comes back with who and when, and gives way to what was said later', async () => {
+  const file = join(folder, 'said');
+  const [before, after] = [backend(), backend()];
+  const said = (word: string, atMs: number): Word => ({ word, who: '10.0.0.9:1', by: 'lb2', atMs });
+  const [s1, s2, s3] = before.servers;
+  hear(s1!, 'state', said('drain', 5_000));
+  hear(s1!, 'weight', said('3/1', 6_000));
+  hear(s2!, 'state', said('ready', 5_000));
+  hear(s3!, 'state', said('drain', 5_000));
+  await saveState(file, [before]);
+  hear(after.servers[1]!, 'state', said('maint', 4_999));
+  hear(after.servers[2]!, 'state', said('maint', 5_001));
+  await restored(file, [after]);
+  assert.deepEqual(
+    after.servers.map(({ admin, weight }) => [admin, weight]),
+    [
+      ['drain', 3],
+      ['ready', 1],
+      ['maint', 1],
+      ['ready', 1],
+    ],
+  );
+  assert.deepEqual(after.servers[0]!.said, { state: said('drain', 5_000), weight: said('3/1', 6_000) });
+});
+
+test('a file that does not say who, or says it in words that are none, has states all the same', async () => {
+  const file = join(folder, 'untold');
+  const state = '{"backend":"b","server":"s1","state":"drain","weight":{"own":3,"instead":1}}';
+  const strange = '{"backend":"b","server":"s2","state":"maint","said":{"state":"1 tired x y"}}';
+  const head = JSON.stringify({ format: FORMAT, savedAt: Date.now() });
+  writeFileSync(file, `${head}\n${state}\n${strange}\n{"lines":2}\n`);
+  const after = backend();
+  hear(after.servers[1]!, 'state', { word: 'ready', who: 'unix', by: undefined, atMs: 1 });
+  assert.equal((await restored(file, [after]))['states'], 1);
+  assert.deepEqual(
+    after.servers.slice(0, 2).map(({ admin, weight }) => [admin, weight]),
+    [
+      ['drain', 3],
+      ['ready', 1],
+    ],
   );
 });
 

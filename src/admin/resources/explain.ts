@@ -27,6 +27,7 @@ const backend = z.strictObject({
   server: z.string().nullable().describe('The server that it is bound to'),
   home: z.string().nullable().describe('The server that it was moved from and may return to'),
   by: z.string().nullable().describe('The balancer that bound it, where the table is shared'),
+  order: z.string().nullable().describe('Who put that server in drain or maint, at which balancer, and when'),
   connections: z.int().describe('Open now'),
   waiting: z.int().describe('Connections that wait for a place'),
   expiresMs: z.number().nullable().describe('How long the binding lasts; null while connections hold it'),
@@ -88,6 +89,7 @@ function explained(of: Backend, ip: string): z.input<typeof backend> {
     server: binding?.bound.name ?? null,
     home: (client !== undefined && of.table?.home(client)?.name) || null,
     by: binding?.by ?? null,
+    order: binding ? orderOf(binding.bound) : null,
     connections: binding?.connections ?? 0,
     waiting: key === undefined ? 0 : of.waitingOf(key),
     expiresMs: binding?.expiresMs ?? null,
@@ -118,6 +120,12 @@ function explanation(
 function keeping(server: Server): string {
   if (takesNew(server)) return 'is up and takes its clients';
   return `${server.admin === 'drain' ? 'drains' : 'has the weight 0'}: it keeps its clients and takes no new ones`;
+}
+
+function orderOf({ name, admin, said: { state } }: Server): string | null {
+  if (admin === 'ready' || !state || state.who === '') return null;
+  const there = state.by === undefined ? '' : ` at ${state.by}`;
+  return `${state.who} put ${name} in ${admin}${there}, ${new Date(state.atMs).toISOString()}`;
 }
 
 /** Names that stand for no server yet. */

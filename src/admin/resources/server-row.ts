@@ -1,7 +1,8 @@
 import { z } from 'zod';
 import { formatEndpoint } from '../../config/values.ts';
 import type { Backend } from '../../pool/backend.ts';
-import { ADMIN_STATES, type Server } from '../../pool/server.ts';
+import { ADMIN_STATES } from '../../pool/said.ts';
+import type { Server } from '../../pool/server.ts';
 import { time } from '../parameters.ts';
 import type { Reach } from '../route.ts';
 
@@ -15,6 +16,9 @@ export const serverRow = z.strictObject({
   storage: z.enum(['known', 'unknown']).nullable().describe('Whether checks can ask for its storage; null = not asked'),
   storageReason: z.string().describe('Why they cannot'),
   state: z.enum(ADMIN_STATES).describe('What the operator wants'),
+  stateWho: z.string().nullable().describe('Who said so last: an address, or unix; null where nobody is known'),
+  stateBy: z.string().nullable().describe('The balancer that was told, where it is another'),
+  stateSince: time().nullable().describe('When it was said'),
   usable: z.boolean().describe('Up, and not in maint'),
   weight: z.number().describe('Its share of new clients now'),
   configuredWeight: z.int().describe('Its share as configured'),
@@ -37,6 +41,7 @@ export type ServerRow = z.input<typeof serverRow>;
 
 export function rowOf(server: Server, { table }: Backend, { view, counts }: Pick<Reach, 'view' | 'counts'>): ServerRow {
   const { name, config, health, storage = null, admin, connections, slots, weight, traffic } = server;
+  const { state: said } = server.said;
   const { connectErrors, connectMs } = counts.ofServer(server);
   const { rates } = view;
   return {
@@ -48,6 +53,9 @@ export function rowOf(server: Server, { table }: Backend, { view, counts }: Pick
     storage: storage && (storage.known ? 'known' : 'unknown'),
     storageReason: storage?.known === false ? storage.reason : '',
     state: admin,
+    stateWho: said?.who ? said.who : null,
+    stateBy: said?.by ?? null,
+    stateSince: said && said.atMs > 0 ? new Date(said.atMs).toISOString() : null,
     usable: server.usable,
     weight: rounded(weight),
     configuredWeight: config.weight,

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { ADMIN_STATES } from '../../pool/server.ts';
+import { ADMIN_STATES, hear, saidNow, weightWord } from '../../pool/said.ts';
 import { findBackend, findServer } from '../find.ts';
 import { yesNo } from '../parameters.ts';
 import { Refusal, route } from '../route.ts';
@@ -34,10 +34,14 @@ export const serverRoute = route({
     before: z.strictObject({ state: z.enum(ADMIN_STATES), weight: z.number() }),
     server: serverRow.describe('After the change; as it is, where nothing is changed'),
     moves: z.int().describe('Clients that are bound to it and lose it by this'),
+    shared: z
+      .boolean()
+      .nullable()
+      .describe('Whether the balancers that share states can hear of it by now; null where states are not shared'),
   }),
   refusals: [404],
   changes: ({ dryRun }) => !dryRun,
-})(({ view, counts, params, query, body: { state, weight } }) => {
+})(async ({ view, counts, params, query, body: { state, weight }, who }) => {
   const backend = findBackend(view, params.backend);
   if (backend instanceof Refusal) return backend;
   const server = findServer(backend, params.server);
@@ -47,9 +51,15 @@ export const serverRoute = route({
   const { admin, ownWeight = server.config.weight } = server;
   const moves = admin !== 'maint' && state === 'maint' ? (backend.table?.entriesOf(server) ?? 0) : 0;
   if (!query.dryRun) {
-    if (state !== undefined) server.setAdmin(state);
-    if (weight !== undefined) server.setWeight(weight);
+    const { said, config } = server;
+    if (state !== undefined) hear(server, 'state', saidNow(state, who, said.state));
+    if (weight !== undefined) {
+      hear(server, 'weight', saidNow(weightWord(weight, config.weight), who, said.weight));
+    }
   }
+  const before = { state: admin, weight: ownWeight };
+  const states = backend.shared?.states;
+  const shared = states ? await states.isTold() : null;
   view.sweep();
-  return { before: { state: admin, weight: ownWeight }, server: rowOf(server, backend, { view, counts }), moves };
+  return { before, server: rowOf(server, backend, { view, counts }), moves, shared };
 });

@@ -32,7 +32,8 @@ const shared = z.strictObject({
   since: time().nullable().describe('Since when it is so; null before the first attempt has come to an end'),
   name: z.string().describe('What other balancers call this one'),
   answerMs: z.number().nullable().describe('How long the last answer took'),
-  pending: z.int().describe('Bindings that are to be written'),
+  states: z.boolean().describe('Whether what operators say of servers is shared, too'),
+  pending: z.int().describe('Bindings, and states of servers, that are to be written'),
   conflicts: z.int().describe("Choices that gave way to another balancer's, since the start"),
 });
 
@@ -158,13 +159,14 @@ const iso = (ms: number): string => new Date(ms).toISOString();
 
 function sharedOf({ shared: table }: Backend): z.input<typeof shared> | null {
   if (!table) return null;
-  const { state, name, answerMs, pending, counts } = table;
+  const { state, name, answerMs, states, pending, counts } = table;
   return {
     up: state?.up === true,
     reason: state?.reason ?? '',
     since: state ? new Date(state.sinceMs).toISOString() : null,
     name,
     answerMs: answerMs ?? null,
+    states: states !== undefined,
     pending,
     conflicts: counts.conflicts,
   };

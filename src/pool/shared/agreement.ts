@@ -23,7 +23,8 @@ export async function agreement(
   return { agreed: true, tookMs };
 }
 
-async function within(wait: Promise<void>, ms: number, clock: Clock): Promise<void> {
+/** Resolves with `wait`, or after `ms`. */
+export async function within(wait: Promise<unknown>, ms: number, clock: Clock): Promise<void> {
   let callOff: (() => void) | undefined;
   const late = new Promise<void>((resolve) => (callOff = clock.after(ms, resolve)));
   await Promise.race([wait, late]);

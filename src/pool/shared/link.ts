@@ -28,6 +28,8 @@ export const REAL_CLOCK: Clock = {
 };
 
 export type LinkEvents = {
+  /** There is a session; whether the link is up is not known yet. */
+  opened(): void;
   /** It is up or down from now on; `before` is what was true until now: undefined at the first time. */
   changed(state: LinkState, before: LinkState | undefined): void;
   /** An answer took so long. */
@@ -83,6 +85,11 @@ export class Link {
   /** Whether whoever asks now may wait for an answer. */
   get up(): boolean {
     return this.#state?.up === true && !this.#closed;
+  }
+
+  /** For questions that no connection waits for: the link may be down, since answers are late. */
+  get session(): Session | undefined {
+    return this.#session;
   }
 
   /** Undefined before the first attempt has come to an end. */
@@ -157,6 +164,7 @@ export class Link {
         const session = await this.#open({ told, lost });
         if (!isMine()) return session.close();
         this.#session = session;
+        this.#events.opened();
         this.#probe(session);
       } catch (error) {
         lost(messageOf(error));

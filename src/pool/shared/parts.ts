@@ -1,3 +1,4 @@
+import type { Server } from '../server.ts';
 import type { LinkParts, LinkState } from './link.ts';
 import type { SharedBinding } from './words.ts';
 
@@ -20,12 +21,16 @@ export type SharedTableEvents = {
   changed(state: LinkState, before: LinkState | undefined): void;
   /** The shared table has answered within so many milliseconds. */
   answered(ms: number): void;
+  /** What is said of servers cannot be shared, while the link is up. */
+  statesFailed(reason: string): void;
 };
 
 export type SharedTableParts = LinkParts & {
   /** What other balancers call this one. */
   readonly name: string;
   readonly own: OwnTable;
+  /** The servers in force, where what operators say of them is shared. */
+  readonly servers: (() => readonly Server[]) | undefined;
   readonly events: SharedTableEvents;
 };
 

@@ -2,8 +2,8 @@ import type { LookupFunction } from 'node:net';
 import type * as Redis from '@redis/client';
 import type { SharedConfig } from '../../config/shared-table.ts';
 import { lookUp } from '../../names/look-up.ts';
-import { AGREE, type Bid, type OpenSession, type Session, type SessionEvents } from './session.ts';
-import { channelOf, keyOf } from './words.ts';
+import { AGREE, STATES, type OpenSession, type Session, type SessionEvents } from './session.ts';
+import { channelOf, keyOf, SERVERS } from './words.ts';
 
 /** To a server that does not answer: it is tried again. */
 const CONNECT_MS = 1_000;
@@ -55,17 +55,24 @@ async function open(client: Client, events: SessionEvents, backend: string, inst
     close();
     throw new Error(failure ?? faultOf(error), { cause: error });
   }
-  const agree = async (bids: readonly Bid[], expireMs: number): Promise<readonly string[]> => {
-    const keys = bids.map((bid) => keyOf(backend, bid.client));
-    const args = bids.flatMap((bid) => [bid.client, bid.from, bid.to]);
+  const ask = async (script: string, keys: string[], args: string[]): Promise<string[]> => {
     try {
-      const held = await client.eval(AGREE, { keys, arguments: [String(expireMs), channel, instance, ...args] });
-      return (held as unknown[]).map(String);
+      return ((await client.eval(script, { keys, arguments: args })) as unknown[]).map(String);
     } catch (error) {
       throw new Error(faultOf(error), { cause: error });
     }
   };
-  return { agree, close };
+  const agree: Session['agree'] = (bids, expireMs) => {
+    const keys = bids.map((bid) => keyOf(backend, bid.client));
+    const args = bids.flatMap((bid) => [bid.client, bid.from, bid.to]);
+    return ask(AGREE, keys, [String(expireMs), channel, instance, ...args]);
+  };
+  const states: Session['states'] = async (bids) => {
+    const args = bids.flatMap((bid) => [bid.field, bid.from, bid.to]);
+    const held = await ask(STATES, [keyOf(backend, SERVERS)], [channel, instance, SERVERS, ...args]);
+    return new Map(held.flatMap((field, i) => (i % 2 === 0 ? [[field, held[i + 1] ?? ''] as const] : [])));
+  };
+  return { agree, states, close };
 }
 
 function newClient({ createClient, createCluster, createSentinel }: typeof Redis, config: SharedConfig): Client {

@@ -4,6 +4,9 @@
  */
 export type Bid = { readonly client: string; readonly from: string; readonly to: string };
 
+/** What a balancer wants to have said of a server: that `field` says `to`, where it says nothing or `from` now. */
+export type StateBid = { readonly field: string; readonly from: string; readonly to: string };
+
 /** What came of a session. The session is of no use after `lost`. */
 export type SessionEvents = {
   /** A message of another balancer, or of this one. */
@@ -18,6 +21,8 @@ export type Session = {
    * `expireMs` from then on, 0 is for ever. Rejects with an error whose message is fit for a log.
    */
   agree(bids: readonly Bid[], expireMs: number): Promise<readonly string[]>;
+  /** Makes all bids at one moment, and answers with all that is said of servers then. Rejects likewise. */
+  states(bids: readonly StateBid[]): Promise<ReadonlyMap<string, string>>;
   close(): void;
 };
 
@@ -53,3 +58,25 @@ for i, key in ipairs(KEYS) do
   end
 end
 return held`;
+
+/**
+ * What is said of servers: a hash that does not expire. KEYS: the hash. ARGV: channel, instance, what the news is
+ * called, then for each bid the field, `from` and `to`. A change is told without what it is: whoever hears of it asks.
+ * A key that holds no hash was not written by a balancer.
+ */
+export const STATES = `
+local key, channel, instance, news = KEYS[1], ARGV[1], ARGV[2], ARGV[3]
+local held = redis.pcall('HGETALL', key)
+local strange = held.err and string.find(held.err, 'WRONGTYPE', 1, true)
+if held.err and not strange then return held end
+if #ARGV == 3 then return strange and {} or held end
+if strange then redis.call('DEL', key) end
+local changed = false
+for i = 4, #ARGV, 3 do
+  if (redis.call('HGET', key, ARGV[i]) or '') == ARGV[i + 1] then
+    redis.call('HSET', key, ARGV[i], ARGV[i + 2])
+    changed = true
+  end
+end
+if changed then redis.call('PUBLISH', channel, instance .. ' ' .. news) end
+return redis.call('HGETALL', key)`;

@@ -1,11 +1,12 @@
-import { WideMap } from '../wide-map.ts';
 import { SharedCounts, type Why } from './counts.ts';
 import { Link, type LinkState } from './link.ts';
 import { Lives } from './lives.ts';
-import type { Asked, OwnTable, Shadow, SharedTableParts } from './parts.ts';
-import { keysOf, pruner, Roster } from './prune.ts';
+import type { Asked, OwnTable, SharedTableParts } from './parts.ts';
+import { Roster } from './prune.ts';
 import type { Bid } from './session.ts';
-import { parse, parseTold, spell, type SharedBinding } from './words.ts';
+import { Shadows } from './shadows.ts';
+import { SharedStates } from './states.ts';
+import { parse, parseTold, SERVERS, spell } from './words.ts';
 
 /** What is left to a connection for asking again after an answer that came late. */
 const REPEAT_MS = 10;
@@ -22,29 +23,33 @@ const BATCH = 100;
  */
 export class SharedTable {
   readonly counts = new SharedCounts();
+  /** What operators say of servers; undefined where that is not shared. */
+  readonly states: SharedStates | undefined;
   readonly #parts: SharedTableParts;
   readonly #own: OwnTable;
   readonly #link: Link;
   readonly #lives: Lives;
-  #shadows = new WideMap<Shadow>();
+  readonly #shadows: Shadows;
   readonly #asked = new Map<string, Asked>();
   /** Clients that were bound or moved without an agreement. */
   readonly #pending: Roster;
   /** Clients whose bindings were taken away without an agreement, and what was agreed before. */
   readonly #unbound = new Map<string, string>();
-  readonly #prune: () => void;
   #reconciling = false;
   #inForce = false;
 
   constructor(parts: SharedTableParts) {
-    const { own, events, clock } = parts;
+    const { own, events, clock, servers } = parts;
     [this.#parts, this.#own] = [parts, own];
     const changed = (state: LinkState, before: LinkState | undefined): void => {
+      if (state.up) void this.states?.sync();
       events.changed(state, before);
       if (this.#inForce && state.up) void this.#reconcile();
     };
     const told = (message: string): void => this.#told(message);
-    this.#link = new Link(parts, { changed, told, answered: (ms) => events.answered(ms) });
+    const opened = (): void => void this.states?.sync();
+    this.#link = new Link(parts, { opened, changed, told, answered: (ms) => events.answered(ms) });
+    this.states = servers && new SharedStates({ ...parts, servers, link: this.#link, counts: this.counts });
     this.#lives = new Lives({
       clock,
       expireMs: () => own.expireMs,
@@ -55,11 +60,7 @@ export class SharedTable {
     });
     const isBound = (client: string): boolean => own.bound(client) !== undefined;
     this.#pending = new Roster(isBound);
-    this.#prune = pruner(
-      () => keysOf(this.#shadows),
-      isBound,
-      (client) => this.#shadows.delete(client),
-    );
+    this.#shadows = new Shadows(isBound);
   }
 
   get name(): string {
@@ -81,9 +82,9 @@ export class SharedTable {
     return this.#link.answerMs;
   }
 
-  /** Bindings that were made or taken away without an agreement. */
+  /** Bindings that were made or taken away without an agreement, and what others cannot hear yet of servers. */
   get pending(): number {
-    return this.#pending.size + this.#unbound.size;
+    return this.#pending.size + this.#unbound.size + (this.states?.pending ?? 0);
   }
 
   /** Who has bound a client, as far as it is known. */
@@ -94,18 +95,19 @@ export class SharedTable {
   /** Opens the link, and sees to it. To be called about once a second. */
   look(): void {
     this.#link.look();
+    this.states?.look();
   }
 
   /** It is in force from now on: what others told before touched nobody. */
   enter(): void {
     this.#inForce = true;
+    this.states?.enter();
   }
 
   /** Another own table stands here from now on: nothing is known of its clients. */
   forget(): void {
     this.#link.epoch++;
-    this.#shadows = new WideMap();
-    for (const clients of [this.#pending, this.#unbound]) clients.clear();
+    for (const clients of [this.#shadows, this.#pending, this.#unbound]) clients.clear();
     this.#lives.forget();
   }
 
@@ -213,7 +215,7 @@ export class SharedTable {
     const own = this.#own.bound(client);
     // Unbound or expired meanwhile: whoever comes next asks anew.
     if (!own) return this.#shadows.delete(client);
-    const said = this.#remember(client, value, epoch);
+    const said = this.#shadows.remember(client, value, epoch);
     // Where this balancer has chosen again meanwhile, a bid that won is no news.
     if (!won && own.server !== said?.server) this.#own.follow(client, said, !isNew);
   }
@@ -222,25 +224,14 @@ export class SharedTable {
     const told = parseTold(message);
     if (!told || told.instance === this.#parts.instance || !this.#inForce) return;
     const { client, value } = told;
+    if (client === SERVERS) return void this.states?.sync();
     const asked = this.#asked.get(client);
     if (asked) asked.heard = value;
     const own = this.#own.bound(client);
     if (!own || value === '') this.#shadows.delete(client);
     if (!own) return;
     this.#pending.delete(client);
-    const said = value === '' ? undefined : this.#remember(client, value, this.#link.epoch);
+    const said = value === '' ? undefined : this.#shadows.remember(client, value, this.#link.epoch);
     if (own.server !== said?.server) this.#own.follow(client, said, value !== '');
-  }
-
-  #remember(client: string, value: string, epoch: number): SharedBinding | undefined {
-    const said = parse(value);
-    const shadow = this.#shadows.get(client);
-    const is = { value, server: said?.server ?? '', epoch };
-    if (shadow) Object.assign(shadow, is);
-    else {
-      this.#shadows.set(client, is);
-      this.#prune();
-    }
-    return said;
   }
 }

@@ -20,7 +20,10 @@ const MESSAGE = /^(\S{1,64}) (\S{1,300})(?: (.{1,800}))?$/;
 /** The braces are a hash tag: a Redis Cluster has the keys of one backend on one node. */
 export const keyOf = (backend: string, client: string): string => `berth:{${backend}}:${client}`;
 
-/** Where changes of bindings are told. */
+/** No client: what is said of servers, and the news of it. */
+export const SERVERS = 'servers';
+
+/** Where changes are told. */
 export const channelOf = (backend: string): string => `berth:{${backend}}`;
 
 export function spell({ server, by, home }: SharedBinding): string {

@@ -40,6 +40,7 @@ test('the shortest useful file has every default', () => {
           expire: 1_800_000,
           failback: 'stay',
           shared: false,
+          sharedStates: false,
         },
         healthCheck: {
           type: 'tcp',

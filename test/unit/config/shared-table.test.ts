@@ -76,6 +76,17 @@ for (const [title, given, ...expected] of [
   });
 }
 
+test('states are shared by a table that is shared: without one, check says what is missing', () => {
+  const of = (stickTable: string): string[] => file.problems(`${SHORTEST}    stickTable: ${stickTable}\n`);
+  assert.deepEqual(of('{ shared: "redis://h", sharedStates: true }'), []);
+  assert.deepEqual(of('{ sharedStates: false }'), []);
+  for (const stickTable of ['{ sharedStates: true }', '{ shared: "", sharedStates: true }']) {
+    const [problem = '', ...more] = of(stickTable);
+    assert.match(problem, /sharedStates: needs shared, .* such as "shared: redis:\/\/HOST:PORT"/);
+    assert.deepEqual(more, []);
+  }
+});
+
 test('what a reload changes of a shared table is said without a word of its address', () => {
   const of = (shared: string): unknown => file.config(text(shared)).backends['b'];
   const found = differences(of('"redis://:hunter2@h/0"'), of('"redis://:hunter3@h/0"'));

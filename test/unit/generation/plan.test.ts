@@ -61,6 +61,7 @@ class Site {
       clientCrowds() {},
       sharedChanged() {},
       sharedAnswered() {},
+      sharedStatesFailed() {},
       nameChanged() {},
       refused() {},
       arrived: () => ({ joined() {}, moved() {}, left() {} }),

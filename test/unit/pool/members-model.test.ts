@@ -4,7 +4,8 @@ import { test } from 'node:test';
 import * as fc from 'fast-check';
 import type { BackendConfig } from '../../../src/config/schema.ts';
 import type { PoolStep } from '../../../src/pool/members.ts';
-import type { AdminState, Server } from '../../../src/pool/server.ts';
+import type { AdminState } from '../../../src/pool/said.ts';
+import type { Server } from '../../../src/pool/server.ts';
 import { backendConfig, Scene } from '../../support/backend.ts';
 import { inPart, settled } from '../../support/pool.ts';
 

@@ -5,7 +5,8 @@ import * as fc from 'fast-check';
 import type { BackendConfig } from '../../../src/config/schema.ts';
 import type { Stay } from '../../../src/pool/stay.ts';
 import type { Outcome } from '../../../src/pool/queue.ts';
-import type { AdminState, Server } from '../../../src/pool/server.ts';
+import type { AdminState } from '../../../src/pool/said.ts';
+import type { Server } from '../../../src/pool/server.ts';
 import { backendConfig, Scene } from '../../support/backend.ts';
 import { inPart, settled } from '../../support/pool.ts';
 

@@ -40,6 +40,7 @@ function watched(t: TestContext, config: ServerTerms) {
       clientCrowds() {},
       sharedChanged() {},
       sharedAnswered() {},
+      sharedStatesFailed() {},
       nameChanged() {},
     },
     probe: (...args) =>
@@ -375,6 +376,7 @@ test('at a new place a server is one that nothing is known of: it is up, and its
       clientCrowds() {},
       sharedChanged() {},
       sharedAnswered() {},
+      sharedStatesFailed() {},
       nameChanged() {},
     },
     probe: async () => results.shift() ?? GOOD,

@@ -3,53 +3,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import * as fc from 'fast-check';
 import { parse } from '../../../src/pool/shared/words.ts';
-import { SimulatedBalancer, TIMEOUT_MS, type Served } from '../../support/shared-balancer.ts';
-import { SharedRedis, SimulatedClock } from '../../support/shared-redis.ts';
-
-const SERVERS = ['s1', 's2', 's3'];
-
-class Stage {
-  readonly clock = new SimulatedClock();
-  readonly redis = new SharedRedis(this.clock);
-  balancers: SimulatedBalancer[] = [];
-
-  /** Balancers that are called a, b, … and reach Redis. */
-  static async open(
-    servers: readonly (readonly string[])[] = [SERVERS, SERVERS.toReversed()],
-    expireMs?: number,
-  ): Promise<Stage> {
-    const stage = new Stage();
-    for (const [i, own] of servers.entries()) {
-      const name = String.fromCharCode(97 + i);
-      stage.balancers.push(await SimulatedBalancer.start(name, own, stage.redis, stage.clock, expireMs));
-    }
-    await stage.clock.advance(10);
-    return stage;
-  }
-
-  get a(): SimulatedBalancer {
-    return this.balancers[0]!;
-  }
-
-  get b(): SimulatedBalancer {
-    return this.balancers[1]!;
-  }
-
-  /** Lets time pass until all of these have their server. */
-  async all(served: readonly Promise<Served>[], ms = 200): Promise<Served[]> {
-    await this.clock.advance(ms);
-    return Promise.all(served);
-  }
-
-  async one(balancer: SimulatedBalancer, client = 'c'): Promise<Served> {
-    const [served] = await this.all([balancer.connect(client)]);
-    return served!;
-  }
-
-  stop(): void {
-    for (const balancer of this.balancers) balancer.stop();
-  }
-}
+import { SERVERS, Stage, TIMEOUT_MS, type Served } from '../../support/shared-balancer.ts';
+import type { SharedRedis } from '../../support/shared-redis.ts';
 
 test('six first connections of a client over two balancers, at one moment, go to one server, at one bid each', async () => {
   const stage = await Stage.open();
