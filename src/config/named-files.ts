@@ -25,12 +25,13 @@ export type Files = { readonly folder: string; readonly read: Reading };
 export function* readNamedFiles(config: Config, files: Files): Generator<Finding> {
   for (const [name, { healthCheck: check, stickTable }] of Object.entries(config.backends)) {
     if (stickTable !== false && stickTable.shared !== false) {
-      const { ca, cert, key, passwordFile } = stickTable.shared;
+      const { ca, cert, key, passwordFile, sentinelPasswordFile } = stickTable.shared;
       const path = ['backends', name, 'stickTable', 'shared'];
       yield* readNamed(ca, files, [...path, 'ca'], certificates);
       yield* readNamed(cert, files, [...path, 'cert'], certificates);
       yield* readNamed(key, files, [...path, 'key'], (text) => keyOf(cert?.content ?? '', text));
       yield* readNamed(passwordFile, files, [...path, 'passwordFile'], firstLine);
+      yield* readNamed(sentinelPasswordFile, files, [...path, 'sentinelPasswordFile'], firstLine);
     }
     if (check === false) continue;
     const path = ['backends', name, 'healthCheck'];

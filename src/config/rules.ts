@@ -16,7 +16,7 @@ export type Finding = {
 };
 
 /** Keys whose values are secrets: no message repeats them. `shared` may hold a password in its URL. */
-export const SECRET_KEYS: ReadonlySet<string> = new Set(['token', 'shared', 'password']);
+export const SECRET_KEYS: ReadonlySet<string> = new Set(['token', 'shared', 'password', 'sentinelPassword']);
 
 type Tree = Readonly<Record<string, unknown>>;
 
@@ -181,11 +181,16 @@ function* checkSharedTables(root: unknown): Generator<Finding> {
     if (ways.length !== 1) yield { path, message: 'expected one of url, sentinels and nodes' };
     if ('master' in shared !== 'sentinels' in shared) yield { path, message: 'sentinels and master go together' };
     if ('cert' in shared !== 'key' in shared) yield { path, message: 'cert and key go together' };
-    if ('password' in shared && 'passwordFile' in shared) {
-      yield { path, message: 'password and passwordFile exclude each other' };
-    }
-    if ('user' in shared && !('password' in shared || 'passwordFile' in shared)) {
-      yield { path, message: 'user needs password or passwordFile' };
+    for (const [user, password, file] of [
+      ['user', 'password', 'passwordFile'],
+      ['sentinelUser', 'sentinelPassword', 'sentinelPasswordFile'],
+    ] as const) {
+      const isGiven = password in shared || file in shared;
+      if (password in shared && file in shared) yield { path, message: `${password} and ${file} exclude each other` };
+      if (user in shared && !isGiven) yield { path, message: `${user} needs ${password} or ${file}` };
+      if (user === 'sentinelUser' && isGiven && !('sentinels' in shared)) {
+        yield { path, message: 'a password for Sentinels needs sentinels' };
+      }
     }
   }
 }

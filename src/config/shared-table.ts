@@ -48,6 +48,9 @@ const options = z.strictObject({
   url: url().optional().describe('One server: redis://HOST:PORT/DATABASE, rediss:// for TLS'),
   sentinels: hosts('sentinel').describe('HOST:PORT of Sentinels, which say where the master is'),
   master: text().min(1).optional().describe("The master's name at the Sentinels"),
+  sentinelUser: text().min(1).optional().describe('Name of an ACL user of the Sentinels'),
+  sentinelPassword: text().min(1).optional().describe('Its password, or that of requirepass at the Sentinels'),
+  sentinelPasswordFile: namedFile().optional().describe('File whose first line is the password for the Sentinels'),
   nodes: hosts('node').describe('HOST:PORT of some nodes of a Redis Cluster, which name the others'),
   database: whole(0, 999).prefault(0).describe('With sentinels: the number of the database'),
   user: text().min(1).optional().describe('Name of an ACL user'),
@@ -69,7 +72,10 @@ const options = z.strictObject({
 });
 
 /** Where a shared table is, whichever way it was written. */
-export type SharedConfig = Pick<z.output<typeof options>, 'passwordFile' | 'ca' | 'cert' | 'key' | 'name'> & {
+export type SharedConfig = Pick<
+  z.output<typeof options>,
+  'passwordFile' | 'ca' | 'cert' | 'key' | 'name' | 'sentinelUser' | 'sentinelPassword' | 'sentinelPasswordFile'
+> & {
   /** `master` is the name at the Sentinels; empty for other kinds. */
   readonly kind: 'server' | 'sentinel' | 'cluster';
   readonly hosts: readonly Endpoint[];

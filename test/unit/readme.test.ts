@@ -78,8 +78,9 @@ function laidOver(below: Tree, above: Tree): Tree {
 test('every balancer.yml in the pages loads, and a part of a file loads where it belongs', (t) => {
   const folder = folderFor(t);
   writeFileSync(join(folder, 'ca.crt'), rootCertificates[0] ?? '');
-  writeFileSync(join(folder, 'probe-password'), 'of berth\n');
-  writeFileSync(join(folder, 'doctor-password'), 'of a doctor\n');
+  for (const whose of ['probe', 'doctor', 'redis', 'sentinel']) {
+    writeFileSync(join(folder, `${whose}-password`), 'of berth\n');
+  }
   writeFileSync(join(folder, 'blocked'), '198.51.100.0/24 # until May\n');
   let samples = 0;
   for (const [page, { blocks }] of pages) {

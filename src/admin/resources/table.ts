@@ -71,9 +71,15 @@ export const unbindRoute = route({
     return new Refusal(400, 'expected ip=ADDRESS, server=BACKEND/SERVER, or backend=BACKEND with all=true');
   }
   let unbound = 0;
-  await eachOf(walk(place, query.ip), (bound) => {
-    if (bound?.backend.unbind(bound.client) === true) unbound++;
-  });
+  const unbind = (bound: Bound | undefined): boolean => bound?.backend.unbind(bound.client) === true;
+  if (query.ip === undefined) await eachOf(walk(place, undefined), (bound) => void (unbind(bound) && unbound++));
+  else {
+    for (const backend of place.backends) {
+      const key = backend.clientKey(addressIn(query.ip));
+      if (key === undefined) continue;
+      if (unbind({ backend, client: key }) || (await backend.shared?.unbindElsewhere(key)) === true) unbound++;
+    }
+  }
   return { unbound };
 });
 

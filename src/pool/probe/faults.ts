@@ -188,6 +188,8 @@ const CERTIFICATE_FAULTS: Record<string, Clauses> = {
   ],
 };
 
+export const isCertificateCode = (code: string): boolean => Object.hasOwn(CERTIFICATE_FAULTS, code);
+
 /** What is wrong with a certificate, by OpenSSL's code. */
 export function certificateFault(code: string): Fault {
   return fault('certificate', CERTIFICATE_FAULTS[code] ?? ['the certificate does not verify', ISSUE_AGAIN]);

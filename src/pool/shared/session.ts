@@ -40,7 +40,10 @@ local held = {}
 for i, key in ipairs(KEYS) do
   local client, from, to = ARGV[3 * i + 1], ARGV[3 * i + 2], ARGV[3 * i + 3]
   local now = redis.pcall('GET', key)
-  if type(now) == 'table' then now = '' end
+  if type(now) == 'table' then
+    if not string.find(now.err, 'WRONGTYPE', 1, true) then return now end
+    now = ''
+  end
   local mine = not now or now == from or (to == '' and from == '')
   if now == to or not mine then
     if px ~= '0' then redis.call('PEXPIRE', key, px) end

@@ -35,7 +35,7 @@ export class SharedTable {
   readonly #pending: Roster;
   /** Clients whose bindings were taken away without an agreement, and what was agreed before. */
   readonly #unbound = new Map<string, string>();
-  #reconciling = false;
+  #reconciling: Promise<void> | undefined;
   #inForce = false;
 
   constructor(parts: SharedTableParts) {
@@ -152,8 +152,17 @@ export class SharedTable {
     void this.#reconcile();
   }
 
+  /** Takes away the binding that another balancer has made of a client who has none here; returns whether it had. */
+  async unbindElsewhere(client: string): Promise<boolean> {
+    // No binding reads like that: it is asked for, and not changed.
+    const [value = ''] = (await this.#link.agree([{ client, from: ' ', to: '' }], this.#own.expireMs)) ?? [];
+    if (value === '') return false;
+    this.#unbound.set(client, value);
+    return this.#reconcile().then(() => true);
+  }
+
   /** Writes what is left to write, as far as there are answers. */
-  finish = (): Promise<void> => this.#lives.all();
+  finish = (): Promise<void> => this.#reconcile();
 
   close(): void {
     this.#lives.close();
@@ -161,19 +170,23 @@ export class SharedTable {
   }
 
   /** Writes what was bound, moved and taken away without an agreement. */
-  async #reconcile(): Promise<void> {
-    if (this.#reconciling) return;
-    this.#reconciling = true;
-    while (this.#link.up && this.#unbound.size > 0) {
-      // Whoever was bound afresh meanwhile bids after this.
-      const bids = [...this.#unbound].slice(0, BATCH).map(([client, from]) => ({ client, from, to: '' }));
-      const held = await this.#link.agree(bids, this.#own.expireMs);
-      if (held) for (const { client } of bids) this.#unbound.delete(client);
-    }
-    while (this.#link.up && this.#pending.size > 0) await this.#bid(this.#pending.take(BATCH), 'reconciled');
-    this.#reconciling = false;
-    // A Redis that has lost its keys has those of all who are here again.
-    await this.#lives.all();
+  #reconcile(): Promise<void> {
+    this.#reconciling ??= this.#write().finally(() => (this.#reconciling = undefined));
+    return this.#reconciling;
+  }
+
+  async #write(): Promise<void> {
+    do {
+      while (this.#link.up && this.#unbound.size > 0) {
+        // Whoever was bound afresh meanwhile bids after this.
+        const bids = [...this.#unbound].slice(0, BATCH).map(([client, from]) => ({ client, from, to: '' }));
+        const held = await this.#link.agree(bids, this.#own.expireMs);
+        if (held) for (const { client } of bids) this.#unbound.delete(client);
+      }
+      while (this.#link.up && this.#pending.size > 0) await this.#bid(this.#pending.take(BATCH), 'reconciled');
+      // A Redis that has lost its keys has those of all who are here again.
+      await this.#lives.all();
+    } while (this.#link.up && this.#pending.size + this.#unbound.size > 0);
   }
 
   /** Bids for the own bindings of `clients`, and takes in what comes of it. */

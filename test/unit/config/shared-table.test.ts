@@ -54,6 +54,8 @@ test('a password may stand in a file of its own, and outweighs none', () => {
   writeFileSync(join(file.folder, 'secret'), 'hunter2\n');
   const shared = load('{ url: "redis://h", user: u, passwordFile: secret }');
   assert.equal(shared !== false && shared.passwordFile?.content, 'hunter2');
+  const sentinel = load('{ sentinels: ["h:1"], master: m, sentinelUser: u, sentinelPasswordFile: secret }');
+  assert.equal(sentinel !== false && sentinel.sentinelPasswordFile?.content, 'hunter2');
 });
 
 for (const [title, given, ...expected] of [
@@ -68,6 +70,16 @@ for (const [title, given, ...expected] of [
     'cert: cannot',
   ],
   ['a lonely user', '{ url: "redis://h", user: u }', 'stickTable.shared: user needs password or passwordFile'],
+  [
+    'a lonely user of Sentinels',
+    '{ sentinels: ["h:1"], master: m, sentinelUser: u }',
+    'stickTable.shared: sentinelUser needs sentinelPassword or sentinelPasswordFile',
+  ],
+  [
+    'a password for no Sentinel',
+    '{ url: "redis://h", sentinelPassword: p }',
+    'stickTable.shared: a password for Sentinels needs sentinels',
+  ],
 ] as const) {
   test(`a shared table with a fault is refused: ${title}`, () => {
     const problems = file.problems(text(given));

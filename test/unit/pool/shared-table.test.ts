@@ -203,6 +203,56 @@ test('an operator takes a binding away for all balancers, also where the link wa
   stage.stop();
 });
 
+test('an operator takes away the binding of a client that another balancer alone knows', async () => {
+  const stage = await Stage.open();
+  (await stage.one(stage.b)).close();
+  const asked = stage.a.shared.unbindElsewhere('c');
+  await stage.clock.advance(100);
+  assert.equal(await asked, true);
+  assert.deepEqual([stage.redis.get('c'), stage.b.table.peek('c')], [undefined, undefined]);
+  const again = stage.a.shared.unbindElsewhere('c');
+  await stage.clock.advance(100);
+  assert.equal(await again, false, 'nobody has a binding of it');
+  stage.redis.refuses = true;
+  stage.redis.cut('a');
+  await stage.one(stage.b);
+  assert.equal(await stage.a.shared.unbindElsewhere('c'), false, 'nobody can be asked');
+  stage.stop();
+});
+
+test('what is being written when the link is up again, and fails, is still left to write', async () => {
+  const stage = await Stage.open([SERVERS]);
+  stage.redis.refuses = true;
+  stage.redis.cut('a');
+  const { server } = await stage.one(stage.a);
+  stage.redis.refuses = false;
+  let failed = false;
+  await stage.clock.advance(1_500, () => {
+    if (failed || stage.a.told.at(-1) !== 'up') return;
+    [failed, stage.redis.fault] = [true, 'OOM'];
+  });
+  assert.deepEqual([stage.a.told.at(-1), stage.a.shared.pending], ['OOM', 1]);
+  stage.redis.fault = undefined;
+  await stage.clock.advance(2_000);
+  assert.deepEqual([stage.redis.get('c'), stage.a.shared.pending], [`${server} a`, 0]);
+  stage.stop();
+});
+
+test('a balancer that stops writes first what was taken away, bound or here a moment before', async () => {
+  const stage = await Stage.open([SERVERS]);
+  for (const client of ['gone', 'here']) (await stage.one(stage.a, client)).close();
+  await stage.clock.advance(30_000);
+  stage.a.table.unbind('gone');
+  stage.a.shared.unbind('gone');
+  const { server } = await stage.a.connect('here');
+  const finished = stage.a.shared.finish();
+  await stage.clock.advance(10);
+  await finished;
+  assert.deepEqual([stage.redis.get('gone'), stage.redis.get('here')], [undefined, `${server} a`]);
+  assert.ok(stage.redis.lifeOf('here') > 59_000, `${stage.redis.lifeOf('here')}`);
+  stage.stop();
+});
+
 test('an own binding that has run out is no reason to move a client that another balancer has', async () => {
   const stage = await Stage.open(undefined, 10_000);
   (await stage.one(stage.a)).close();
@@ -261,6 +311,7 @@ const acts: fc.Arbitrary<readonly [string, Act]> = fc.oneof(
     act(`${c} is unbound at ${i}`, (stage) => {
       const { table, shared } = stage.balancers[i]!;
       if (table.unbind(c)) shared.unbind(c);
+      else void shared.unbindElsewhere(c);
     }),
   ),
 );
