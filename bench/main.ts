@@ -7,7 +7,7 @@
  * figures. But all processes share the cores and caches of the machine: use an idle machine, or more rounds.
  */
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { cpus, loadavg, release, tmpdir, type as systemName } from 'node:os';
 import { join } from 'node:path';
 import { berth, DIRECT, find, haproxy, nginx, type Contender } from './contenders.ts';
@@ -25,6 +25,8 @@ import { Stage } from './stage.ts';
 
 const ALL: Readonly<Record<MeasureName, Measure>> = { bulk, kept, new: fresh, idle, table: stickTable, images };
 const REFERENCES = ['HAProxy', 'HAProxy tuned'];
+/** It decides how large the pieces are that come: bbr sends in small ones, by a timer. */
+const CONGESTION_CONTROL = '/proc/sys/net/ipv4/tcp_congestion_control';
 
 interface Found {
   contenders: Contender[];
@@ -55,7 +57,7 @@ function lookAround(options: Options): Found {
       node: version(options.node, '--version'),
       haproxy: found.haproxy.version,
       nginx: found.nginx.version,
-      kernel: `${systemName()} ${release()}`,
+      kernel: `${systemName()} ${release()}, TCP ${readFileSync(CONGESTION_CONTROL, 'latin1').trim()}`,
       cpu: cpu?.model ?? 'unknown CPU',
       cores: cpus().length,
       load: loadavg()[0] ?? 0,

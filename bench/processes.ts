@@ -12,6 +12,11 @@ const STOP_DEADLINE_MS = 10_000;
 /** /proc counts in USER_HZ (proc(5)), which is 100 on every architecture that Node has binaries for. */
 const TICKS_PER_SECOND = 100;
 
+export interface Reads {
+  calls: number;
+  bytes: number;
+}
+
 /** A contender at work; `port` is where it takes traffic. Of `direct` there is no process, and all its figures are NaN. */
 export interface Running {
   label: string;
@@ -22,6 +27,8 @@ export interface Running {
   wakeUps(): number;
   /** Memory that is resident now. */
   residentBytes(): number;
+  /** What it has read with read(2) since its start. Programs that use recv(2) or splice(2), as HAProxy does, read 0. */
+  reads(): Reads;
   stop(): Promise<void>;
 }
 
@@ -63,6 +70,7 @@ export async function launch(contender: Contender, folder: string, backendPorts:
     cpuSeconds: () => cpuSeconds(pid),
     wakeUps: () => wakeUps(pid),
     residentBytes: () => residentBytes(pid),
+    reads: () => reads(pid),
     stop: () => stop(child),
   };
 }
@@ -75,6 +83,7 @@ function direct(label: string, port: number): Running {
     cpuSeconds: unknown,
     wakeUps: unknown,
     residentBytes: unknown,
+    reads: () => ({ calls: Number.NaN, bytes: Number.NaN }),
     stop: () => Promise.resolve(),
   };
 }
@@ -103,6 +112,11 @@ function wakeUps(pid: number): number {
 
 export function residentBytes(pid: number): number {
   return field(`/proc/${pid}/status`, 'VmRSS') * 1024;
+}
+
+function reads(pid: number): Reads {
+  const file = `/proc/${pid}/io`;
+  return { calls: field(file, 'syscr'), bytes: field(file, 'rchar') };
 }
 
 /** A number of a file of `NAME: NUMBER` lines. */

@@ -6,7 +6,7 @@ import type { TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import type { Contender } from './contenders.ts';
-import { launch, type Running } from './processes.ts';
+import { launch, type Reads, type Running } from './processes.ts';
 import type { BackendReady, Job, JobReply, Tally } from './protocol.ts';
 
 /** How many servers each balancer has behind it. */
@@ -44,6 +44,7 @@ export interface Spent {
   cpu: number;
   clock: number;
   tally: Tally;
+  reads: Reads;
 }
 
 /** What a measure works with in one round. */
@@ -111,12 +112,14 @@ export class Stage {
 
   /** Does the job, and pauses; the pause is in the CPU, not in the clock. */
   async spend(balancer: Running, job: Job): Promise<Spent> {
-    const cpuBefore = balancer.cpuSeconds();
+    const [cpuBefore, readsBefore] = [balancer.cpuSeconds(), balancer.reads()];
     const startedMs = performance.now();
     const tally = await this.perform(job);
     const clock = (performance.now() - startedMs) / 1000;
     await sleep(SETTLE_MS);
-    return { cpu: balancer.cpuSeconds() - cpuBefore, clock, tally };
+    const { calls, bytes } = balancer.reads();
+    const reads = { calls: calls - readsBefore.calls, bytes: bytes - readsBefore.bytes };
+    return { cpu: balancer.cpuSeconds() - cpuBefore, clock, tally, reads };
   }
 
   /** Each contender's turns one after another, so that what else the machine does disturbs all of them alike. */
@@ -166,5 +169,6 @@ function add(a: Spent, b: Spent): Spent {
       connections: a.tally.connections + b.tally.connections,
       tookMs: [...a.tally.tookMs, ...b.tally.tookMs],
     },
+    reads: { calls: a.reads.calls + b.reads.calls, bytes: a.reads.bytes + b.reads.bytes },
   };
 }

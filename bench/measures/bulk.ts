@@ -6,6 +6,8 @@ import { readings, type Measure, type Reading, type Scale } from './measure.ts';
 
 const MIB = 1 << 20;
 const PACE = 60e6;
+/** At least: a flow's first megabytes are dearer, by its connection and by windows that are small as yet. */
+const FLOW_BYTES = 16 * MIB;
 /** How long clients that have nothing to do are idle before the measurement. */
 const IDLE_MS = 3_000;
 /** More than there are large buffers in Berth. */
@@ -15,6 +17,8 @@ const BESIDE_STUCK = `, beside ${STUCK} clients that stopped reading`;
 const UNITS: Readonly<Record<string, (spent: Spent) => number>> = {
   'CPU s/GB': ({ cpu, tally }) => cpu / (tally.bytes / 1e9),
   'GB/s': ({ clock, tally }) => tally.bytes / 1e9 / clock,
+  // Who reads in another way has no figure.
+  'KiB a read': ({ reads, tally }) => (reads.bytes < tally.bytes ? Number.NaN : reads.bytes / reads.calls / 1_024),
 };
 
 type Case = { kind: 'download' | 'upload'; flows: number; bytes: number; bytesPerSecond?: number };
@@ -23,10 +27,13 @@ type Case = { kind: 'download' | 'upload'; flows: number; bytes: number; bytesPe
 function cases({ quick, size }: Scale): Case[] {
   const bytes = (quick ? 128 : 512) * MIB;
   const flows = (quick ? [1, 8] : [1, 8, 64]).map((count) => Math.max(1, Math.round(count * size)));
-  const both = flows.flatMap((count): Case[] => [
-    { kind: 'download', flows: count, bytes },
-    { kind: 'upload', flows: count, bytes },
-  ]);
+  const both = flows.flatMap((count): Case[] => {
+    const each = { flows: count, bytes: Math.max(bytes, count * FLOW_BYTES) };
+    return [
+      { kind: 'download', ...each },
+      { kind: 'upload', ...each },
+    ];
+  });
   return [...both, { kind: 'download', flows: flows[1] ?? 1, bytes: bytes / 2, bytesPerSecond: PACE }];
 }
 
@@ -37,7 +44,7 @@ async function compare(stage: Stage, each: Case, beside: string, quick: boolean)
   const job = (port: number, bytes: number): Job => ({ ...each, port, bytesPerFlow: Math.round(bytes / each.flows) });
   // V8 compiles code while the code runs.
   for (const { port } of stage.running) await stage.perform(job(port, each.bytes / (quick ? 4 : 2)));
-  const turns = each.bytesPerSecond === undefined && !quick ? 4 : 1;
+  const turns = each.bytesPerSecond !== undefined || quick ? 1 : each.flows > 8 ? 2 : 4;
   const spent = await stage.inTurns(turns, (balancer) => stage.spend(balancer, job(balancer.port, each.bytes)));
   return readings(`${nameOf(each)}${beside}`, spent, UNITS);
 }
