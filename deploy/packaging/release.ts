@@ -57,7 +57,7 @@ function prepare(): void {
   writeFileSync(join(CLONE, 'CHANGELOG.md'), changelog.released(version, new Date()));
   const manifest = readFileSync(join(CLONE, MANIFEST), 'utf8');
   writeFileSync(join(CLONE, MANIFEST), manifest.replace(/(\/berth):\d\S*/, `$1:${version}`));
-  say('set up and checked');
+  say('setting up and checking');
   inClone('bash', 'test/setup.sh');
   inClone('npm', 'run', '--silent', 'check');
   if (values.untested !== true) inClone('npm', 'test');
@@ -65,7 +65,7 @@ function prepare(): void {
   // Git would take the titles for comments.
   const message = `Berth ${version}\n\n${changelog.unreleased}\n`;
   inClone('git', 'tag', '--annotate', '--cleanup=verbatim', tag, '--message', message);
-  say('the artefacts are made');
+  say('making the artefacts');
   inClone('npm', 'run', '--silent', 'package');
   inClone('npm', 'pack', '--silent', '--ignore-scripts', '--pack-destination', ARTEFACTS);
   const { scripts } = JSON.parse(readFileSync('package.json', 'utf8')) as { scripts: Record<string, string> };
