@@ -1,4 +1,4 @@
-import { pino, stdTimeFunctions, type Logger } from 'pino';
+import { pino, type Logger } from 'pino';
 import { LOG_LEVELS, type Config } from './config/schema.ts';
 import { EVENTS, LEVELS, type EventName, type FieldsOf } from './events.ts';
 import { formOf, readershipOf, type Form, type Readership } from './line-form.ts';
@@ -178,12 +178,17 @@ function filled(msg: string, fields: object): string {
   return msg.replaceAll(/\{(\w+)\}/g, (_, name: string) => String(values.get(name)));
 }
 
-/** The time as pino writes it, made once a millisecond: a busy balancer has several lines in each. */
+/** The time as pino writes it. What a second begins with is made once a second: to format a date is dear. */
 function isoTime(): () => string {
-  let [atMs, text] = [0, ''];
+  let second = -1;
+  let text = '';
   return () => {
     const nowMs = Date.now();
-    if (nowMs !== atMs) [atMs, text] = [nowMs, stdTimeFunctions.isoTime()];
-    return text;
+    const ms = nowMs % 1_000;
+    if (nowMs - ms !== second) {
+      second = nowMs - ms;
+      text = `,"time":"${new Date(second).toISOString().slice(0, -'000Z'.length)}`;
+    }
+    return `${text}${String(ms).padStart(3, '0')}Z"`;
   };
 }

@@ -30,8 +30,7 @@ export type Pool = {
 export function choose(pool: Pool, client: string | undefined, tried: ReadonlySet<Server>): Choice {
   const { kind, servers } = prospects(pool, client, tried);
   if (servers.length === 0) return { kind: 'none' };
-  const roomy = servers.filter((server) => server.hasRoom);
-  const server = kind === 'stuck' ? roomy[0] : pool.policy(roomy, client);
+  const server = kind === 'stuck' ? servers.find(hasRoom) : pool.policy(servers.filter(hasRoom), client);
   if (!server) return { kind: 'full', server: kind === 'stuck' ? servers[0] : undefined };
   if (client === undefined) return { kind, server };
   const before = pool.table?.bind(client, server);
@@ -49,12 +48,10 @@ export function choose(pool: Pool, client: string | undefined, tried: ReadonlySe
 export function foresee(pool: Pool, client: string | undefined, bound: Server | undefined): Server | undefined {
   const { kind, servers } = prospectsOf(pool, client, bound, new Set());
   if (kind === 'stuck') return servers[0];
-  return pool.policy(
-    servers.filter((server) => server.hasRoom),
-    client,
-    true,
-  );
+  return pool.policy(servers.filter(hasRoom), client, true);
 }
+
+const hasRoom = (server: Server): boolean => server.hasRoom;
 
 /** The servers that may serve a client now, whether or not they have a place: its own, or those for newcomers. */
 export function prospects(

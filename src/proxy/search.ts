@@ -77,7 +77,7 @@ export class Search {
       if (choice.kind === 'unreached') return choice;
       if (choice.kind === 'none') return failed;
       const { server } = choice;
-      const asked = this.#stay.agree?.(server);
+      const asked = this.#stay.agree(server);
       if (asked && !(await this.#isAgreed(server, asked))) {
         server.releaseSlot();
         continue;

@@ -115,7 +115,7 @@ export class SimulatedBalancer {
         stay.close();
         return { client, server: undefined, waitedMs, close() {} };
       }
-      const first = stay.agree?.(choice.server);
+      const first = stay.agree(choice.server);
       if (first) {
         const waited = await agreement(stay, choice.server, first, stay.agreeMs - waitedMs, this.#clock);
         waitedMs += waited.tookMs;

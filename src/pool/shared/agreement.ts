@@ -15,7 +15,7 @@ export async function agreement(
 ): Promise<{ readonly agreed: boolean; readonly tookMs: number }> {
   const startedMs = clock.now();
   let tookMs = 0;
-  for (let wait: Promise<void> | undefined = first; wait && tookMs < leftMs; wait = stay.agree?.(server)) {
+  for (let wait: Promise<void> | undefined = first; wait && tookMs < leftMs; wait = stay.agree(server)) {
     await within(wait, leftMs - tookMs, clock);
     tookMs = clock.now() - startedMs;
     if (!stay.isBoundTo(server)) return { agreed: false, tookMs };
