@@ -2,8 +2,22 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import * as fc from 'fast-check';
-import { ADMIN_STATES, isLater, parseSaid, spellSaid, TOPICS, type Said, type Topic } from '../../../src/pool/said.ts';
+import {
+  ADMIN_STATES,
+  hear,
+  isLater,
+  parseSaid,
+  saidNow,
+  spellSaid,
+  TOPICS,
+  type Said,
+  type Topic,
+} from '../../../src/pool/said.ts';
+import type { BackendConfig } from '../../../src/config/schema.ts';
+import type { Bid, StateBid } from '../../../src/pool/shared/session.ts';
+import { backendConfig, Scene } from '../../support/backend.ts';
 import { SERVERS, SimulatedBalancer, Stage } from '../../support/shared-balancer.ts';
+import { SharedRedis, SimulatedClock } from '../../support/shared-redis.ts';
 
 const states = (balancer: SimulatedBalancer): string[] => balancer.servers.map(({ name, admin }) => `${name} ${admin}`);
 
@@ -128,6 +142,38 @@ test('a Redis that takes bindings and no states is told once, and heard again wh
   await stage.clock.advance(6_000);
   assert.equal(stage.a.shared.pending, 0);
   stage.stop();
+});
+
+test('a backend that starts, and a server that a reload brings, have heard what others say before they serve', async (t) => {
+  const redis = new SharedRedis(new SimulatedClock());
+  redis.states('b', [
+    { field: 's1 state', from: '', to: '5 drain unix b' },
+    { field: 's2 state', from: '', to: '5 maint unix b' },
+    { field: 's2 weight', from: '', to: '5 7/1 unix b' },
+  ]);
+  const session = async () => ({
+    agree: async (bids: readonly Bid[]) => bids.map(({ to }) => to),
+    states: async (bids: readonly StateBid[]) => redis.states('a', bids),
+    close() {},
+  });
+  const scene = new Scene(t, { sessions: () => session });
+  const config = (servers: object, sharedStates = true): BackendConfig => {
+    const shared = { url: 'redis://h', name: 'a' };
+    return backendConfig({ servers, healthCheck: false, stickTable: { shared, sharedStates } });
+  };
+  const [s1, s2] = [{ s1: '10.0.0.1:1', s3: '10.0.0.3:1' }, { s2: '10.0.0.2:1' }];
+  await scene.commit(config(s1));
+  assert.equal(scene.visit('10.1.0.1'), 'balanced s3');
+  await scene.commit(config({ ...s1, ...s2 }));
+  assert.deepEqual([scene.server('s2').admin, scene.server('s2').ownWeight], ['maint', 7]);
+  assert.deepEqual(scene.told, ['shared', 'came s1', 'came s3', 'drain s1', 'came s2', 'maint s2', 'weight 7 of s2']);
+  hear(scene.server('s2'), 'state', saidNow('ready', 'unix', scene.server('s2').said.state));
+  await scene.pass(1);
+  assert.match(redis.fields.get('s2 state') ?? '', / ready unix a$/);
+  await scene.commit(config({ ...s1, ...s2 }, false));
+  hear(scene.server('s1'), 'state', saidNow('ready', 'unix', scene.server('s1').said.state));
+  await scene.pass(10_000);
+  assert.equal(redis.fields.get('s1 state'), '5 drain unix b', 'from now on it is its own affair');
 });
 
 const word = (topic: Topic) =>
