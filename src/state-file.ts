@@ -3,7 +3,7 @@ import { access, constants, copyFile, open, rename, rm, stat, type FileHandle } 
 import { dirname, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { z } from 'zod';
+import * as z from 'zod';
 import { StartError } from './errors.ts';
 import type { Backend } from './pool/backend.ts';
 import { ADMIN_STATES, spellSaid } from './pool/said.ts';

@@ -19,6 +19,10 @@ export async function bundle(outfile: string): Promise<readonly Bundled[]> {
     format: 'esm',
     target: `node${NODE.version}`,
     banner: { js: REQUIRE },
+    // A process keeps its whole script in memory, and for a single letter beyond ASCII, be it in a comment, two bytes of
+    // each character. Lines stay short, since Node prints the line that throws.
+    minifyWhitespace: true,
+    lineLimit: 120,
     // The licences stand beside the single file, whole.
     legalComments: 'none',
     // The compiler has done what tsconfig.json says.
@@ -26,6 +30,7 @@ export async function bundle(outfile: string): Promise<readonly Bundled[]> {
     metafile: true,
     logLevel: 'warning',
   });
+  if (/[\u0080-\u00ff]/.test(readFileSync(outfile, 'latin1'))) throw new Error(`${outfile} has letters beyond ASCII`);
   const folders = Object.keys(metafile.inputs).map((file) => /^.*node_modules\/(?:@[^/]+\/)?[^/]+/.exec(file)?.[0]);
   return [...new Set(folders)].flatMap((folder) => (folder === undefined ? [] : [packageIn(folder)])).toSorted(byName);
 }

@@ -1,5 +1,5 @@
 import type { IncomingMessage } from 'node:http';
-import type { z } from 'zod';
+import type * as z from 'zod';
 import { didYouMean } from '../config/suggest.ts';
 import { Refusal, type Body } from './route.ts';
 

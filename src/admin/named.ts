@@ -1,5 +1,5 @@
 import { isIP } from 'node:net';
-import { z } from 'zod';
+import * as z from 'zod';
 import type { Backend } from '../pool/backend.ts';
 import { normaliseAddress } from '../pool/client-key.ts';
 import type { Server } from '../pool/server.ts';

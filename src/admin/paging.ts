@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { Largest } from './largest.ts';
 import { whole } from './parameters.ts';
 import { eachOf, untilOf } from './slices.ts';

@@ -1,5 +1,5 @@
 import { isIP } from 'node:net';
-import { z } from 'zod';
+import * as z from 'zod';
 
 /** A whole number in a query, where everything is a text. */
 export const whole = (least: number, most: number) => {

@@ -1,5 +1,5 @@
 import type { ServerResponse } from 'node:http';
-import { z } from 'zod';
+import * as z from 'zod';
 import type { Control } from '../control.ts';
 import type { Counts } from '../counts.ts';
 import type { Log } from '../log.ts';

@@ -1,4 +1,4 @@
-import type { z } from 'zod';
+import type * as z from 'zod';
 import { foreignHint } from './foreign.ts';
 import { SECRET_KEYS, type Finding, type Path } from './rules.ts';
 import { jsonSchema } from './schema.ts';

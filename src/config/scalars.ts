@@ -1,6 +1,6 @@
 /** The kinds of scalars that balancer.yml has (durations, whole numbers, names, networks), each with its error text. */
 import { isIP } from 'node:net';
-import { z } from 'zod';
+import * as z from 'zod';
 import { cidrFileOf } from './cidr-file.ts';
 import {
   canonicalHost,

@@ -1,5 +1,5 @@
 /** `stickTable.shared`: where the table stands that several balancers share, and how it is reached. */
-import { z } from 'zod';
+import * as z from 'zod';
 import { duration, namedFile, spelled, text, whole, yesNo } from './scalars.ts';
 import { parseEndpoint, type Endpoint } from './values.ts';
 

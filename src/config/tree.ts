@@ -1,5 +1,5 @@
 import { isMap, LineCounter, parseDocument, Parser, type Document } from 'yaml';
-import type { z } from 'zod';
+import type * as z from 'zod';
 import { expandDocument, isExpanded, spelledValue, type Environment, type Expansions } from './environment.ts';
 import { inOrder, Locator, type Problem } from './locate.ts';
 import { isNameMap, type Path } from './rules.ts';

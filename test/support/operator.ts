@@ -9,7 +9,7 @@ import { request, type IncomingHttpHeaders, type IncomingMessage } from 'node:ht
 import { BERTH, type Berth, type LogLine } from './berth.ts';
 import { yaml, type Settings } from './settings.ts';
 import { eventually, within } from './waiting.ts';
-import type { z } from 'zod';
+import type * as z from 'zod';
 import type { serverRow } from '../../src/admin/resources/server-row.ts';
 
 /** Writes the file where one is given, sends SIGHUP, and resolves to the line that says what came of it. */

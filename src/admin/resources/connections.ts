@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import type { Connection } from '../../proxy/connection.ts';
 import { PHASES, type Standing } from '../../proxy/record.ts';
 import type { View } from '../../view.ts';

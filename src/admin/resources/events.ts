@@ -1,5 +1,5 @@
 import type { ServerResponse } from 'node:http';
-import { z } from 'zod';
+import * as z from 'zod';
 import { didYouMean } from '../../config/suggest.ts';
 import { EVENTS, type EventName } from '../../events.ts';
 import type { Log, Told } from '../../log.ts';

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import type { Backend } from '../../pool/backend.ts';
 import { fault, takesNew } from '../../pool/choose.ts';
 import { normaliseAddress } from '../../pool/client-key.ts';

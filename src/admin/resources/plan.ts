@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import type { Change, Outcome } from '../../control.ts';
 import { Refusal, route } from '../route.ts';
 import { discreet } from './discreet.ts';

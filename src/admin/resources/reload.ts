@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { Refusal, route } from '../route.ts';
 
 export const reloadRoute = route({

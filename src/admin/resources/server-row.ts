@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { formatEndpoint } from '../../config/values.ts';
 import type { Backend } from '../../pool/backend.ts';
 import { ADMIN_STATES } from '../../pool/said.ts';

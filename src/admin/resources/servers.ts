@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { ADMIN_STATES, hear, saidNow, weightWord } from '../../pool/said.ts';
 import { findBackend, findServer } from '../find.ts';
 import { yesNo } from '../parameters.ts';

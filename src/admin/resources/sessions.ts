@@ -1,5 +1,5 @@
 import { isIP } from 'node:net';
-import { z } from 'zod';
+import * as z from 'zod';
 import { DIRECTIONS, type Session } from '../../clients/session.ts';
 import { addressIn, client, placeOf, placeQuery, type Place } from '../named.ts';
 import { listOf, pagingQuery, sortQuery } from '../paging.ts';

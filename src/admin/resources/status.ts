@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import type { Backend } from '../../pool/backend.ts';
 import type { Frontend } from '../../proxy/frontend.ts';
 import type { DoctorSeen } from '../../rounds.ts';

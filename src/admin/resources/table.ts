@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import type { Backend } from '../../pool/backend.ts';
 import type { Server } from '../../pool/server.ts';
 import { addressIn, client, placeOf, placeQuery, type Place } from '../named.ts';

@@ -1,5 +1,5 @@
 import { isIP } from 'node:net';
-import { z } from 'zod';
+import * as z from 'zod';
 import type { Ended } from '../../clients/recent.ts';
 import { formatAddress, type Standing } from '../../proxy/record.ts';
 import type { View } from '../../view.ts';
