@@ -4,14 +4,17 @@
  * `npm run soak`; `npm run soak -- --minutes 1` is shorter, `--pause 50` leaves so many milliseconds between jobs.
  */
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { connect } from 'node:net';
+import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { start, type Berth } from '../test/support/berth.ts';
 import { NO_DNS, resolver } from '../test/support/dns.ts';
-import { openFilesOf } from '../test/support/files.ts';
+import { folderOf, openFilesOf } from '../test/support/files.ts';
 import { askAt, reload } from '../test/support/operator.ts';
+import { preload } from '../test/support/preload.ts';
 import { settings, type Settings } from '../test/support/settings.ts';
 import { eventually } from '../test/support/waiting.ts';
 import { figure } from './report.ts';
@@ -26,6 +29,15 @@ const CROWD_AT_ONCE = 200;
 /** Memory at the end, of what it was after the first quarter. A process that is minutes old has not settled yet. */
 const GROWS_AT_MOST = 1.15;
 const SETTLES_MINUTES = 5;
+
+/** How late timers of 10 ms were in the program, in nanoseconds, which it writes to a file when it ends. */
+const DELAY = preload(`
+  const delay = require('node:perf_hooks').monitorEventLoopDelay({ resolution: 10 });
+  delay.enable();
+  process.on('exit', () => {
+    const late = [delay.percentile(50), delay.percentile(99), delay.max].map((ns) => ns - 10e6);
+    require('node:fs').writeFileSync(process.env.BERTH_SOAK_DELAY, JSON.stringify(late));
+  });`);
 
 const { minutes, pause } = parseArgs({
   options: { minutes: { type: 'string', default: '10' }, pause: { type: 'string', default: '0' } },
@@ -127,7 +139,8 @@ test(`${minutes} minutes at full load leave nothing behind`, { skip: NO_DNS }, a
   const backendKeys = { stickTable: { expire: '5s' }, resolveInterval: '1s', healthCheck: { interval: '500ms' } };
   const config = settings(nodes, backendKeys, { log: { connections: false } });
   const other = settings(nodes.slice(1), { ...backendKeys, balance: 'leastconn' }, { log: { connections: false } });
-  const berth = await start(t, config, { through });
+  const delays = join(folderOf(t), 'delays');
+  const berth = await start(t, config, { through, env: { ...DELAY, BERTH_SOAK_DELAY: delays } });
   // Nobody listens at the other address.
   const flips = again(2_000, () => {
     const there = dns.records.get('node.test')?.some((answer) => 'data' in answer && answer.data === '127.0.0.1');
@@ -135,7 +148,15 @@ test(`${minutes} minutes at full load leave nothing behind`, { skip: NO_DNS }, a
   });
   const said = await soak(t, berth, other, config);
   await flips;
-  for (const [what, value] of Object.entries(said)) {
+  berth.signal('SIGTERM');
+  assert.equal(await berth.exited, 0);
+  const [half = 0, most = 0, longest = 0] = JSON.parse(readFileSync(delays, 'utf8')) as number[];
+  const late = {
+    'loop delay p50 ms': half / 1e6,
+    'loop delay p99 ms': most / 1e6,
+    'loop delay most ms': longest / 1e6,
+  };
+  for (const [what, value] of Object.entries({ ...said, ...late })) {
     t.diagnostic(`${what}: ${Number.isInteger(value) ? value : value.toFixed(2)}`);
   }
 });
