@@ -51,10 +51,9 @@ function maskIPv4(address: string, bits: number): string {
 }
 
 function maskIPv6(address: string, bits: number): string {
-  const kept = ipv6Groups(address)
-    .map((group, i) => group & mask(bits - i * 16, 16))
-    .slice(0, Math.ceil(bits / 16))
-    .map((group) => group.toString(16));
+  const groups = ipv6Groups(address).map((group, i) => group & mask(bits - i * 16, 16));
+  // The zeros behind the network are the longest run, which stands for `::` in the shortest spelling (RFC 5952).
+  const kept = groups.slice(0, groups.findLastIndex((group) => group !== 0) + 1).map((group) => group.toString(16));
   return kept.length === 8 ? kept.join(':') : `${kept.join(':')}::`;
 }
 

@@ -49,7 +49,9 @@ test('keys', () => {
     ['2001:db8:1:2:3:4:5:678', { ...HOST, ipv6: 120 }, '2001:db8:1:2:3:4:5:600/120'],
     ['fe80::1%eth0', { ...HOST, ipv6: 64 }, 'fe80::1%eth0'],
     ['FEBF:0::1', { ...HOST, ipv6: 64 }, 'febf::1'],
-    ['fec0::1', { ...HOST, ipv6: 64 }, 'fec0:0:0:0::/64'],
+    ['fec0::1', { ...HOST, ipv6: 64 }, 'fec0::/64'],
+    ['::1', { ...HOST, ipv6: 64 }, '::/64'],
+    ['2001:db8:0:7::1', { ...HOST, ipv6: 64 }, '2001:db8:0:7::/64'],
   ];
   for (const [address, prefix, expected] of table) assert.equal(key(address, prefix), expected);
 });
@@ -152,8 +154,8 @@ test('a key that was kept is the key of the same client now, however it was spel
     ['10.0.0.0/28', '10.0.0.0/24'],
     ['10.0.0.0/24', '10.0.0.0/24'],
     ['10.0.0.0/16', '10.0.0.0/16'],
-    ['2001:DB8:0:0::9', '2001:db8:0:0::/64'],
-    ['2001:db8:0:0::/64', '2001:db8:0:0::/64'],
+    ['2001:DB8:0:0::9', '2001:db8::/64'],
+    ['2001:db8:0:0::/64', '2001:db8::/64'],
     ['FE80::1%eth0', 'fe80::1%eth0'],
     ['no address', 'no address'],
   ] as const)
