@@ -20,6 +20,8 @@ const NOT_HERE =
   'this machine does not have that address. If it comes later (a VIP of keepalived), set net.ipv4.ip_nonlocal_bind=1 ' +
   '(IPv6: net.ipv6.ip_nonlocal_bind=1) with sysctl';
 
+const NO_INTERFACE = 'a link-local address needs its interface, as [fe80::1%eth0]:443';
+
 /** Node 20 ignores `reusePort`, and its types do not have it. */
 type Options = ListenOptions & { readonly fd?: number; readonly reusePort?: boolean };
 
@@ -147,6 +149,8 @@ export function bindFault(error: BindError, bind: Bind, owner: string, own: stri
     EADDRINUSE: own ?? (bind.kind === 'tcp' && bind.reusePort === true ? NOT_SHARED : SOMEBODY_ELSES),
     EACCES: port > 0 && port < 1024 ? `permission denied. ${LOW_PORTS}` : 'permission denied',
     EADDRNOTAVAIL: NOT_HERE,
+    EAFNOSUPPORT: 'this machine has no IPv6',
+    EINVAL: /^\[fe[89ab][^%]*\]:/i.test(bind.text) ? NO_INTERFACE : error.message,
     ENOTSOCK: 'a file that is no socket stands there. Remove the file, or bind another path',
     ENOENT: 'the folder of the socket does not exist. Make the folder, or bind another path',
   };

@@ -26,7 +26,7 @@ export type Target = { readonly name: string; readonly port: number; readonly ha
 
 /** Why a name has no address now. The message says so in words, and does not repeat the name. */
 export class NameFault extends Error {
-  /** As Node has it: ENOTFOUND, ENODATA, ETIMEOUT, ESERVFAIL, ECANCELLED, … */
+  /** As Node has it: ENOTFOUND, ENODATA, ETIMEOUT, ESERVFAIL, ECANCELLED, …; or EUNUSABLE. */
   readonly code: string;
 
   constructor(code: string, message: string, cause?: unknown) {
@@ -59,7 +59,7 @@ const SYSTEM: Sources = {
 };
 
 /** The name does not exist, or has no record of this kind. A name that a domain makes too long does not exist. */
-const ABSENT: ReadonlySet<string> = new Set(['ENOTFOUND', 'ENODATA', 'EBADNAME']);
+const ABSENT: ReadonlySet<string> = new Set(['ENOTFOUND', 'ENODATA', 'EBADNAME', 'EUNUSABLE']);
 /** A nameserver has answered, but not this question. It may answer the next: so the C library goes on, too. */
 const REFUSED: ReadonlySet<string> = new Set(['ESERVFAIL', 'EREFUSED', 'ENOTIMP', 'EFORMERR']);
 
@@ -161,7 +161,8 @@ async function addressesOf(resolver: Resolver, name: string): Promise<Addresses>
   ]);
   const records = families.flatMap((answer) => (answer.status === 'fulfilled' ? answer.value : []));
   const usable = records.map(({ address }) => canonical(address)).filter(isReachable);
-  const codes = families.map((answer) => (answer.status === 'fulfilled' ? 'ENODATA' : codeOf(answer.reason)));
+  const bad = records.length > 0 ? 'EUNUSABLE' : 'ENODATA';
+  const codes = families.map((answer) => (answer.status === 'fulfilled' ? bad : codeOf(answer.reason)));
   if (usable.length === 0) throw Object.assign(new Error('no address'), { code: worst(codes) });
   return {
     addresses: [...new Set([...usable.filter(isIPv4), ...usable.filter((address) => !isIPv4(address))])],
@@ -184,13 +185,15 @@ const isReachable = (address: string): boolean =>
 function worst(codes: readonly string[]): string {
   const unanswered = codes.find((code) => !ABSENT.has(code) && !REFUSED.has(code));
   const refused = codes.find((code) => REFUSED.has(code));
-  return unanswered ?? refused ?? (codes.includes('ENODATA') ? 'ENODATA' : 'ENOTFOUND');
+  return unanswered ?? refused ?? ['EUNUSABLE', 'ENODATA'].find((code) => codes.includes(code)) ?? 'ENOTFOUND';
 }
 
 function faultOf(code: string, record: string, resolver: Resolver, asked: readonly string[]): NameFault {
   const servers = resolver.getServers().slice(0, 3).join(', ');
   const names = asked.length > 1 ? ` (asked for ${asked.join(', ')})` : '';
   if (code === 'ENOTFOUND' || code === 'EBADNAME') return new NameFault(code, `the name does not exist${names}`);
+  if (code === 'EUNUSABLE')
+    return new NameFault(code, `all its addresses are such as 0.0.0.0, where nobody is reached${names}`);
   if (code === 'ENODATA') return new NameFault(code, `the name has no ${record}${names}`);
   if (code === 'ECANCELLED') return new NameFault(code, 'the question was given up');
   if (code === 'ETIMEOUT' || code === 'ECONNREFUSED')

@@ -19,6 +19,15 @@ const KNOWN: Record<string, ConnectFailure> = {
   EHOSTUNREACH: { reason: 'unreachable', text: 'host unreachable' },
   EHOSTDOWN: { reason: 'unreachable', text: 'host is down' },
   ENETUNREACH: { reason: 'unreachable', text: 'network unreachable' },
+  ENETDOWN: { reason: 'unreachable', text: 'network is down' },
+  // This machine's rules for this address: another server may be allowed.
+  EPERM: { reason: 'other', text: 'a firewall of this machine forbids the connect (EPERM)' },
+  EACCES: { reason: 'other', text: 'SELinux, or a route of this machine, forbids the connect (EACCES)' },
+  EAFNOSUPPORT: { reason: 'other', text: 'this machine has no IPv6 (EAFNOSUPPORT)' },
+  EINVAL: {
+    reason: 'other',
+    text: 'the system does not take the address (EINVAL); a link-local address needs its interface, as fe80::1%eth0',
+  },
   ETIMEDOUT: { reason: 'timeout', text: 'connect timed out' },
   ECONNRESET: { reason: 'reset', text: 'connection reset' },
   // This machine lacks what the following need, and the server is not to blame: they must never count against a server.

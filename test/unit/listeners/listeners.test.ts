@@ -7,6 +7,7 @@ import { describe, test, type TestContext } from 'node:test';
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
 import { parseBind, type Bind } from '../../../src/config/values.ts';
 import { StartError } from '../../../src/errors.ts';
+import { bindFault } from '../../../src/listeners/bind.ts';
 import { Listeners } from '../../../src/listeners/listeners.ts';
 import type { Owner, Parking, Site } from '../../../src/listeners/site.ts';
 import { NODE_SHARES_PORTS } from '../../support/able.ts';
@@ -548,3 +549,14 @@ async function leaveStale(path: string): Promise<void> {
   }
   assert.ok(existsSync(path));
 }
+
+test('what stands in the way of a bind is said in words', () => {
+  const said = (code: string, text: string): string =>
+    bindFault(Object.assign(new Error(`listen ${code}`), { code }), bind(text), 'frontend f', undefined).message;
+  assert.equal(
+    said('EINVAL', '[FE80::1]:443'),
+    'cannot listen on [FE80::1]:443 (frontend f): a link-local address needs its interface, as [fe80::1%eth0]:443',
+  );
+  assert.match(said('EINVAL', '[fe80::1%eth0]:443'), /: listen EINVAL$/);
+  assert.match(said('EAFNOSUPPORT', '[::1]:443'), /: this machine has no IPv6$/);
+});

@@ -123,7 +123,8 @@ test('an address is known once, and those at which nobody can be reached are lef
   dns.addresses('r.test', '2001:db8::1', '::ffff:10.0.0.1');
   assert.deepEqual(await found('r.test', sources), ['10.0.0.1', '2001:db8::1'], 'IPv4 first, however it is written');
   dns.addresses('r.test', '0.0.0.0', '::');
-  await assert.rejects(found('r.test.', sources), fault('ENODATA', 'the name has no address'));
+  const blocked = 'all its addresses are such as 0.0.0.0, where nobody is reached';
+  await assert.rejects(found('r.test.', sources), fault('EUNUSABLE', blocked));
 });
 
 test('the targets of a service: each once, without those that have no address, no port, or stand for no service', async (t) => {

@@ -251,6 +251,12 @@ test('every failure of a connect has its reason and its words', () => {
     EHOSTUNREACH: 'unreachable: host unreachable',
     EHOSTDOWN: 'unreachable: host is down',
     ENETUNREACH: 'unreachable: network unreachable',
+    ENETDOWN: 'unreachable: network is down',
+    EPERM: 'other: a firewall of this machine forbids the connect (EPERM)',
+    EACCES: 'other: SELinux, or a route of this machine, forbids the connect (EACCES)',
+    EAFNOSUPPORT: 'other: this machine has no IPv6 (EAFNOSUPPORT)',
+    EINVAL:
+      'other: the system does not take the address (EINVAL); a link-local address needs its interface, as fe80::1%eth0',
     ETIMEDOUT: 'timeout: connect timed out',
     ECONNRESET: 'reset: connection reset',
     EMFILE: 'resources: out of file descriptors',
