@@ -87,7 +87,7 @@ describe('from a clone that nobody has set up', () => {
 
   test('npm run package makes the single file that the page installs', SLOW, async (t) => {
     const prefix = join(folder, 'single');
-    mkdirSync(join(prefix, 'bin'), { recursive: true });
+    for (const path of [join(prefix, 'bin'), join(clone, '.build')]) mkdirSync(path, { recursive: true });
     // Node is fetched once on a machine.
     packaged('-linux-x64');
     symlinkSync(resolve('.build/node'), join(clone, '.build/node'));
