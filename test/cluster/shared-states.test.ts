@@ -243,4 +243,5 @@ test('the model of Redis that states are tested against answers as Redis does', 
   assert.deepEqual(await sessions[0]!.states(one), new Map([['s1 state', '1 drain unix a']]));
 });
 
-const sorted = (held: ReadonlyMap<string, string>): [string, string][] => [...held].toSorted();
+const sorted = (held: ReadonlyMap<string, string>): [string, string][] =>
+  [...held].toSorted(([one], [other]) => (one < other ? -1 : 1));
