@@ -1,6 +1,6 @@
 /** Two balancers and one table in a real Redis: what they agree on, and what becomes of clients when Redis fails them. */
 import assert from 'node:assert/strict';
-import { test, type TestContext } from 'node:test';
+import { test } from 'node:test';
 import * as fc from 'fast-check';
 import { schema } from '../../src/config/schema.ts';
 import { redisSessions } from '../../src/pool/shared/redis.ts';
@@ -8,73 +8,13 @@ import type { Session } from '../../src/pool/shared/session.ts';
 import { start, type Berth } from '../support/berth.ts';
 import { Client } from '../support/clients.ts';
 import { connectFrom } from '../support/forwarder.ts';
-import { reload } from '../support/operator.ts';
+import { api, reload } from '../support/operator.ts';
 import { redisVersion, startRedis, type RedisServer } from '../support/redis.ts';
-import { serve, type TestServer } from '../support/servers.ts';
-import { QUICK_CHECKS, RARE_CHECKS, settings, type Settings } from '../support/settings.ts';
+import { serve } from '../support/servers.ts';
+import { QUICK_CHECKS, RARE_CHECKS, settings } from '../support/settings.ts';
 import { SharedRedis, SimulatedClock } from '../support/shared-redis.ts';
+import { assertUnnoticed, come, joined, longestWait, patient, sharing, strangers, UP } from '../support/sharing.ts';
 import { eventually } from '../support/waiting.ts';
-
-const UP = 'berth_stick_table_shared_up{backend="b"}';
-
-function sharing(
-  servers: readonly TestServer[],
-  shared: unknown,
-  more: object = {},
-  checks: object = RARE_CHECKS,
-): Settings {
-  const given = servers.map(({ name, address }) => ({ name, address }));
-  return settings(given, { stickTable: { shared, ...more }, ...checks });
-}
-
-/** With time for an answer: on a busy machine Redis is late for no fault of its own. */
-const patient = (url: string) => ({ url, timeout: '3s' });
-
-/** Starts a balancer that has reached its table. */
-async function joined(t: TestContext, config: Settings): Promise<Berth> {
-  const berth = await start(t, config);
-  await berth.line(({ event }) => event === 'shared_table_up');
-  return berth;
-}
-
-/** Who serves a connection from this address; the connection stays open. */
-async function come(t: TestContext, berth: Berth, from: string): Promise<string> {
-  const client = new Client({ port: await berth.port(), from });
-  t.after(() => client.socket.destroy());
-  return client.line();
-}
-
-/** Clients that nobody has seen come one after another, from `lanes` at once, until `until` is over. */
-async function strangers(
-  berth: Berth,
-  until: Promise<unknown>,
-  lanes = 8,
-): Promise<{ served: number; failed: string[] }> {
-  const port = await berth.port();
-  const [failed, seen] = [[] as string[], { served: 0, over: false }];
-  const end = until.finally(() => (seen.over = true));
-  const lane = async (_: unknown, i: number): Promise<void> => {
-    for (let n = 0; !seen.over; n++) {
-      const client = new Client({ port, from: `127.${100 + i}.${(n >> 8) & 255}.${n & 255 || 1}` });
-      try {
-        await client.line();
-        seen.served++;
-      } catch (error) {
-        failed.push(String(error));
-      }
-      await client.finish();
-    }
-  };
-  await Promise.all([end, ...Array.from({ length: lanes }, lane)]);
-  return { served: seen.served, failed };
-}
-
-/** The longest that a connection has waited for other balancers, in milliseconds, of those that have ended. */
-const longestWait = ({ lines }: Berth): number =>
-  Math.max(0, ...lines.filter(({ msg }) => msg === 'connection').map((line) => Number(line['sharedMs'] ?? 0)));
-
-const changes = ({ lines }: Berth): string[] =>
-  lines.flatMap(({ event }) => (String(event).startsWith('shared_table_') ? [String(event).slice(13)] : []));
 
 test('the model of Redis that the protocol is tested against answers as Redis does', async (t) => {
   t.diagnostic(redisVersion());
@@ -201,17 +141,9 @@ for (const [name, fault] of Object.entries(FAULTS)) {
       await berth.metricIs(UP, 1);
       await berth.metricIs(pending, 0);
     };
-    const { served, failed } = await strangers(berth, story());
-    t.diagnostic(`${served} connections, the longest wait ${longestWait(berth)} ms`);
-    assert.deepEqual(failed, []);
-    await berth.until(() => changes(berth).length > 2);
-    assert.deepEqual(changes(berth), ['up', 'down', 'up']);
-    const late = berth.lines.filter(({ msg, ...line }) => msg === 'connection' && Number(line['sharedMs'] ?? 0) > 0);
-    const down = berth.lines.findIndex(({ event }) => event === 'shared_table_down');
-    const up = berth.lines.findLastIndex(({ event }) => event === 'shared_table_up');
-    // Those that began while it was up may have waited; of those that began while it was down, none has.
-    const between = berth.lines.slice(down + 100, up).filter((line) => late.includes(line));
-    assert.deepEqual(between, []);
+    const seen = await strangers(berth, story());
+    t.diagnostic(`${seen.served} connections, the longest wait ${longestWait(berth)} ms`);
+    await assertUnnoticed(berth, seen);
     const written = await berth.metric('berth_stick_table_shared_reconciled_total{backend="b",result="won"}');
     assert.ok(written! > 20, `${written} written`);
   });
@@ -333,4 +265,57 @@ test('a client expires nowhere while it has a connection open anywhere', async (
     return fresh > 5;
   });
   assert.equal(await come(t, b, '127.6.0.1'), name);
+});
+
+test('a client that leaves while it waits for Redis has no connection to a server, and leaves its place free', async (t) => {
+  const redis = await startRedis(t);
+  const [node] = await serve(t, ['s1']);
+  const shared = patient(redis.url);
+  const server = { address: node!.address, maxConnections: 1 };
+  const berth = await joined(t, settings([server], { stickTable: { shared }, ...RARE_CHECKS }));
+  redis.signal('SIGSTOP');
+  const client = new Client({ port: await berth.port(), from: '127.9.0.1' });
+  await berth.metricIs('berth_frontend_connections{frontend="f"}', 1);
+  client.socket.resetAndDestroy();
+  const { end, sharedMs } = await berth.line(({ msg }) => msg === 'connection');
+  assert.equal(end, 'CQ');
+  assert.ok(Number(sharedMs) > 0);
+  redis.signal('SIGCONT');
+  assert.equal(await berth.metric('berth_server_connections_total{backend="b",server="s1"}'), 0);
+  assert.equal(await come(t, berth, '127.9.0.2'), 's1');
+});
+
+test('a balancer that is told to stop has written how long its clients are to be known', async (t) => {
+  const redis = await startRedis(t);
+  const nodes = await serve(t, ['s1']);
+  const berth = await joined(t, sharing(nodes, patient(redis.url), { expire: '1h' }));
+  const looker = await redis.client();
+  const [known, fresh] = ['berth:{b}:127.9.0.1', 'berth:{b}:127.9.0.2'];
+  const visit = async (from: string): Promise<void> => {
+    const client = new Client({ port: await berth.port(), from });
+    assert.equal(await client.line(), 's1');
+    await client.finish();
+  };
+  await visit('127.9.0.1');
+  // What is left of its hour: a client that is known costs no question.
+  await looker.pExpire(known, 600_000);
+  await visit('127.9.0.1');
+  await visit('127.9.0.2');
+  berth.signal('SIGTERM');
+  assert.equal(await berth.exited, 0);
+  for (const key of [known, fresh]) assert.ok((await looker.pTTL(key)) > 1_800_000, key);
+});
+
+test('a client is forgotten everywhere, whichever balancer is told so', async (t) => {
+  const redis = await startRedis(t);
+  const nodes = await serve(t, ['s1', 's2']);
+  const config = sharing(nodes, patient(redis.url));
+  const [a, b] = [await joined(t, config), await joined(t, config)];
+  await come(t, a, '127.9.0.1');
+  const unbind = async (berth: Berth) => (await api(berth, 'DELETE', '/api/v1/table?ip=127.9.0.1')).body;
+  assert.deepEqual(await unbind(b), { unbound: 1 });
+  const looker = await redis.client();
+  assert.equal(await looker.get('berth:{b}:127.9.0.1'), null);
+  await a.metricIs('berth_stick_table_entries{backend="b"}', 0);
+  for (const berth of [a, b]) assert.deepEqual(await unbind(berth), { unbound: 0 });
 });
