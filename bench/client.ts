@@ -30,9 +30,12 @@ const landing = Buffer.allocUnsafe(READ_BYTES);
 /** Clients that are to be stuck read so much: a balancer then takes them for bulk transfer. */
 const STUCK_AFTER_BYTES = 1 << 20;
 
+/** How many addresses have a third number in common. */
+const ADDRESSES = 250;
+
 /** 127.0.0.2 and up: each address stands for a client, with a binding of its own. */
 function sourceAddress(index: number): string {
-  return `127.0.0.${2 + (index % 250)}`;
+  return `127.0.${Math.floor(index / ADDRESSES)}.${2 + (index % ADDRESSES)}`;
 }
 
 /** `onChunk` returns false to read no more until the socket is resumed. */
@@ -181,7 +184,9 @@ function start(job: Job): Promise<Tally>[] {
     case 'upload':
       return inParallel(job.flows, (index) => upload(job.port, index, job.bytesPerFlow));
     case 'stay':
-      return inParallel(job.clients, (index) => stay(job.port, index, job.bytesEach, job.stuck === true));
+      return inParallel(job.clients, (index) => {
+        return stay(job.port, index % ADDRESSES, job.bytesEach, job.stuck === true);
+      });
     case 'leave':
       return leave();
     case 'kept':
