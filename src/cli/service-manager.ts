@@ -8,21 +8,26 @@ import type { Log } from '../log.ts';
  */
 const SPEAKER = `trap '' TERM INT HUP; while IFS= read -r line; do systemd-notify "$line"; done`;
 
+const STOPPING = 'STOPPING=1';
+
 /** What systemd is told of an event (sd_notify(3)). */
 const STATES: Partial<Record<EventName, string>> = {
   started: 'READY=1',
   reloading: 'RELOADING=1',
   reloaded: 'READY=1',
   reload_failed: 'READY=1',
-  lame_duck: 'STOPPING=1',
-  draining: 'STOPPING=1',
+  lame_duck: STOPPING,
+  draining: STOPPING,
 };
+
+/** Beyond what a drain may take: the state is saved, the process ends. */
+const END_MS = 10_000;
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
 /**
- * Tells systemd, where it has started Berth, how Berth is: ready, reloading, stopping, `status` in words whenever an
- * event has changed it, and that the event loop turns, as often as the unit's WatchdogSec asks for.
+ * Tells systemd, where it has started Berth, how Berth is: ready, reloading, stopping and for how long, `status` in
+ * words whenever an event has changed it, and that the event loop turns, as often as the unit's WatchdogSec asks for.
  */
 export function tellServiceManager(env: Environment, log: Log, status: () => string): void {
   if (!env['NOTIFY_SOCKET']) return;
@@ -33,10 +38,11 @@ export function tellServiceManager(env: Environment, log: Log, status: () => str
   };
   let told = '';
   let isStarted = false;
-  log.subscribe(({ event }) => {
+  log.subscribe(({ event, line }) => {
     isStarted ||= event === 'started';
     const state = STATES[event];
     if (state !== undefined) say(state);
+    if (state === STOPPING) say(patienceFor(line));
     const now = status();
     // Before the start all servers count as usable, because nobody has checked them.
     if (!isStarted || now === told) return;
@@ -46,6 +52,12 @@ export function tellServiceManager(env: Environment, log: Log, status: () => str
   const everyMs = watchdogMs(env);
   // By a timer, and by nothing that runs beside the event loop: a loop that hangs says nothing.
   if (everyMs !== undefined) setInterval(() => say('WATCHDOG=1'), everyMs).unref();
+}
+
+/** TimeoutStopSec does not cut short what balancer.yml allows; where it is longer, it stays in force. */
+function patienceFor(line: string): string {
+  const { lameDuckMs = 0, drainMs = 0 } = JSON.parse(line) as Partial<Record<'lameDuckMs' | 'drainMs', number>>;
+  return `EXTEND_TIMEOUT_USEC=${(lameDuckMs + drainMs + END_MS) * 1_000}`;
 }
 
 /** How often systemd is to hear of this process, half of what its patience allows; undefined where it does not ask. */
