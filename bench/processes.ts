@@ -9,9 +9,6 @@ import { accepts, freePorts } from './ports.ts';
 const START_DEADLINE_MS = 15_000;
 const STOP_DEADLINE_MS = 10_000;
 
-/** /proc counts in USER_HZ (proc(5)), which is 100 on every architecture that Node has binaries for. */
-const TICKS_PER_SECOND = 100;
-
 export interface Reads {
   calls: number;
   bytes: number;
@@ -21,7 +18,7 @@ export interface Reads {
 export interface Running {
   label: string;
   port: number;
-  /** User and system time of all threads of the process since its start, in seconds, in steps of 10 ms. */
+  /** User and system time of all threads that the process has, since its start, in seconds. */
   cpuSeconds(): number;
   /** How often its threads have gone to sleep, and so have been woken, since its start. */
   wakeUps(): number;
@@ -97,12 +94,14 @@ async function stop(child: ChildProcess): Promise<void> {
   clearTimeout(timer);
 }
 
+/** /proc/PID/stat would step by 10 ms; schedstat counts nanoseconds. */
 export function cpuSeconds(pid: number): number {
-  const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
-  // The second field is the command, in brackets, and may hold spaces: so count the fields from the last bracket on.
-  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-  const [user, system] = [Number(fields[11]), Number(fields[12])];
-  return (user + system) / TICKS_PER_SECOND;
+  const threads = `/proc/${pid}/task`;
+  const ran = (thread: string): number => {
+    const [nanoseconds] = readFileSync(`${threads}/${thread}/schedstat`, 'latin1').split(' ');
+    return Number(nanoseconds) / 1e9;
+  };
+  return readdirSync(threads).reduce((sum, thread) => sum + ran(thread), 0);
 }
 
 function wakeUps(pid: number): number {

@@ -23,7 +23,7 @@ const UNITS: Readonly<Record<string, (spent: Spent) => number>> = {
 
 type Case = { kind: 'download' | 'upload'; flows: number; bytes: number; bytesPerSecond?: number };
 
-/** A measurement takes HAProxy half a second of CPU or more, because the clock of /proc steps by 10 ms. */
+/** A measurement takes HAProxy half a second of CPU or more: short transfers differ too much. */
 function cases({ quick, size }: Scale): Case[] {
   const bytes = (quick ? 128 : 512) * MIB;
   const flows = (quick ? [1, 8] : [1, 8, 64]).map((count) => Math.max(1, Math.round(count * size)));
