@@ -236,7 +236,9 @@ const backend = z.strictObject({
     .describe(
       'Addresses of this machine to connect to servers from, in turn; if one has no port left for a server, the next',
     ),
-  resolveInterval: resolveInterval().prefault('30s').describe('How often the names of servers are resolved again'),
+  resolveInterval: resolveInterval()
+    .prefault('30s')
+    .describe('How often the names of servers are resolved again; every 2s while checks of the server fail'),
   servers: z
     .record(name(), server)
     .refine((servers) => Object.keys(servers).length > 0, { error: 'expected at least one server' })

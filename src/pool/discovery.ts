@@ -20,6 +20,8 @@ export type AskDns = (address: Discovered, closed?: AbortSignal) => Promise<DnsA
 
 /** A time to live of 0 must not become a flood of questions; nor must an answer that does not come. */
 const SOONEST_MS = 1_000;
+/** While a server that was found is down. */
+const HURRIED_MS = 2_000;
 
 /** Each address is a server, with its checks and its metrics: a nameserver must not make thousands of them. */
 const MOST_SERVERS = 256;
@@ -45,6 +47,7 @@ export class Discovery {
   #lacked: ReadonlySet<string> = new Set();
   #failing: Failing | undefined;
   #timer: NodeJS.Timeout | undefined;
+  #hurried = false;
   readonly #closed = new AbortController();
 
   /** `onAnswer` is called after each answer, good or bad. */
@@ -73,6 +76,7 @@ export class Discovery {
 
   /** Asks now, and from then on again and again. Resolves after the first answer, good or bad. */
   async start(): Promise<void> {
+    this.#hurried = false;
     const answer = await this.#ask(this.#address, this.#closed.signal).catch((error: Error) => error);
     if (this.#closed.signal.aborted) return;
     const fault = answer instanceof Error ? answer.message : faultOf(answer);
@@ -80,7 +84,7 @@ export class Discovery {
     if (!(answer instanceof Error)) this.#take(answer);
     this.#onAnswer();
     const validMs = answer instanceof Error ? 0 : answer.ttlSeconds * 1_000;
-    this.#askAgainIn(Math.min(this.#intervalMs, Math.max(validMs, SOONEST_MS)));
+    this.#askAgainIn(Math.min(this.#intervalMs, this.#hurried ? HURRIED_MS : Math.max(validMs, SOONEST_MS)));
   }
 
   /**
@@ -91,6 +95,13 @@ export class Discovery {
     this.#intervalMs = intervalMs;
     // Without a timer a question is under way, and the one after it keeps to the new interval.
     if (sooner && this.#timer) this.#askAgainIn(intervalMs);
+  }
+
+  /** A server that was found does not work, and may stand elsewhere by now: the next question comes soon. */
+  hurry(): void {
+    if (this.#hurried) return;
+    this.#hurried = true;
+    if (this.#timer) this.#askAgainIn(Math.min(this.#intervalMs, HURRIED_MS));
   }
 
   close(): void {

@@ -70,9 +70,11 @@ export class Location {
     return this.#watch.start();
   }
 
-  /** A name with several addresses goes on to the next where one fails. */
+  /** A name with several addresses goes on to the next where one fails, and any name is soon asked for again. */
   leave(host: string): void {
-    if (host !== this.#address || this.#addresses.length < 2) return;
+    if (host !== this.#address) return;
+    this.#watch?.hurry();
+    if (this.#addresses.length < 2) return;
     this.#address = this.#addresses[(this.#addresses.indexOf(host) + 1) % this.#addresses.length];
   }
 

@@ -187,6 +187,7 @@ export class Members {
     const wake: Wake = {
       freed: (freed) => this.#wake.freed(freed),
       changed: () => {
+        if (this.#isLost(server)) for (const discovery of this.#discoveries.values()) discovery.hurry();
         if (!this.#reconciling) this.#wake.changed();
       },
     };
@@ -195,6 +196,11 @@ export class Members {
     const server = new Server({ backend, name, config, observer, lookup, probe, wake, onNameAnswer });
     this.#known.set(name, server);
     return server;
+  }
+
+  /** DNS has named the server, and it is down. */
+  #isLost({ name, health }: Server): boolean {
+    return !health.up && this.#config?.servers[name] === undefined;
   }
 
   /**
@@ -210,6 +216,7 @@ export class Members {
       const answered = (): void => {
         if (this.#discoveries.get(key) !== discovery) return onAnswer();
         this.#reconcile();
+        if (this.#servers.some((server) => this.#isLost(server))) discovery.hurry();
         this.#news.tell(this.names);
       };
       const parts = { ask: this.#parts.ask, found: former?.found };

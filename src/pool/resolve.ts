@@ -29,6 +29,8 @@ export class NameWatch {
   readonly #report: (resolution: Resolution) => void;
   readonly #lookup: Lookup;
   #timer: NodeJS.Timeout | undefined;
+  /** The next look-up comes as soon as it may. */
+  #hurried = false;
   readonly #closed = new AbortController();
 
   constructor(
@@ -49,6 +51,14 @@ export class NameWatch {
     this.#report({ addresses: [this.#name] });
   }
 
+  /** The address does not work, and the name may have another by now: the next look-up comes as after a failure. */
+  hurry(): void {
+    if (!this.#timer || this.#hurried) return;
+    this.#hurried = true;
+    clearTimeout(this.#timer);
+    this.#askAgainIn(Math.min(RETRY_MS, this.#intervalMs));
+  }
+
   /** Ends the look-up under way, and reports nothing from now on. */
   close(): void {
     this.#closed.abort(UNWANTED);
@@ -63,6 +73,14 @@ export class NameWatch {
     if (this.#closed.signal.aborted) return;
     this.#report(resolution);
     const waitMs = 'failure' in resolution ? Math.min(RETRY_MS, this.#intervalMs) : this.#intervalMs;
-    this.#timer = setTimeout(() => void this.#resolve(), waitMs);
+    this.#hurried = waitMs <= RETRY_MS;
+    this.#askAgainIn(waitMs);
+  }
+
+  #askAgainIn(ms: number): void {
+    this.#timer = setTimeout(() => {
+      this.#timer = undefined;
+      void this.#resolve();
+    }, ms);
   }
 }

@@ -62,6 +62,21 @@ test('one answer of DNS without an address costs its server nothing', async (t) 
   assert.deepEqual([scene.names.length, scene.told], [2, told]);
 });
 
+test('while a server that DNS has named is down, DNS is asked every two seconds', async (t) => {
+  const scene = new Scene(t);
+  scene.found = ['10.0.1.1'];
+  scene.dead.add('10.0.1.1');
+  await scene.commit(FOUND);
+  // As a container that is made anew: the first question may come too early.
+  for (let i = 0; i < 4; i++) await scene.pass(1_000);
+  scene.found = ['10.0.1.2'];
+  for (let i = 0; i < 5; i++) await scene.pass(1_000);
+  assert.deepEqual(scene.names, [found('10.0.1.2')]);
+  scene.found = ['10.0.1.3'];
+  for (let i = 0; i < 20; i++) await scene.pass(1_000);
+  assert.deepEqual(scene.names, [found('10.0.1.2')], 'nothing hurries any more');
+});
+
 test('its clients are its clients again, where they have not been moved', async (t) => {
   const scene = new Scene(t);
   await scene.commit(TWO);

@@ -153,6 +153,24 @@ test('a server stays at its address while that is still an answer, and follows i
   assert.deepEqual([server.endpoint?.host, server.told], ['10.0.0.2', []]);
 });
 
+test('a server whose checks fail has its name asked for every two seconds, and follows it to its new address', async (t) => {
+  const { server, names, good } = await scene(t, ['10.0.0.1'], { interval: '1s' });
+  await whileLong();
+  assert.ok(names.asked <= 3, `asked ${names.asked} times while all was well`);
+  good.delete('10.0.0.1');
+  const before = names.asked;
+  for (let i = 0; i < 100; i++) await tick(100);
+  assert.ok(names.asked - before >= 3 && names.asked - before <= 6, `asked ${names.asked - before} times in 10 s`);
+  assert.equal(server.usable, false);
+  // As a container that is made anew.
+  names.says = ['10.0.0.2'];
+  for (let i = 0; i < 60; i++) await tick(100);
+  assert.deepEqual([server.endpoint?.host, server.usable], ['10.0.0.2', true]);
+  const well = names.asked;
+  for (let i = 0; i < 200; i++) await tick(100);
+  assert.equal(names.asked, well, 'nothing hurries any more');
+});
+
 test('of several addresses, the next one is taken where a check fails', async (t) => {
   const { server, good, checked } = await scene(t, ['10.0.0.1', '10.0.0.2']);
   good.delete('10.0.0.1');
