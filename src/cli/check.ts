@@ -1,7 +1,9 @@
+import { isIP } from 'node:net';
 import { loadConfig, type Loaded } from '../config/load.ts';
 import { formatProblem, type Problem } from '../config/locate.ts';
 import type { Finding } from '../config/rules.ts';
 import type { Config, ServerConfig } from '../config/schema.ts';
+import { ownFrontends } from '../config/warnings.ts';
 import { lookUp, lookUpService } from '../names/look-up.ts';
 
 export type CheckCall = { readonly file: string; readonly json: boolean; readonly resolve: boolean };
@@ -51,11 +53,12 @@ function inWords(counts: Counts): string {
     .join(', ');
 }
 
-/** A warning for each server whose name has no address here and now. */
+/** A warning for each server whose name has no address here and now, or leads back to a frontend. */
 async function unresolved({ config, place }: Loaded & { kind: 'config' }): Promise<Problem[]> {
+  const lead = ownFrontends(config);
   const all = Object.entries(config.backends).flatMap(([backend, { servers }]) =>
     Object.entries(servers).map(async ([server, { address }]): Promise<Finding[]> => {
-      const why = await missing(address);
+      const why = await missing(address, lead);
       const path = ['backends', backend, 'servers', server];
       return why === undefined ? [] : [{ path, message: why }];
     }),
@@ -64,12 +67,19 @@ async function unresolved({ config, place }: Loaded & { kind: 'config' }): Promi
 }
 
 /** Why an address leads to no server; undefined if it leads to one. */
-async function missing(address: ServerConfig['address']): Promise<string | undefined> {
+async function missing(
+  address: ServerConfig['address'],
+  lead: ReturnType<typeof ownFrontends>,
+): Promise<string | undefined> {
   const name = 'discover' in address ? address.name : address.host;
   try {
-    if (!('discover' in address) || address.discover === 'dns') await lookUp(name);
-    else if ((await lookUpService(name)).length === 0) return `${name} names no server`;
-    return undefined;
+    if ('discover' in address && address.discover === 'srv')
+      return (await lookUpService(name)).length === 0 ? `${name} names no server` : undefined;
+    const { port } = address;
+    const { addresses } = await lookUp(name);
+    // Of an address and of localhost it was said without a question.
+    const back = isIP(name) === 0 && name.toLowerCase() !== 'localhost';
+    return back ? addresses.map((host) => lead({ host, port })).find((said) => said !== undefined) : undefined;
   } catch (error) {
     return `${name} does not resolve here: ${(error as Error).message}`;
   }

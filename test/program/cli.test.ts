@@ -160,17 +160,18 @@ test('check --json has what a program needs to know, good file or bad', () => {
   assert.equal(problems.map((problem) => `${formatProblem(problem)}\n`).join(''), PROBLEMS);
 });
 
-test('a warning is printed and leaves the file valid; --resolve also warns of names that lead nowhere', () => {
+test('a warning is printed and leaves the file valid; --resolve also warns of names that lead nowhere, or back', () => {
   const content = `${SHORTEST.replace('registry1', 'localhost')}      s2: nowhere.invalid:5000
       s3: { address: "LOCALHOST:5000" }
+      s4: back.localhost:443
   spare: { servers: { s1: dns:nowhere.invalid:5000 } }
 `;
   writeFileSync(join(folder, 'warn.yml'), content);
   const always = [
     'warn.yml:10:7: backends.b.servers.s3: warning: localhost:5000 is the address of s1 too; a node that is to have more clients takes a weight',
-    'warn.yml:11:3: backends.spare: warning: no frontend sends clients here',
+    'warn.yml:12:3: backends.spare: warning: no frontend sends clients here',
   ];
-  const valid = 'warn.yml is valid: 1 frontend, 2 backends, 4 servers';
+  const valid = 'warn.yml is valid: 1 frontend, 2 backends, 5 servers';
   const { status, stdout } = berth('check', 'warn.yml');
   assert.deepEqual([status, stdout.trimEnd().split('\n')], [0, [...always, valid]]);
   const resolved = berth('check', 'warn.yml', '--resolve');
@@ -180,8 +181,12 @@ test('a warning is printed and leaves the file valid; --resolve also warns of na
     lines[2]!,
     /^warn\.yml:9:11: backends\.b\.servers\.s2: warning: nowhere\.invalid does not resolve here: /,
   );
-  assert.match(lines[3]!, /^warn\.yml:11:27: backends\.spare\.servers\.s1: warning: nowhere\.invalid does not resolve/);
-  assert.equal(lines.length, 5);
+  assert.match(
+    lines[3]!,
+    /^warn\.yml:11:11: backends\.b\.servers\.s4: warning: 127\.0\.0\.1:443 is where f listens; Berth would connect to/,
+  );
+  assert.match(lines[4]!, /^warn\.yml:12:27: backends\.spare\.servers\.s1: warning: nowhere\.invalid does not resolve/);
+  assert.equal(lines.length, 6);
 });
 
 test('- is standard input', () => {

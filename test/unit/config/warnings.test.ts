@@ -41,3 +41,20 @@ test('warnings come in the order of the file', () => {
     `FILE:10:7: backends.b.servers.s2: registry1:5000 is the address of s1 too; ${TWICE}`,
   ]);
 });
+
+test('a server that is a frontend of this file is told, by whatever address this machine has', () => {
+  const servers = (...addresses: string[]): string =>
+    addresses.map((address, i) => `      s${i + 2}: "${address}"\n`).join('');
+  const own = (host: string, line: number): string =>
+    `FILE:${line}:7: backends.b.servers.s${line - 7}: ${host}:443 is where f listens; ` +
+    'Berth would connect to itself, without end';
+  const others = servers('10.99.99.99:443', '127.0.0.1:444', 'dns:localhost:443', 'registry.example.com:443');
+  const everywhere = SHORTEST + servers('127.0.0.1:443', 'localhost:443', '127.0.0.2:443');
+  assert.deepEqual(warnings(everywhere + others.replace(/s(\d)/g, (_, i) => `o${i}`)), [
+    own('127.0.0.1', 9),
+    own('127.0.0.1', 10),
+    own('127.0.0.2', 11),
+  ]);
+  const one = SHORTEST.replace('*:443', '10.99.99.99:443') + servers('10.99.99.99:443', '127.0.0.1:443');
+  assert.deepEqual(warnings(one), [own('10.99.99.99', 9)]);
+});
