@@ -7,16 +7,29 @@ const PER_CONNECTION = 2;
 /** Kept free for checks, scrapes, names, files and the moments in which one socket replaces another. */
 const RESERVE = 32;
 
+/** What is taken for the limit where no /proc tells it, as in a chroot: fewer are rare. */
+const USUAL_LIMIT = 1_024;
+/** What a process has open at its start, about. */
+const USUAL_FILES = 32;
+
 /** How many files this process may have open (Node raises the soft limit to the hard one as it starts). */
 function openFileLimit(): number {
-  const limits = readFileSync('/proc/self/limits', 'utf8');
-  const soft = /^Max open files\s+(\d+|unlimited)/m.exec(limits)?.[1];
-  return soft === undefined || soft === 'unlimited' ? Infinity : Number(soft);
+  const soft = toldBy(() => /^Max open files\s+(\d+|unlimited)/m.exec(readFileSync('/proc/self/limits', 'utf8'))?.[1]);
+  return soft === 'unlimited' ? Infinity : Number(soft ?? USUAL_LIMIT);
 }
 
 /** How many files this process has open. */
 export function openFiles(): number {
-  return readdirSync('/proc/self/fd').length;
+  return toldBy(() => readdirSync('/proc/self/fd').length) ?? USUAL_FILES;
+}
+
+/** Undefined where this process sees no /proc. */
+function toldBy<T>(proc: () => T): T | undefined {
+  try {
+    return proc();
+  } catch {
+    return undefined;
+  }
 }
 
 /**

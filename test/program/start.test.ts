@@ -5,6 +5,7 @@ import { createServer, type Server } from 'node:net';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { spawn } from 'node:child_process';
+import { noNamespaces } from '../support/able.ts';
 import { Berth, start, type BerthOptions } from '../support/berth.ts';
 import { visit } from '../support/clients.ts';
 import { folderOf } from '../support/files.ts';
@@ -145,4 +146,13 @@ test('unix sockets of a frontend and of the admin address have their mode and gr
     [0o600, group],
     [0o666, group],
   ]);
+});
+
+test('where there is no /proc, as in a chroot, it starts and serves', { skip: noNamespaces('mount') }, async (t) => {
+  const [s1] = await serve(t, ['s1']);
+  const hide = 'mount -t tmpfs none /proc && exec "$@"';
+  const berth = await start(t, settings([s1!]), { through: ['unshare', '--mount', 'sh', '-c', hide, 'hide'] });
+  assert.equal((await visit(berth, { port: await berth.port() })).answered, 's1');
+  const { maxConnections } = await berth.line(({ event }) => event === 'started');
+  assert.ok(Number(maxConnections) > 400, String(maxConnections));
 });
