@@ -107,8 +107,8 @@ export class Relay {
     const moved = [this.#up.sweep(nowMs), this.#down.sweep(nowMs)];
     if (moved.includes(true)) this.#movedMs = nowMs;
     const quietMs = nowMs - this.#movedMs;
-    // Not before: keepalive takes four system calls a socket, which most connections do not live long enough to need.
-    if (!this.#isKeptAlive && timeouts.keepAlive > 0 && quietMs >= timeouts.keepAlive) {
+    // Not at the start: it takes four system calls a socket, and most connections are over before the first look.
+    if (!this.#isKeptAlive && timeouts.keepAlive > 0) {
       this.#isKeptAlive = true;
       for (const socket of [this.#client, this.#server]) keepAlive(socket, timeouts.keepAlive);
     }
