@@ -95,10 +95,15 @@ test('Sentinels name another primary, under load: the balancers go there, and no
 
 test('Sentinels name another master while the old one lives: the balancer leaves the old one', async (t) => {
   const [old, next] = [await startRedis(t), await startRedis(t)];
-  const [sentinel] = await startSentinels(t, old);
+  const [hung, sentinel] = await startSentinels(t, old);
+  // One that hangs is in nobody's way.
+  hung!.signal('SIGSTOP');
   const operator = await sentinel!.client();
   const nodes = await serve(t, ['s1']);
-  const berth = await joined(t, sharing(nodes, { sentinels: placesOf([sentinel!]), master: 'm', timeout: '3s' }));
+  const berth = await joined(
+    t,
+    sharing(nodes, { sentinels: placesOf([hung!, sentinel!]), master: 'm', timeout: '3s' }),
+  );
   await operator.sendCommand(['SENTINEL', 'REMOVE', 'm']);
   await operator.sendCommand(['SENTINEL', 'MONITOR', 'm', '127.0.0.1', String(next.port), '2']);
   const { reason } = await berth.line(({ event }) => event === 'shared_table_down');
