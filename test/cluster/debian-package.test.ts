@@ -4,19 +4,19 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import type { Architecture } from '../../deploy/packaging/node.ts';
-import { debianPackage, type Making } from '../../deploy/packaging/debian/package.ts';
+import type { Making } from '../../deploy/packaging/debian/package.ts';
 import { noControlGroups, noNamespaces } from '../support/able.ts';
+import { startCluster } from '../support/cluster.ts';
 import { bootDebian, type DebianMachine } from '../support/debian-machine.ts';
+import { makePackage, version } from '../support/debian-package.ts';
+import { differences } from '../support/image.ts';
 import { clients, Crowd, places, whoServes } from '../support/people.ts';
 import { openWorkspace } from '../support/processes.ts';
 import { echoes, TestServer } from '../support/servers.ts';
-import { QUICK_CHECKS, settings, yaml } from '../support/settings.ts';
+import { QUICK_CHECKS, settings, yaml, type Given } from '../support/settings.ts';
 import { packaged } from '../support/single-file.ts';
 import { eventually } from '../support/waiting.ts';
 
-const { version } = JSON.parse(readFileSync('package.json', 'utf8')) as { version: string };
-const architecture = process.arch as Architecture;
 const SLOW = { timeout: 600_000 };
 
 const workspace = openWorkspace();
@@ -24,15 +24,7 @@ after(() => workspace.close());
 /** What the Debian sees, too. */
 const SHARED = join(workspace.dir, 'shared');
 
-/** Compressing it would take a minute, and changes nothing of what is in it. */
-function make(folder: string, more: Partial<Making> = {}): string {
-  const path = join(workspace.dir, folder);
-  mkdirSync(path, { recursive: true });
-  const program = packaged(`-linux-${architecture}`);
-  const licenses = readFileSync(packaged('-licenses.txt'), 'utf8');
-  const making = { program, architecture, version, date: 1_790_000_000, licenses, folder: path };
-  return debianPackage({ ...making, isQuick: true, ...more });
-}
+const make = (folder: string, more?: Partial<Making>): string => makePackage(join(workspace.dir, folder), more);
 
 /** The package before this one: another version, with another standard configuration. */
 function makePredecessor(of: string): void {
@@ -76,7 +68,7 @@ describe('on a Debian that systemd runs', { ...SLOW, skip }, () => {
   const servers = ['s1', 's2', 's3'].map((name) => new TestServer(name, echoes));
   const guests = clients(6);
   let debian: DebianMachine;
-  let port = 0;
+  let [port, admin] = [0, 0];
   let config = '';
   let broken = '';
   let bare = '';
@@ -85,13 +77,19 @@ describe('on a Debian that systemd runs', { ...SLOW, skip }, () => {
     debian.run('apt-get', '-o', 'Dpkg::Options::=--force-confold', 'install', '--yes', `/shared/${file}`);
   const files = () =>
     debian.shell(`find / -xdev \\( ${BOOKS.map((path) => `-path ${path}`).join(' -o ')} \\) -prune -o -print | sort`);
-  const write = (path: string, text: string) =>
-    debian.shell(`mkdir -p $(dirname ${path}) && cat >${path} <<'END'\n${text}\nEND`);
   const logged = (line: RegExp) =>
     eventually(`${line} in the journal`, async () =>
       line.test(await debian.run('journalctl', '--no-pager', '--unit', SERVICE)),
     );
   const pid = () => debian.property(SERVICE, 'MainPID');
+  const says = (word: string) =>
+    eventually(`Berth to say: ${word}`, async () => (await debian.property(SERVICE, 'StatusText')) === word);
+  const fileFor = (nodes: readonly Given[], backend: object): string =>
+    yaml({
+      ...settings(nodes, backend, { admin: { bind: `127.0.0.1:${admin}` } }),
+      frontends: { https_frontend: { bind: `127.0.0.1:${port}`, backend: 'b' } },
+      state: { file: '/var/lib/berth/state' },
+    });
 
   before(async () => {
     for (const server of servers) await server.open();
@@ -99,12 +97,8 @@ describe('on a Debian that systemd runs', { ...SLOW, skip }, () => {
     renameSync(make('made'), join(SHARED, 'new.deb'));
     makePredecessor(join(SHARED, 'new.deb'));
     port = await workspace.freePort();
-    const admin = await workspace.freePort();
-    config = yaml({
-      ...settings(servers, QUICK_CHECKS, { admin: { bind: `127.0.0.1:${admin}` } }),
-      frontends: { https_frontend: { bind: `127.0.0.1:${port}`, backend: 'b' } },
-      state: { file: '/var/lib/berth/state' },
-    });
+    admin = await workspace.freePort();
+    config = fileFor(servers, QUICK_CHECKS);
     broken = config.replace('"backend": "b"', '"backend": "nowhere"');
     debian = await bootDebian(workspace, SHARED);
     bare = await files();
@@ -124,16 +118,14 @@ describe('on a Debian that systemd runs', { ...SLOW, skip }, () => {
   });
 
   test('enabled, it runs as a user of its own with one capability, and systemd hears how it is', async () => {
-    await write(CONFIG, config);
-    await write(
+    await debian.write(CONFIG, config);
+    await debian.write(
       '/etc/systemd/system/berth.socket.d/port.conf',
       `[Socket]\nListenStream=\nListenStream=127.0.0.1:${port}`,
     );
     await debian.run('systemctl', 'daemon-reload');
     await debian.run('systemctl', 'enable', '--now', SOCKET, SERVICE);
-    await eventually('the word of Berth', async () => {
-      return (await debian.property(SERVICE, 'StatusText')) === '3 of 3 servers are usable';
-    });
+    await says('3 of 3 servers are usable');
     const status = await debian.run('cat', `/proc/${await pid()}/status`);
     assert.match(status, /^CapEff:\t0000000000000400$/m, 'CAP_NET_BIND_SERVICE');
     assert.match(status, /^NoNewPrivs:\t1$/m);
@@ -142,9 +134,25 @@ describe('on a Debian that systemd runs', { ...SLOW, skip }, () => {
     assert.match(await debian.run('berth', 'status'), /https_frontend +127\.0\.0\.1:\d+/);
   });
 
+  test('a push and a pull go through it, to the registries that its check has found up', async () => {
+    const cluster = await startCluster({ workspace, redis: false });
+    const ca = '/etc/berth/ca.crt';
+    await debian.write(ca, readFileSync(cluster.ca, 'utf8'));
+    const nodes = cluster.nodes.map(({ name, endpoint }) => ({ name, address: endpoint }));
+    await debian.write(CONFIG, fileFor(nodes, { healthCheck: { type: 'registry', tls: { ca } } }));
+    await debian.run('systemctl', 'reload', SERVICE);
+    await says('2 of 2 servers are usable');
+    const image = await cluster.makeImage({ layers: 3, layerBytes: 1_000_000 });
+    await cluster.push(image, 'debian/image:1', port);
+    assert.deepEqual(await differences(image, (await cluster.pull('debian/image:1', port)).dir), []);
+    await debian.run('rm', ca);
+    await debian.write(CONFIG, config);
+    await debian.run('systemctl', 'reload', SERVICE);
+  });
+
   test('systemctl reload says whether it was one', async () => {
     await debian.run('systemctl', 'reload', SERVICE);
-    await write(CONFIG, broken);
+    await debian.write(CONFIG, broken);
     await assert.rejects(debian.run('systemctl', 'reload', SERVICE));
     await logged(/there is no backend "nowhere"/);
     assert.match(await whoServes(port), /^s[123]$/);
@@ -155,7 +163,7 @@ describe('on a Debian that systemd runs', { ...SLOW, skip }, () => {
     await debian.run('apt-get', 'install', '--yes', '--reinstall', '/shared/old.deb');
     assert.equal(await pid(), first);
     assert.match(await whoServes(port), /^s[123]$/);
-    await write(CONFIG, config);
+    await debian.write(CONFIG, config);
     await debian.run('systemctl', 'reload', SERVICE);
   });
 
@@ -179,7 +187,7 @@ describe('on a Debian that systemd runs', { ...SLOW, skip }, () => {
   });
 
   test('a Berth that hangs is ended by the watchdog, and the next one serves who came meanwhile', async () => {
-    await write('/etc/systemd/system/berth.service.d/soon.conf', '[Service]\nWatchdogSec=5');
+    await debian.write('/etc/systemd/system/berth.service.d/soon.conf', '[Service]\nWatchdogSec=5');
     await debian.run('systemctl', 'daemon-reload');
     await debian.run('systemctl', 'restart', SERVICE);
     const hung = await pid();

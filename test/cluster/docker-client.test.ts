@@ -1,6 +1,4 @@
 import assert from 'node:assert/strict';
-import { readdir, stat } from 'node:fs/promises';
-import { join } from 'node:path';
 import { after, before, suite, test } from 'node:test';
 import { noControlGroups, noNamespaces } from '../support/able.ts';
 import { Client } from '../support/clients.ts';
@@ -8,7 +6,7 @@ import { startCluster, type Cluster } from '../support/cluster.ts';
 import { startDocker, type Docker } from '../support/docker.ts';
 import { doctor } from '../support/doctor.ts';
 import { connectFrom } from '../support/forwarder.ts';
-import type { NodeSettings, RegistryNode } from '../support/node.ts';
+import type { NodeSettings } from '../support/node.ts';
 import { failed, frontFor, serversOf, type FrontOptions, type RegistryBerth } from '../support/registry-berth.ts';
 import { eventually } from '../support/waiting.ts';
 
@@ -82,7 +80,7 @@ suite('a real docker client', { timeout: 240_000 }, () => {
     const id = await docker.imageId(name);
 
     const push = docker.run('push', name);
-    await eventually('an upload to flow', async () => (await uploaded(own, repository)) > 4_000_000);
+    await eventually('an upload to flow', async () => (await own.uploaded(repository)) > 4_000_000);
     await own.kill();
     t.after(() => own.running || own.start());
     const said = await push;
@@ -121,7 +119,7 @@ suite('a real docker client', { timeout: 240_000 }, () => {
       const id = await docker.imageId(name);
       const push = docker.run('push', name);
       const own = cluster!.nodes.find(({ name: node }) => node === bound)!;
-      await eventually('an upload to flow', async () => (await uploaded(own, repository)) > 4_000_000);
+      await eventually('an upload to flow', async () => (await own.uploaded(repository)) > 4_000_000);
       address.leadTo(await second.port());
       await first.stop();
       assert.match(await push, /Retrying in \d+ second/);
@@ -167,16 +165,3 @@ suite('a real docker client', { timeout: 240_000 }, () => {
     }
   });
 });
-
-/** Bytes of unfinished uploads to that repository. */
-async function uploaded({ settings }: RegistryNode, repository: string): Promise<number> {
-  const uploads = join(settings.storage, 'docker/registry/v2/repositories', repository, '_uploads');
-  const names = await readdir(uploads).catch(() => []);
-  const sizes = names.map((name) =>
-    stat(join(uploads, name, 'data')).then(
-      ({ size }) => size,
-      () => 0,
-    ),
-  );
-  return (await Promise.all(sizes)).reduce((sum, size) => sum + size, 0);
-}

@@ -1,25 +1,20 @@
 /** Several Berths on one port of one machine (`reusePort`), in a network of its own. */
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
 import { test, type TestContext } from 'node:test';
-import { fileURLToPath } from 'node:url';
 import { NODE_SHARES_PORTS, noNamespaces } from '../support/able.ts';
 import { Berth, start } from '../support/berth.ts';
 import { folderOf } from '../support/files.ts';
 import { openNamespace } from '../support/namespace.ts';
 import { commandWith } from '../support/operator.ts';
 import { openWorkspace } from '../support/processes.ts';
+import { RemoteTown } from '../support/remote-town.ts';
 import { settings } from '../support/settings.ts';
-import { eventually } from '../support/waiting.ts';
 
 const PORT = 7443;
 const SIZE = 12;
 /** So that a listener which closes hands its queue over, as docs/two-balancers.md has it. */
 const MIGRATE = 'sysctl -qw net.ipv4.tcp_migrate_req=1';
-const TOWN = fileURLToPath(new URL('../support/town.js', import.meta.url));
 
 /** One file for all instances: what is each one's own comes from its environment. */
 const fileFor = (servers: readonly string[]) =>
@@ -34,39 +29,29 @@ const fileFor = (servers: readonly string[]) =>
     { bind: { address: `127.0.0.1:${PORT}`, reusePort: true } },
   );
 
-type Told = { calls: number; failures: string[]; clients: number; split: number };
-
 /** Two instances, three servers, and who comes to them. */
 class Machine {
   readonly instances: Berth[] = [];
-  #through: readonly string[] = [];
-  #servers: readonly string[] = [];
-  #ask!: (order: string) => Promise<unknown>;
+  readonly town: RemoteTown;
   readonly #t: TestContext;
+  readonly #through: readonly string[];
+  readonly #servers: readonly string[];
 
-  private constructor(t: TestContext) {
+  private constructor(t: TestContext, town: RemoteTown, through: readonly string[], servers: readonly string[]) {
     this.#t = t;
+    this.town = town;
+    this.#through = through;
+    this.#servers = servers;
   }
 
   static async open(t: TestContext): Promise<Machine> {
-    const machine = new Machine(t);
     const workspace = openWorkspace();
     t.after(() => workspace.close());
     const namespace = await openNamespace(workspace, { address: '10.78.0.1', script: MIGRATE });
-    const [nsenter, ...args] = namespace.through('net');
-    machine.#through = [nsenter, ...args];
-    const town = spawn(nsenter, [...args, process.execPath, TOWN], { stdio: ['pipe', 'pipe', 'inherit'] });
-    t.after(async () => {
-      town.stdin.end();
-      if (town.exitCode === null) await once(town, 'exit');
-    });
-    const answers = createInterface(town.stdout)[Symbol.asyncIterator]();
-    machine.#ask = async (order) => {
-      town.stdin.write(`${order}\n`);
-      const { value } = await answers.next();
-      return JSON.parse(String(value)) as unknown;
-    };
-    machine.#servers = (await machine.#ask('servers 3')) as string[];
+    const through = namespace.through('net');
+    const town = RemoteTown.open(through);
+    t.after(() => town.close());
+    const machine = new Machine(t, town, through, await town.servers(3));
     for (const instance of [1, 2]) await machine.start(instance);
     return machine;
   }
@@ -76,22 +61,6 @@ class Machine {
     const berth = await start(this.#t, fileFor(this.#servers), { through: this.#through, env });
     this.instances[instance - 1] = berth;
     return berth;
-  }
-
-  async crowd(): Promise<void> {
-    await this.#ask(`come ${PORT} ${SIZE}`);
-    await this.goesOn();
-  }
-
-  /** Until everybody has come again. */
-  async goesOn(): Promise<void> {
-    const calls = async (): Promise<number> => Number(await this.#ask('calls'));
-    const seen = await calls();
-    await eventually('the crowd to come again', async () => (await calls()) > seen + 4 * SIZE);
-  }
-
-  async sendHome(): Promise<Told> {
-    return (await this.#ask('leave')) as Told;
   }
 }
 
@@ -105,21 +74,22 @@ if (NODE_SHARES_PORTS) {
     },
     async (t) => {
       const machine = await Machine.open(t);
-      await machine.crowd();
+      const { town } = machine;
+      await town.come(PORT, SIZE);
       for (const berth of machine.instances) {
         berth.signal('SIGHUP');
         await berth.line(({ msg }) => msg === 'reloaded');
-        await machine.goesOn();
+        await town.goesOn();
       }
       for (let round = 0; round < 3; round++) {
         for (const [i, berth] of [...machine.instances].entries()) {
           berth.signal('SIGTERM');
           assert.equal(await berth.exited, 0);
-          await machine.goesOn();
+          await town.goesOn();
           await machine.start(i + 1);
         }
       }
-      const { calls, failures, clients, split } = await machine.sendHome();
+      const { calls, failures, clients, split } = await town.sendHome();
       assert.deepEqual({ failures, split }, { failures: [], split: 0 });
       t.diagnostic(`${calls} connections of ${clients} clients over 2 reloads and 6 restarts`);
     },
@@ -132,15 +102,16 @@ if (NODE_SHARES_PORTS) {
     },
     async (t) => {
       const machine = await Machine.open(t);
-      await machine.crowd();
+      const { town } = machine;
+      await town.come(PORT, SIZE);
       machine.instances[0]?.signal('SIGKILL');
       await machine.instances[0]?.exited;
-      await machine.goesOn();
-      const during = await machine.sendHome();
+      await town.goesOn();
+      const during = await town.sendHome();
       assert.ok(during.failures.length <= SIZE, during.failures.join(', '));
       assert.equal(during.split, 0);
-      await machine.crowd();
-      const { failures, split } = await machine.sendHome();
+      await town.come(PORT, SIZE);
+      const { failures, split } = await town.sendHome();
       assert.deepEqual({ failures, split }, { failures: [], split: 0 });
       t.diagnostic(`${during.failures.length} of ${SIZE} were inside`);
     },

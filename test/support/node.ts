@@ -1,5 +1,5 @@
 /** One registry node: a docker-registry of its own, with its log. */
-import { mkdir, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Certificate, CertificateKind } from './certificates.ts';
 import { accepts, type Workspace } from './processes.ts';
@@ -120,6 +120,19 @@ export class RegistryNode {
     return [...this.log().matchAll(line)].map(([, remote = '', method = '', path = '', status, agent = '']) => {
       return { remote, method, path, status: Number(status), agent };
     });
+  }
+
+  /** Bytes of unfinished uploads to that repository. */
+  async uploaded(repository: string): Promise<number> {
+    const uploads = join(this.settings.storage, 'docker/registry/v2/repositories', repository, '_uploads');
+    const names = await readdir(uploads).catch(() => []);
+    const sizes = names.map((name) =>
+      stat(join(uploads, name, 'data')).then(
+        ({ size }) => size,
+        () => 0,
+      ),
+    );
+    return (await Promise.all(sizes)).reduce((sum, size) => sum + size, 0);
   }
 
   /** The connections, each by its other end's ip:port, on which requests of such an agent have come. */
