@@ -75,6 +75,8 @@ export class Queue {
 
   /** A place of the server may have come free. */
   freed(server: Server): void {
+    // As at the end of nearly each connection.
+    if (this.#newcomers.size === 0 && this.#byClient.size === 0) return;
     this.#fill(server);
     this.#settle();
   }

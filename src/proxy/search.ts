@@ -156,7 +156,7 @@ export class Search {
     const sources = server.sources.inTurn(server.config.source, endpoint.host);
     if (sources.length > 1) return this.#connectFrom(sources, server, endpoint);
     // A promise more would cost each connection CPU.
-    const [localAddress] = sources;
+    const localAddress = sources[0];
     return this.#connect(server, localAddress === undefined ? endpoint : { ...endpoint, localAddress });
   }
 
