@@ -26,7 +26,7 @@ const KNOWN: Record<string, ConnectFailure> = {
   EAFNOSUPPORT: { reason: 'other', text: 'this machine has no IPv6 (EAFNOSUPPORT)' },
   EINVAL: {
     reason: 'other',
-    text: 'the system does not take the address (EINVAL); a link-local address needs its interface, as fe80::1%eth0',
+    text: 'no way to the address (EINVAL): a blackhole route, or a link-local address without its %interface',
   },
   ETIMEDOUT: { reason: 'timeout', text: 'connect timed out' },
   ECONNRESET: { reason: 'reset', text: 'connection reset' },

@@ -255,8 +255,7 @@ test('every failure of a connect has its reason and its words', () => {
     EPERM: 'other: a firewall of this machine forbids the connect (EPERM)',
     EACCES: 'other: SELinux, or a route of this machine, forbids the connect (EACCES)',
     EAFNOSUPPORT: 'other: this machine has no IPv6 (EAFNOSUPPORT)',
-    EINVAL:
-      'other: the system does not take the address (EINVAL); a link-local address needs its interface, as fe80::1%eth0',
+    EINVAL: 'other: no way to the address (EINVAL): a blackhole route, or a link-local address without its %interface',
     ETIMEDOUT: 'timeout: connect timed out',
     ECONNRESET: 'reset: connection reset',
     EMFILE: 'resources: out of file descriptors',
