@@ -12,7 +12,7 @@ export function plot(title: string, unit: string, list: readonly Row[]): string 
   const values = list.flatMap(({ contenders }) => Object.values(contenders).map(({ median }) => median));
   const [most, largest] = [Math.max(...values, 1e-9), Math.max(...list.map(({ size }) => size))];
   const x = (size: number): number => MARGIN + (size / largest) * (WIDTH - MARGIN - NAMES);
-  const y = (value: number): number => HEIGHT - MARGIN - (value / most) * (HEIGHT - 2 * MARGIN);
+  const y = (value: number): number => HEIGHT - MARGIN - (Math.max(0, value) / most) * (HEIGHT - 2 * MARGIN);
   const lines = labels.map((label, i) => {
     const points = list
       .filter(({ contenders }) => label in contenders)
@@ -30,7 +30,7 @@ export function plot(title: string, unit: string, list: readonly Row[]): string 
   return [
     `<svg xmlns="http://www.w3.org/2000/svg" width="${WIDTH}" height="${HEIGHT}" font-family="sans-serif" font-size="11">`,
     `<text x="${MARGIN}" y="20" font-size="13">${title}, ${unit}</text>`,
-    `<text x="${MARGIN - 4}" y="${MARGIN}" text-anchor="end">${most.toPrecision(3)}</text>`,
+    `<text x="${MARGIN - 4}" y="${MARGIN}" text-anchor="end">${Number(most.toPrecision(3)).toLocaleString('en')}</text>`,
     `<text x="${MARGIN - 4}" y="${HEIGHT - MARGIN}" text-anchor="end">0</text>`,
     `<path d="M${MARGIN} ${MARGIN}V${HEIGHT - MARGIN}H${WIDTH - NAMES}" fill="none" stroke="#999"/>`,
     ...ticks,
