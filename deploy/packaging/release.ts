@@ -9,6 +9,7 @@ import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { writeSums } from './contents.ts';
 import { changelogOf, isNewer } from './changelog.ts';
+import { hostedAt } from './hosted.ts';
 
 const BRANCH = 'main';
 const CLONE = join('.build', 'release');
@@ -21,6 +22,7 @@ const { values, positionals } = parseArgs({ options, allowPositionals: true });
 const [version = ''] = positionals;
 const tag = `v${version}`;
 
+const hosted = hostedAt(origin());
 const faults = whatIsInTheWay();
 if (faults.length > 0) {
   process.stderr.write(faults.map((fault) => `release: ${fault}\n`).join(''));
@@ -45,6 +47,9 @@ function whatIsInTheWay(): string[] {
     git('.', 'tag', '--list', tag) === '' ? '' : `there is a tag ${tag}`,
     unreleased === '' ? 'CHANGELOG.md has nothing below [Unreleased]' : '',
     values.really === true && values.untested === true ? '--untested is for trying: what is released is tested' : '',
+    values.really === true && !hosted
+      ? 'where is the repository? npm shows the address of origin: git remote add origin https://HOST/PATH.git'
+      : '',
   ].filter((fault) => fault !== '');
 }
 
@@ -53,6 +58,7 @@ function prepare(): void {
   rmSync(CLONE, { recursive: true, force: true });
   git('.', 'clone', '--quiet', '--branch', BRANCH, '.', CLONE);
   inClone('npm', 'version', '--no-git-tag-version', '--allow-same-version', version);
+  nameHost();
   const changelog = changelogOf(readFileSync(join(CLONE, 'CHANGELOG.md'), 'utf8'));
   writeFileSync(join(CLONE, 'CHANGELOG.md'), changelog.released(version, new Date()));
   const manifest = readFileSync(join(CLONE, MANIFEST), 'utf8');
@@ -72,6 +78,18 @@ function prepare(): void {
   if (scripts['package:deb'] !== undefined) inClone('npm', 'run', '--silent', 'package:deb');
   writeSums(join(CLONE, ARTEFACTS));
   process.stdout.write(readFileSync(join(CLONE, ARTEFACTS, 'SHA256SUMS')));
+}
+
+/** A package says where it comes from; its source does not, since a copy of it may have moved. */
+function nameHost(): void {
+  const file = join(CLONE, 'package.json');
+  const manifest = JSON.parse(readFileSync(file, 'utf8')) as Record<string, unknown>;
+  writeFileSync(file, `${JSON.stringify({ ...manifest, ...hosted }, null, 2)}\n`);
+}
+
+/** Empty where there is no such remote. */
+function origin(): string {
+  return git('.', 'config', '--default', '', '--get', 'remote.origin.url');
 }
 
 /** The last step, and the only one that changes anything here. */

@@ -23,6 +23,9 @@ before(() =>
   }),
 );
 
+/** Where others find the repository; nothing is sent there. */
+const ORIGIN = 'git@git.example.org:registry/berth.git';
+
 function release(...args: string[]): string {
   return runIn(repository, process.execPath, RELEASE, ...args);
 }
@@ -44,6 +47,8 @@ test('everything that is in the way of a release is said at once, and nothing is
   assert.match(refusal(), /^release: which version\? npm run release -- 1\.2\.3/);
   assert.match(refusal('0.0.9'), /^release: 0\.0\.9 is not newer than 0\.\d+\.\d+, which package\.json has\n$/);
   assert.match(refusal('99.0.0', '--really', '--untested'), /^release: --untested is for trying/);
+  assert.match(refusal('99.0.0', '--really'), /^release: where is the repository\? .* git remote add origin https:/);
+  runIn(repository, 'git', 'remote', 'add', 'origin', ORIGIN);
   assert.deepEqual(state(), was);
   runIn(repository, 'git', 'switch', '--quiet', '--create', 'other');
   writeFileSync(file('stray'), '');
@@ -74,6 +79,10 @@ test('a release is checked and tested, and leaves a commit, a tag and the artefa
   assert.match(said, /^checked$[^]*^tested$/m);
   assert.equal(runIn(repository, 'git', 'log', '-1', '--format=%s %D'), 'Berth 99.0.0 HEAD -> main, tag: v99.0.0\n');
   assert.equal(runIn(repository, 'git', 'status', '--porcelain'), '');
+  const manifest = JSON.parse(readFileSync(file('package.json'), 'utf8')) as Record<string, unknown>;
+  assert.deepEqual(manifest['repository'], { type: 'git', url: 'git+https://git.example.org/registry/berth.git' });
+  assert.deepEqual(manifest['bugs'], { url: 'https://git.example.org/registry/berth/issues' });
+  assert.equal(manifest['homepage'], 'https://git.example.org/registry/berth#readme');
   assert.match(
     runIn(repository, 'git', 'tag', '--list', '--format=%(contents)', 'v99.0.0'),
     /^Berth 99\.0\.0\n\n### Added\n\n- A thing of its own\.\n/,
