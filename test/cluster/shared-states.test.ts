@@ -111,8 +111,8 @@ test('what is said while Redis is away counts here at once, and there when it is
   await a.metricIs(UP, 1);
   await becomes(b, 's1', 'drain');
   assert.equal((await becomes(a, 's2', 'drain')).stateBy, 'b');
-  const line = a.lines.findLast(({ event }) => event === 'server_state');
-  assert.deepEqual([line?.['server'], line?.['before'], line?.['by']], ['s2', 'maint', 'b']);
+  const line = await a.line(({ event, by }) => event === 'server_state' && by === 'b');
+  assert.deepEqual([line['server'], line['before'], line['state']], ['s2', 'maint', 'drain']);
   await a.metricIs(PENDING, 0);
   const reconciled = (result: string) =>
     a.metric(`berth_stick_table_shared_reconciled_total{backend="b",result="${result}"}`);
