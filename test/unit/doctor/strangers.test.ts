@@ -199,9 +199,10 @@ test('a Location leads to an upload in its repository, on the node that is audit
       if (!session) return;
       assert.equal(session.repository, 'r');
       assert.match(session.path, /^\/v2\/r\/blobs\/uploads\/[\x21-\x7e]*$/);
-      assert.doesNotMatch(session.path, /\/\.\.(?:\/|$)/);
+      // Dots in a query lead nowhere.
+      assert.doesNotMatch(session.path, /^[^?]*\/\.\.(?:[/?]|$)/);
     }),
-    { numRuns: 3_000 },
+    { numRuns: 3_000, examples: [['/v2/r/blobs/uploads/?_state=x/v2/r/blobs/uploads/..']] },
   );
   const path = '/v2/r/blobs/uploads/1?_state=a%3D';
   assert.deepEqual(sessionAt(node, 'r', `https://other.test${path}`), { repository: 'r', path });
