@@ -3,9 +3,6 @@ import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import * as fc from 'fast-check';
-import { schema } from '../../src/config/schema.ts';
-import { redisSessions } from '../../src/pool/shared/redis.ts';
-import type { Session } from '../../src/pool/shared/session.ts';
 import { start, type Berth } from '../support/berth.ts';
 import { Client } from '../support/clients.ts';
 import { folderOf } from '../support/files.ts';
@@ -15,9 +12,9 @@ import { startRedis, type RedisServer } from '../support/redis.ts';
 import { serve, type TestServer } from '../support/servers.ts';
 import { RARE_CHECKS, settings, type Settings } from '../support/settings.ts';
 import { SharedRedis, SimulatedClock } from '../support/shared-redis.ts';
+import { joined, twoSessions, UP } from '../support/sharing.ts';
 import { eventually } from '../support/waiting.ts';
 
-const UP = 'berth_stick_table_shared_up{backend="b"}';
 const PENDING = 'berth_stick_table_shared_pending{backend="b"}';
 
 type More = { readonly sharedStates?: boolean; readonly login?: string; readonly top?: object };
@@ -36,12 +33,6 @@ function sharing(
 
 /** Where commands find it. */
 const reachable = (t: TestContext): More => ({ top: { admin: { bind: `unix:${join(folderOf(t), 'admin.sock')}` } } });
-
-async function joined(t: TestContext, config: Settings): Promise<Berth> {
-  const berth = await start(t, config);
-  await berth.line(({ event }) => event === 'shared_table_up');
-  return berth;
-}
 
 const becomes = (berth: Berth, server: string, state: string): Promise<ServerStatus> =>
   eventually(`${server} to be ${state}`, async () => {
@@ -205,18 +196,8 @@ test('a user who may not use hashes shares bindings and no states, and is told s
 
 test('the model of Redis that states are tested against answers as Redis does', async (t) => {
   const redis = await startRedis(t);
-  const backend = { servers: { s: 'h:1' }, stickTable: { shared: redis.url, sharedStates: true } };
-  const { stickTable } = schema.shape.backends.parse({ b: backend })['b']!;
-  assert.ok(stickTable !== false && stickTable.shared !== false);
-  const { shared } = stickTable;
   const looker = await redis.client();
-  const told: string[] = [];
-  const sessions: Session[] = [];
-  for (const instance of ['a', 'b']) {
-    const events = { told: (message: string) => void (instance === 'a' && told.push(message)), lost: () => {} };
-    sessions.push(await redisSessions(shared, 'b', instance)(events));
-  }
-  t.after(() => sessions.forEach((session) => session.close()));
+  const { sessions, told } = await twoSessions(t, redis.url);
   const text = fc.constantFrom('', '1 drain unix a', '2 ready 10.0.0.1:5 b', 'what a stranger has written');
   const bid = fc.record({ field: fc.constantFrom('s1 state', 's1 weight', 's2 state'), from: text, to: text });
   const act = fc.tuple(fc.constantFrom(0, 1), fc.array(bid, { maxLength: 4 }));

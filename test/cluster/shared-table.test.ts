@@ -2,9 +2,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import * as fc from 'fast-check';
-import { schema } from '../../src/config/schema.ts';
-import { redisSessions } from '../../src/pool/shared/redis.ts';
-import type { Session } from '../../src/pool/shared/session.ts';
 import { start, type Berth } from '../support/berth.ts';
 import { Client } from '../support/clients.ts';
 import { connectFrom } from '../support/forwarder.ts';
@@ -13,25 +10,24 @@ import { redisVersion, startRedis, type RedisServer } from '../support/redis.ts'
 import { serve } from '../support/servers.ts';
 import { QUICK_CHECKS, RARE_CHECKS, settings } from '../support/settings.ts';
 import { SharedRedis, SimulatedClock } from '../support/shared-redis.ts';
-import { assertUnnoticed, come, joined, longestWait, patient, sharing, strangers, UP } from '../support/sharing.ts';
+import {
+  assertUnnoticed,
+  come,
+  joined,
+  longestWait,
+  patient,
+  sharing,
+  strangers,
+  twoSessions,
+  UP,
+} from '../support/sharing.ts';
 import { eventually } from '../support/waiting.ts';
 
 test('the model of Redis that the protocol is tested against answers as Redis does', async (t) => {
   t.diagnostic(redisVersion());
   const redis = await startRedis(t);
-  const stickTable = schema.shape.backends.parse({ b: { servers: { s: 'h:1' }, stickTable: { shared: redis.url } } })[
-    'b'
-  ]!.stickTable;
-  assert.ok(stickTable !== false && stickTable.shared !== false);
-  const { shared } = stickTable;
   const looker = await redis.client();
-  const told: string[] = [];
-  const sessions: Session[] = [];
-  for (const instance of ['a', 'b']) {
-    const events = { told: (message: string) => void (instance === 'a' && told.push(message)), lost: () => {} };
-    sessions.push(await redisSessions(shared, 'b', instance)(events));
-  }
-  t.after(() => sessions.forEach((session) => session.close()));
+  const { sessions, told } = await twoSessions(t, redis.url);
   const word = fc.constantFrom('', 's1 a', 's2 b', 's3 a s1');
   const bid = fc.record({ client: fc.constantFrom('10.0.0.1', '2001:db8::/64', 'fe80::1%eth0'), from: word, to: word });
   await fc.assert(

@@ -1,4 +1,5 @@
 /** Redis as the shared table uses it, on a clock and a network of its own. A contract test holds it against Redis. */
+import * as fc from 'fast-check';
 import type { Clock } from '../../src/pool/shared/link.ts';
 import { SERVERS } from '../../src/pool/shared/words.ts';
 import type { Bid, OpenSession, SessionEvents, StateBid } from '../../src/pool/shared/session.ts';
@@ -231,4 +232,28 @@ export class SharedRedis {
       way.send(client, () => events.told(message));
     }
   }
+}
+
+type Trouble = readonly [what: string, make: (redis: SharedRedis) => void];
+
+/** What Redis and the network may do to balancers of these names. */
+export function troubles(names: readonly string[]): fc.Arbitrary<Trouble> {
+  const who = fc.constantFrom(...names);
+  const trouble = (what: string, make: Trouble[1]): Trouble => [what, make];
+  return fc.oneof(
+    {
+      weight: 2,
+      arbitrary: fc
+        .tuple(who, fc.constantFrom(0, 1, 5, 20, 60, 200))
+        .map(([name, ms]) => trouble(`${name} is ${ms} ms away`, (redis) => void redis.delays.set(name, ms))),
+    },
+    fc
+      .tuple(who, fc.constantFrom(0, 5, 60))
+      .map(([name, ms]) => trouble(`news take ${ms} ms to ${name}`, (redis) => void redis.newsDelays.set(name, ms))),
+    fc.boolean().map((on) => trouble(`frozen: ${on}`, (redis) => (on ? redis.freeze() : redis.thaw()))),
+    who.map((name) => trouble(`${name} is cut`, (redis) => redis.cut(name))),
+    fc.boolean().map((empty) => trouble(`Redis restarts, empty: ${empty}`, (redis) => redis.restart(empty))),
+    fc.boolean().map((on) => trouble(`refuses: ${on}`, (redis) => void (redis.refuses = on))),
+    fc.constantFrom(undefined, 'OOM').map((fault) => trouble(`fault: ${fault}`, (redis) => void (redis.fault = fault))),
+  );
 }

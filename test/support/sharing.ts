@@ -1,6 +1,9 @@
 /** Balancers that share a table, and clients that come to them. */
 import assert from 'node:assert/strict';
 import type { TestContext } from 'node:test';
+import { schema } from '../../src/config/schema.ts';
+import { redisSessions } from '../../src/pool/shared/redis.ts';
+import type { Session } from '../../src/pool/shared/session.ts';
 import { start, type Berth } from './berth.ts';
 import { Client } from './clients.ts';
 import type { TestServer } from './servers.ts';
@@ -27,6 +30,21 @@ export async function joined(t: TestContext, config: Settings): Promise<Berth> {
   const berth = await start(t, config);
   await berth.line(({ event }) => event === 'shared_table_up');
   return berth;
+}
+
+/** Two sessions, of balancers `a` and `b`, with the shared table of a backend `b`, and what `a` is told. */
+export async function twoSessions(t: TestContext, shared: string): Promise<{ sessions: Session[]; told: string[] }> {
+  const backends = schema.shape.backends.parse({ b: { servers: { s: 'h:1' }, stickTable: { shared } } });
+  const { stickTable } = backends['b']!;
+  assert.ok(stickTable !== false && stickTable.shared !== false);
+  const told: string[] = [];
+  const sessions: Session[] = [];
+  for (const instance of ['a', 'b']) {
+    const events = { told: (message: string) => void (instance === 'a' && told.push(message)), lost: () => {} };
+    sessions.push(await redisSessions(stickTable.shared, 'b', instance)(events));
+  }
+  t.after(() => sessions.forEach((session) => session.close()));
+  return { sessions, told };
 }
 
 /** Who serves a connection from this address; the connection stays open. */

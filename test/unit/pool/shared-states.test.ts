@@ -17,7 +17,7 @@ import type { BackendConfig } from '../../../src/config/schema.ts';
 import type { Bid, StateBid } from '../../../src/pool/shared/session.ts';
 import { backendConfig, Scene } from '../../support/backend.ts';
 import { SERVERS, SimulatedBalancer, Stage } from '../../support/shared-balancer.ts';
-import { SharedRedis, SimulatedClock } from '../../support/shared-redis.ts';
+import { SharedRedis, SimulatedClock, troubles } from '../../support/shared-redis.ts';
 
 const states = (balancer: SimulatedBalancer): string[] => balancer.servers.map(({ name, admin }) => `${name} ${admin}`);
 
@@ -297,23 +297,10 @@ const acts = fc.oneof(
       .oneof({ weight: 3, arbitrary: fc.nat(150) }, fc.nat(20_000))
       .map((ms) => act(`${ms} ms`, (stage) => stage.clock.advance(ms, () => look(stage)))),
   },
-  {
-    weight: 2,
-    arbitrary: fc
-      .tuple(who, fc.constantFrom(0, 1, 5, 20, 60, 200))
-      .map(([i, ms]) => act(`${i} is ${ms} ms away`, (stage) => void stage.redis.delays.set('abc'[i]!, ms))),
-  },
-  fc
-    .tuple(who, fc.constantFrom(0, 5, 60))
-    .map(([i, ms]) => act(`news take ${ms} ms to ${i}`, (stage) => void stage.redis.newsDelays.set('abc'[i]!, ms))),
+  { weight: 8, arbitrary: troubles(['a', 'b', 'c']).map(([what, make]) => act(what, ({ redis }) => make(redis))) },
   fc
     .tuple(who, fc.constantFrom(-3_000, 0, 50, 3_000))
     .map(([i, ms]) => act(`the clock of ${i} is off by ${ms} ms`, ({ balancers }) => void (balancers[i]!.skewMs = ms))),
-  fc.boolean().map((on) => act(`frozen: ${on}`, ({ redis }) => (on ? redis.freeze() : redis.thaw()))),
-  who.map((i) => act(`${i} is cut`, ({ redis }) => redis.cut('abc'[i]!))),
-  fc.boolean().map((empty) => act(`Redis restarts, empty: ${empty}`, ({ redis }) => redis.restart(empty))),
-  fc.boolean().map((on) => act(`refuses: ${on}`, ({ redis }) => void (redis.refuses = on))),
-  fc.constantFrom(undefined, 'OOM').map((fault) => act(`fault: ${fault}`, ({ redis }) => void (redis.fault = fault))),
   fc
     .tuple(who, fc.boolean())
     .map(([i, keeps]) => act(`${i} restarts, with its file: ${keeps}`, (stage) => restart(stage, i, keeps))),

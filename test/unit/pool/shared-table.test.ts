@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import * as fc from 'fast-check';
 import { parse } from '../../../src/pool/shared/words.ts';
 import { SERVERS, Stage, TIMEOUT_MS, type Served } from '../../support/shared-balancer.ts';
-import type { SharedRedis } from '../../support/shared-redis.ts';
+import { troubles, type SharedRedis } from '../../support/shared-redis.ts';
 
 test('six first connections of a client over two balancers, at one moment, go to one server, at one bid each', async () => {
   const stage = await Stage.open();
@@ -290,23 +290,7 @@ const acts: fc.Arbitrary<readonly [string, Act]> = fc.oneof(
         act(`${s} is up: ${up}, for ${those.join()}`, (stage) => those.forEach((i) => stage.balancers[i]!.set(s, up))),
       ),
   },
-  {
-    weight: 2,
-    arbitrary: fc
-      .tuple(who, fc.constantFrom(0, 1, 5, 20, 60, 200))
-      .map(([i, ms]) => act(`${i} is ${ms} ms away`, (stage) => void stage.redis.delays.set('ab'[i]!, ms))),
-  },
-  {
-    weight: 1,
-    arbitrary: fc
-      .tuple(who, fc.constantFrom(0, 5, 60))
-      .map(([i, ms]) => act(`news take ${ms} ms to ${i}`, (stage) => void stage.redis.newsDelays.set('ab'[i]!, ms))),
-  },
-  fc.boolean().map((on) => act(`frozen: ${on}`, ({ redis }) => (on ? redis.freeze() : redis.thaw()))),
-  who.map((i) => act(`${i} is cut`, ({ redis }) => redis.cut('ab'[i]!))),
-  fc.boolean().map((empty) => act(`restart, empty: ${empty}`, ({ redis }) => redis.restart(empty))),
-  fc.boolean().map((on) => act(`refuses: ${on}`, ({ redis }) => void (redis.refuses = on))),
-  fc.constantFrom(undefined, 'OOM').map((fault) => act(`fault: ${fault}`, ({ redis }) => void (redis.fault = fault))),
+  { weight: 8, arbitrary: troubles(['a', 'b']).map(([what, make]) => act(what, ({ redis }) => make(redis))) },
   fc.tuple(who, client).map(([i, c]) =>
     act(`${c} is unbound at ${i}`, (stage) => {
       const { table, shared } = stage.balancers[i]!;
